@@ -1,0 +1,65 @@
+# Waxwing. "make run" starts a complete system on loopback; "make test" is
+# everything that must hold. Both work on a bare Debian 12 with Go: what they
+# need beyond it is installed from Debian's packages by test/packages.sh.
+
+SHELL := /bin/bash
+GO    ?= go
+FUZZTIME ?= 5s
+
+.PHONY: run build test check unit race peers crash fuzz bench soak fmt docs
+
+run: build
+	bin/waxwing dev --dir run
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/waxwing ./cmd/waxwing
+
+# In the order of what fails soonest.
+test: check unit race peers crash fuzz
+	@echo "make test: all passed"
+
+# Format, vet, staticcheck, the arrows, the table of RFCs.
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed (make fmt): $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) run ./test/rfctable -check
+
+# Unit tests, transcripts, the arrows; all that needs only Go.
+unit:
+	$(GO) test ./...
+
+# The same under the race detector where goroutines share memory.
+race:
+	$(GO) test -race -short ./store/... ./auth/... ./flow/... ./serve/... ./proto/...
+
+# Clients and servers that nobody here wrote, against the built binary.
+peers: build
+	test/packages.sh
+	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags peers -timeout 20m ./test/peers/
+
+# Kill -9 during delivery: what was acknowledged is there once and whole.
+crash: build
+	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags crash -timeout 10m ./test/crash/
+
+# Every fuzz target for a short time.
+fuzz:
+	test/fuzz.sh $(FUZZTIME)
+
+bench: build
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	test/packages.sh
+	WAXWING_BIN=$(CURDIR)/bin/waxwing test/bench/run.sh
+
+# What takes too long for every change: long fuzzing, many kills.
+soak: build
+	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=300 $(GO) test -count=1 -tags crash -timeout 3h ./test/crash/
+	test/fuzz.sh 5m
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+# The table of RFCs, from the citations in the code.
+docs:
+	$(GO) run ./test/rfctable
