@@ -1,0 +1,135 @@
+package smtp
+
+import "waxwing/mail"
+
+// A Command is one parsed command line.
+type Command interface {
+	// Verb is the command's name in capitals.
+	Verb() string
+}
+
+// Hello is HELO or EHLO. RFC 5321 §4.1.1.1
+type Hello struct {
+	Name     string // what the client calls itself, as it was typed
+	Extended bool   // EHLO
+}
+
+// Mail begins a transaction. RFC 5321 §4.1.1.2
+type Mail struct {
+	From mail.Address
+
+	// Size is what SIZE declares, zero for not known. RFC 1870 §5
+	Size mail.ByteCount
+	// EightBit is BODY=8BITMIME. RFC 6152 §2
+	EightBit bool
+	// UTF8 is SMTPUTF8. RFC 6531 §3.4
+	UTF8 bool
+	// Return is RET. RFC 3461 §4.3
+	Return Return
+	// EnvelopeID is ENVID, decoded. RFC 3461 §4.4
+	EnvelopeID string
+	// Auth is the AUTH parameter, decoded: who submitted the message as the
+	// peer says, "<>" for not known, empty when it was not given.
+	// RFC 4954 §5
+	Auth string
+
+	// Uses holds the extensions whose parameters were given.
+	Uses Extensions
+}
+
+// Return is what a failure notice shall hold. RFC 3461 §4.3
+type Return uint8
+
+// The values of RET.
+const (
+	ReturnUnsaid  Return = iota // the sender leaves it to the server
+	ReturnFull                  // the whole message
+	ReturnHeaders               // only its header
+)
+
+// Rcpt names one recipient. RFC 5321 §4.1.1.3
+type Rcpt struct {
+	// To has an empty Domain for the bare "postmaster".
+	To mail.Address
+
+	// Original is ORCPT as "type;address", decoded. RFC 3461 §4.2
+	Original string
+	// Notify is NOTIFY. RFC 3461 §4.1
+	Notify mail.Notify
+
+	// Uses holds the extensions whose parameters were given.
+	Uses Extensions
+}
+
+// Data asks to send the message. RFC 5321 §4.1.1.4
+type Data struct{}
+
+// Reset abandons the transaction. RFC 5321 §4.1.1.5
+type Reset struct{}
+
+// Verify asks whether a mailbox exists. RFC 5321 §4.1.1.6
+type Verify struct{ Who string }
+
+// Expand asks who is on a list. RFC 5321 §4.1.1.7
+type Expand struct{ List string }
+
+// Help asks for help. RFC 5321 §4.1.1.8
+type Help struct{ Topic string }
+
+// Noop asks for a reply. RFC 5321 §4.1.1.9
+type Noop struct{}
+
+// Quit ends the connection. RFC 5321 §4.1.1.10
+type Quit struct{}
+
+// StartTLS asks to go on under TLS. RFC 3207 §4
+type StartTLS struct{}
+
+// Auth begins a SASL exchange. RFC 4954 §4
+type Auth struct {
+	Mechanism string // in capitals
+	// Initial is the initial response still in base64, "=" for an empty one,
+	// "" for none.
+	Initial string
+}
+
+// Verb is "HELO" or "EHLO".
+func (h Hello) Verb() string {
+	if h.Extended {
+		return "EHLO"
+	}
+	return "HELO"
+}
+
+// Verb is "MAIL".
+func (Mail) Verb() string { return "MAIL" }
+
+// Verb is "RCPT".
+func (Rcpt) Verb() string { return "RCPT" }
+
+// Verb is "DATA".
+func (Data) Verb() string { return "DATA" }
+
+// Verb is "RSET".
+func (Reset) Verb() string { return "RSET" }
+
+// Verb is "VRFY".
+func (Verify) Verb() string { return "VRFY" }
+
+// Verb is "EXPN".
+func (Expand) Verb() string { return "EXPN" }
+
+// Verb is "HELP".
+func (Help) Verb() string { return "HELP" }
+
+// Verb is "NOOP".
+func (Noop) Verb() string { return "NOOP" }
+
+// Verb is "QUIT".
+func (Quit) Verb() string { return "QUIT" }
+
+// Verb is "STARTTLS".
+func (StartTLS) Verb() string { return "STARTTLS" }
+
+// Verb is "AUTH".
+func (Auth) Verb() string { return "AUTH" }

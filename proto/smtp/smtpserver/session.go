@@ -1,0 +1,111 @@
+package smtpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
+)
+
+// A Newer makes the Session of a new connection, before the greeting (and,
+// where TLS is implicit, after the handshake). A *smtp.Refusal is said in
+// place of the greeting: with code 421 the connection is closed, with a 5xx
+// code the client may only QUIT (RFC 5321 §3.1).
+//
+// The machine owns info and keeps it current; the Session may read it while
+// one of its methods runs.
+type Newer func(ctx context.Context, info *Info) (Session, error)
+
+// A Session is what stands behind one connection. Its methods are called one
+// at a time, in an order that the machine has already checked. An error that
+// is a *smtp.Refusal is said as it is; any other error is logged and said as
+// 451 4.3.0.
+type Session interface {
+	// Hello takes the client's greeting. It may come again; the transaction
+	// is then reset (RFC 5321 §4.1.4).
+	Hello(ctx context.Context, name string, extended bool) error
+
+	// Authenticated tells who has logged in. An error refuses the login.
+	Authenticated(ctx context.Context, who sasl.Identity) error
+
+	// Mail begins a transaction.
+	Mail(ctx context.Context, m smtp.Mail) error
+
+	// Rcpt adds a recipient. It is not called for more than
+	// Options.MaxRecipients accepted ones.
+	Rcpt(ctx context.Context, r smtp.Rcpt) error
+
+	// Data takes the message: dot-unstuffed, CR LF lines, within
+	// Options.MaxSize. The reader also is an io.WriterTo. Only io.EOF from r
+	// says that the message is whole: on any other error from r nothing may
+	// be kept, and what Data returns is not used. Data may return an error
+	// before it has read everything. The transaction ends with Data.
+	Data(ctx context.Context, r io.Reader) (smtp.Reply, error)
+
+	// Verify and Expand answer VRFY and EXPN. RFC 5321 §3.5.3
+	Verify(ctx context.Context, who string) (smtp.Reply, error)
+	Expand(ctx context.Context, list string) (smtp.Reply, error)
+
+	// Reset forgets the transaction. It is called only if Mail has succeeded
+	// since the last Data or Reset.
+	Reset()
+
+	// Close ends the session. It is called once, whatever happened.
+	Close()
+}
+
+// Info is what is known of a connection.
+type Info struct {
+	// Conn numbers the connections of a server.
+	Conn uint64
+	// Remote and Local are the two ends.
+	Remote, Local net.Addr
+	// TLS is the state after the handshake, nil without TLS.
+	TLS *tls.ConnectionState
+	// Hello is what the client called itself, empty before HELO or EHLO;
+	// Extended says that it was EHLO.
+	Hello    string
+	Extended bool
+	// UTF8 says that the current transaction uses SMTPUTF8.
+	UTF8 bool
+	// Identity is who has logged in, nil for nobody.
+	Identity *sasl.Identity
+	// EarlyTalker says that the client spoke before the greeting, which it
+	// must not (RFC 5321 §4.3.1); seen only with Options.GreetingDelay.
+	EarlyTalker bool
+	// Log has the connection's keys set.
+	Log *slog.Logger
+}
+
+// Addr gives the remote IP address; the zero Addr where there is none.
+func (i *Info) Addr() netip.Addr {
+	if t, ok := i.Remote.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// Protocol gives the word for the "with" clause of a Received field.
+// RFC 3848, RFC 6531 §4.3
+func (i *Info) Protocol() string {
+	if !i.Extended {
+		// HELO after STARTTLS has no word of its own.
+		return "SMTP"
+	}
+	word := "ESMTP"
+	if i.UTF8 {
+		word = "UTF8SMTP"
+	}
+	if i.TLS != nil {
+		word += "S"
+	}
+	if i.Identity != nil {
+		word += "A"
+	}
+	return word
+}
