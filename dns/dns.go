@@ -1,12 +1,16 @@
 // Package dns looks up names for the rest of the house. Every answer says
 // whether it is authentic (proved by DNSSEC).
 //
+// Stub asks the recursive resolvers of the machine, or configured ones, and
+// keeps a bounded cache. The wire format is a library's (miekg/dns).
+//
 // Package dnstest fakes the world for tests.
 package dns
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 )
 
@@ -18,6 +22,27 @@ var (
 	// ErrTemporary: it could not be found out (timeout, SERVFAIL, bogus).
 	ErrTemporary = errors.New("temporary DNS failure")
 )
+
+// An Error says which question failed, and how. It wraps ErrNotFound or
+// ErrTemporary.
+type Error struct {
+	Name string
+	Type string // such as "MX"
+	// NoName says that the name does not exist at all (NXDOMAIN), which is
+	// more than having no record of the type. Only with ErrNotFound.
+	NoName bool
+	// Detail is the cause in words, such as "SERVFAIL from 192.0.2.1".
+	Detail string
+	Err    error
+}
+
+// Error gives the question and the cause in words.
+func (e *Error) Error() string {
+	return fmt.Sprintf("looking up %s %s: %v: %s", e.Name, e.Type, e.Err, e.Detail)
+}
+
+// Unwrap gives ErrNotFound or ErrTemporary.
+func (e *Error) Unwrap() error { return e.Err }
 
 // A Result is what comes with every answer.
 type Result struct {

@@ -1,0 +1,164 @@
+package dns
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+
+	wire "github.com/miekg/dns"
+)
+
+// LookupMX implements Resolver. Exchangers of one preference come in random
+// order, RFC 5321 §5.1.
+func (s *Stub) LookupMX(ctx context.Context, name string) ([]MX, Result, error) {
+	records, result, err := s.lookup(ctx, name, wire.TypeMX)
+	if err != nil {
+		return nil, result, err
+	}
+	var all []MX
+	for _, rr := range records {
+		if mx, ok := rr.(*wire.MX); ok {
+			all = append(all, MX{Host: hostName(mx.Mx), Preference: mx.Preference})
+		}
+	}
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	slices.SortStableFunc(all, func(a, b MX) int { return cmp.Compare(a.Preference, b.Preference) })
+	return all, result, nil
+}
+
+// LookupAddr implements Resolver. IPv6 and IPv4 addresses alternate, IPv6
+// first, as RFC 8305 §4 sorts them.
+func (s *Stub) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Result, error) {
+	type outcome struct {
+		addrs  []netip.Addr
+		result Result
+		err    error
+	}
+	six := make(chan outcome, 1)
+	go func() {
+		addrs, result, err := s.addresses(ctx, name, wire.TypeAAAA)
+		six <- outcome{addrs, result, err}
+	}()
+	v4, result4, err4 := s.addresses(ctx, name, wire.TypeA)
+	v6 := <-six
+
+	result := Result{Authentic: result4.Authentic && v6.result.Authentic}
+	switch {
+	case len(v4) > 0 && len(v6.addrs) > 0:
+		return interleave(v6.addrs, v4), result, nil
+	case len(v4) > 0:
+		return v4, Result{Authentic: result4.Authentic}, nil
+	case len(v6.addrs) > 0:
+		return v6.addrs, v6.result, nil
+	case errors.Is(v6.err, ErrTemporary):
+		return nil, result, v6.err
+	}
+	return nil, result, err4
+}
+
+func (s *Stub) addresses(ctx context.Context, name string, qtype uint16) ([]netip.Addr, Result, error) {
+	records, result, err := s.lookup(ctx, name, qtype)
+	if err != nil {
+		return nil, result, err
+	}
+	var addrs []netip.Addr
+	for _, rr := range records {
+		switch rr := rr.(type) {
+		case *wire.A:
+			if ip, ok := netip.AddrFromSlice(rr.A.To4()); ok {
+				addrs = append(addrs, ip)
+			}
+		case *wire.AAAA:
+			if ip, ok := netip.AddrFromSlice(rr.AAAA); ok {
+				addrs = append(addrs, ip)
+			}
+		}
+	}
+	return addrs, result, nil
+}
+
+func interleave(a, b []netip.Addr) []netip.Addr {
+	all := make([]netip.Addr, 0, len(a)+len(b))
+	for i := range max(len(a), len(b)) {
+		if i < len(a) {
+			all = append(all, a[i])
+		}
+		if i < len(b) {
+			all = append(all, b[i])
+		}
+	}
+	return all
+}
+
+// LookupTXT implements Resolver; the strings of one record are joined, as
+// RFC 7208 §3.3 wants.
+func (s *Stub) LookupTXT(ctx context.Context, name string) ([]string, Result, error) {
+	records, result, err := s.lookup(ctx, name, wire.TypeTXT)
+	if err != nil {
+		return nil, result, err
+	}
+	var all []string
+	for _, rr := range records {
+		if txt, ok := rr.(*wire.TXT); ok {
+			all = append(all, unescape(strings.Join(txt.Txt, "")))
+		}
+	}
+	return all, result, nil
+}
+
+// unescape undoes the escapes of presentation format that the library leaves
+// in strings. RFC 1035 §5.1
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] != '\\' || i+1 == len(s):
+			b.WriteByte(s[i])
+		case i+3 < len(s) && isDigit(s[i+1]) && isDigit(s[i+2]) && isDigit(s[i+3]):
+			b.WriteByte((s[i+1]-'0')*100 + (s[i+2]-'0')*10 + (s[i+3] - '0'))
+			i += 3
+		default:
+			i++
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// LookupPTR implements Resolver.
+func (s *Stub) LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, error) {
+	name, err := wire.ReverseAddr(ip.WithZone("").String())
+	if err != nil {
+		return nil, Result{}, notFound(ip.String(), wire.TypePTR, true, "not an address")
+	}
+	records, result, err := s.lookup(ctx, name, wire.TypePTR)
+	if err != nil {
+		return nil, result, err
+	}
+	var names []string
+	for _, rr := range records {
+		if ptr, ok := rr.(*wire.PTR); ok {
+			names = append(names, hostName(ptr.Ptr))
+		}
+	}
+	return names, result, nil
+}
+
+// hostName gives a name in the form that answers have: lower case, without
+// the trailing dot; the root is ".".
+func hostName(name string) string {
+	name = strings.ToLower(name)
+	if name == "." {
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
+}

@@ -1,0 +1,226 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	wire "github.com/miekg/dns"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// The size of UDP answers that travels unfragmented: DNS flag day 2020.
+	udpSize = 1232
+	// How long one server may take for one try.
+	tryTimeout = 3 * time.Second
+	// Tries at every server.
+	triesPerServer = 2
+	// CNAMEs followed, RFC 1034 §5.2.2 wants loops to end.
+	maxAliases = 8
+)
+
+// StubOptions say whom a Stub asks. The zero value asks the servers of
+// /etc/resolv.conf.
+type StubOptions struct {
+	// Servers are asked in turn, as "address:port".
+	Servers []string
+	// TrustAD believes a server's word that an answer is authentic. Right only
+	// for a validating server on this machine, since the way to any other can
+	// be tampered with. RFC 6840 §5.8
+	TrustAD bool
+}
+
+// A Stub is a Resolver that asks recursive servers. An authoritative server in
+// their place works too as far as its zones reach.
+type Stub struct {
+	servers []string
+	trustAD bool
+	cache   *cache
+	flights singleflight.Group
+}
+
+// NewStub makes a Stub. It fails if a server's address is malformed, or none
+// is given and /etc/resolv.conf has none.
+func NewStub(o StubOptions) (*Stub, error) {
+	s := &Stub{servers: o.Servers, trustAD: o.TrustAD, cache: newCache(maxCached)}
+	if len(s.servers) == 0 {
+		conf, err := wire.ClientConfigFromFile("/etc/resolv.conf")
+		if err != nil {
+			return nil, fmt.Errorf("read resolver settings: %w", err)
+		}
+		for _, server := range conf.Servers {
+			s.servers = append(s.servers, net.JoinHostPort(server, conf.Port))
+		}
+	}
+	if len(s.servers) == 0 {
+		return nil, errors.New("no DNS server in /etc/resolv.conf")
+	}
+	for _, server := range s.servers {
+		if _, err := netip.ParseAddrPort(server); err != nil {
+			return nil, fmt.Errorf("DNS server %q: want an IP address and a port, such as 127.0.0.1:53", server)
+		}
+	}
+	return s, nil
+}
+
+// lookup answers one question, from the cache or the servers, following
+// CNAMEs. The records are those of qtype only.
+func (s *Stub) lookup(ctx context.Context, name string, qtype uint16) ([]wire.RR, Result, error) {
+	name = wire.CanonicalName(name)
+	if _, ok := wire.IsDomainName(name); !ok {
+		return nil, Result{}, notFound(name, qtype, true, "not a domain name")
+	}
+	authentic := true
+	for range maxAliases {
+		a, err := s.question(ctx, name, qtype)
+		if err != nil {
+			return nil, Result{}, err
+		}
+		authentic = authentic && a.authentic
+		records, next := follow(a.records, name, qtype)
+		switch {
+		case len(records) > 0:
+			return records, Result{Authentic: authentic}, nil
+		case next == name:
+			return nil, Result{Authentic: authentic}, notFound(name, qtype, a.noName, a.detail)
+		}
+		name = next
+	}
+	return nil, Result{}, temporary(name, qtype, "too many CNAMEs")
+}
+
+// follow goes along the CNAMEs in one answer. It gives the records at the end
+// of the chain, or the name at which the answer stops.
+func follow(answer []wire.RR, name string, qtype uint16) (records []wire.RR, end string) {
+	for range maxAliases {
+		alias := ""
+		for _, rr := range answer {
+			if !strings.EqualFold(rr.Header().Name, name) {
+				continue
+			}
+			if rr.Header().Rrtype == qtype {
+				records = append(records, rr)
+			} else if c, ok := rr.(*wire.CNAME); ok {
+				alias = wire.CanonicalName(c.Target)
+			}
+		}
+		if len(records) > 0 || alias == "" {
+			return records, name
+		}
+		name = alias
+	}
+	return nil, name
+}
+
+// question asks for exactly this name and type; several callers with the same
+// question share one flight.
+func (s *Stub) question(ctx context.Context, name string, qtype uint16) (*answer, error) {
+	key := cacheKey{name, qtype}
+	if a := s.cache.get(key, time.Now()); a != nil {
+		return a, a.err(name, qtype)
+	}
+	flight := s.flights.DoChan(fmt.Sprintf("%d %s", qtype, name), func() (any, error) {
+		// The flight outlives the caller that began it: others wait for it.
+		budget := time.Duration(len(s.servers)*triesPerServer) * tryTimeout
+		flightCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), budget)
+		defer cancel()
+		a := s.ask(flightCtx, name, qtype)
+		s.cache.put(key, a, time.Now())
+		return a, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, &Error{Name: name, Type: wire.TypeToString[qtype], Detail: "no answer in time", Err: ErrTemporary}
+	case r := <-flight:
+		a := r.Val.(*answer)
+		return a, a.err(name, qtype)
+	}
+}
+
+// ask tries the servers in turn until one gives a usable answer.
+func (s *Stub) ask(ctx context.Context, name string, qtype uint16) *answer {
+	detail := "no server answered"
+	for range triesPerServer {
+		for _, server := range s.servers {
+			a, err := s.exchange(ctx, server, name, qtype)
+			if err == nil {
+				return a
+			}
+			detail = fmt.Sprintf("%s: %v", server, err)
+			if ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	return &answer{failed: true, detail: detail, ttl: failureTTL}
+}
+
+// exchange asks one server, over UDP and, when the answer was cut, over TCP.
+// RFC 7766 §5
+func (s *Stub) exchange(ctx context.Context, server, name string, qtype uint16) (*answer, error) {
+	q := new(wire.Msg)
+	q.SetQuestion(name, qtype)
+	q.Id = uint16(rand.Uint32())
+	q.SetEdns0(udpSize, s.trustAD)
+	q.AuthenticatedData = s.trustAD
+	udp := wire.Client{Net: "udp", Timeout: tryTimeout, UDPSize: udpSize}
+	m, _, err := udp.ExchangeContext(ctx, q, server)
+	if err == nil && m.Truncated {
+		tcp := wire.Client{Net: "tcp", Timeout: tryTimeout}
+		m, _, err = tcp.ExchangeContext(ctx, q, server)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Question) != 1 || m.Question[0].Qtype != qtype || !strings.EqualFold(m.Question[0].Name, name) {
+		return nil, errors.New("answer to another question")
+	}
+	switch m.Rcode {
+	case wire.RcodeSuccess, wire.RcodeNameError:
+	default:
+		return nil, fmt.Errorf("answered %s", wire.RcodeToString[m.Rcode])
+	}
+	a := &answer{
+		records:   m.Answer,
+		noName:    m.Rcode == wire.RcodeNameError,
+		authentic: s.trustAD && m.AuthenticatedData,
+		detail:    "no records",
+	}
+	if a.noName {
+		a.detail = "the name does not exist"
+	}
+	a.ttl = ttlOf(m)
+	return a, nil
+}
+
+// ttlOf says how long an answer may be kept: as long as its shortest record,
+// or as the SOA says for a negative one. RFC 2308 §5
+func ttlOf(m *wire.Msg) time.Duration {
+	ttl := uint32(maxTTL / time.Second)
+	if len(m.Answer) == 0 {
+		ttl = uint32(failureTTL / time.Second)
+		for _, rr := range m.Ns {
+			if soa, ok := rr.(*wire.SOA); ok {
+				ttl = min(soa.Hdr.Ttl, soa.Minttl, uint32(maxNegativeTTL/time.Second))
+			}
+		}
+	}
+	for _, rr := range m.Answer {
+		ttl = min(ttl, rr.Header().Ttl)
+	}
+	return time.Duration(ttl) * time.Second
+}
+
+func notFound(name string, qtype uint16, noName bool, detail string) error {
+	return &Error{Name: name, Type: wire.TypeToString[qtype], NoName: noName, Detail: detail, Err: ErrNotFound}
+}
+
+func temporary(name string, qtype uint16, detail string) error {
+	return &Error{Name: name, Type: wire.TypeToString[qtype], Detail: detail, Err: ErrTemporary}
+}
