@@ -61,6 +61,9 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	return nil, nil
 }
 
+// presentation escapes what the library reads as an escape. RFC 1035 §5.1
+var presentation = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 func (z Zone) reply(q *wire.Msg) *wire.Msg {
 	m := new(wire.Msg)
 	m.SetReply(q)
@@ -93,7 +96,7 @@ func (z Zone) reply(q *wire.Msg) *wire.Msg {
 		var all []string
 		all, _, err = z.LookupTXT(ctx, name)
 		for _, s := range all {
-			m.Answer = append(m.Answer, &wire.TXT{Hdr: head, Txt: []string{s}})
+			m.Answer = append(m.Answer, &wire.TXT{Hdr: head, Txt: []string{presentation.Replace(s)}})
 		}
 	default:
 		_, _, err = answer(z, map[string][]string{}, name, wire.TypeToString[head.Rrtype])
