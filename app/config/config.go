@@ -1,0 +1,178 @@
+package config
+
+// The comments of the fields below are the manual: they are copied into the
+// sample file and into docs/configuration.md. Write them for an administrator.
+
+// Config is the whole file.
+type Config struct {
+	// Hostname is the name by which this server is known to others: the name
+	// that MX records point to, that SMTP greets with and that certificates are
+	// made for. Its address must resolve back to it, or other servers will
+	// distrust what is sent from here.
+	Hostname string `toml:"hostname"`
+
+	// Data is the directory that holds everything: mail, accounts, queue, keys
+	// and the administration socket. A relative name is relative to this file.
+	Data string `toml:"data"`
+
+	// User is the system user that the server becomes after it has opened its
+	// ports, when it is started by root. Leave it empty when systemd starts the
+	// server under its own user already.
+	User string `toml:"user"`
+
+	Store   Store   `toml:"store"`
+	Listen  Listen  `toml:"listen"`
+	TLS     TLS     `toml:"tls"`
+	Limits  Limits  `toml:"limits"`
+	Mailbox Mailbox `toml:"mailbox"`
+	Relay   Relay   `toml:"relay"`
+	DNS     DNS     `toml:"dns"`
+	Log     Log     `toml:"log"`
+}
+
+// Store is where mail, accounts and queue are kept.
+type Store struct {
+	// URL names the storage engine. "pebble:" is the built-in engine, in the
+	// data directory.
+	URL string `toml:"url"`
+}
+
+// Listen is which services run, and where. Each is a list of addresses such as
+// ":25" (every address of the machine), "192.0.2.1:25" or "[2001:db8::1]:25".
+// An empty list turns the service off. Sockets that systemd hands over under
+// the service's name are used instead of the list.
+type Listen struct {
+	// MX takes mail from other servers.
+	MX []string `toml:"mx"`
+
+	// Submissions takes mail from our users' programs, encrypted from the first
+	// byte. It is the port that mail programs should use.
+	Submissions []string `toml:"submissions"`
+
+	// Submission takes mail from our users' programs, encrypted after STARTTLS.
+	Submission []string `toml:"submission"`
+
+	// IMAPS lets mail programs read mail, encrypted from the first byte.
+	IMAPS []string `toml:"imaps"`
+
+	// IMAP lets mail programs read mail, encrypted after STARTTLS.
+	IMAP []string `toml:"imap"`
+
+	// POP3S lets mail programs fetch mail, encrypted from the first byte.
+	POP3S []string `toml:"pop3s"`
+
+	// POP3 lets mail programs fetch mail, encrypted after STLS.
+	POP3 []string `toml:"pop3"`
+
+	// HTTPS serves the web pages and /healthz, and answers the ACME challenge
+	// TLS-ALPN-01 when it is port 443.
+	HTTPS []string `toml:"https"`
+
+	// HTTP answers the ACME challenge HTTP-01 when it is port 80, and sends
+	// everything else to HTTPS.
+	HTTP []string `toml:"http"`
+}
+
+// TLS is where certificates come from.
+type TLS struct {
+	// Source is "acme" (certificates are fetched and renewed by themselves, from
+	// Let's Encrypt unless another authority is named below), "files" (you
+	// provide them) or "own-ca" (signed by a private authority in the data
+	// directory: for trials, and where no client is a stranger).
+	Source string `toml:"source"`
+
+	// Names are further names that the certificate shall hold besides hostname,
+	// such as "mail.example.org" or "imap.example.org". Not used with "files".
+	Names []string `toml:"names"`
+
+	// Files are the certificates for the source "files". Changed files are
+	// noticed and used without a restart.
+	Files []KeyPair `toml:"files"`
+
+	ACME ACME `toml:"acme"`
+}
+
+// KeyPair is one certificate with its private key.
+type KeyPair struct {
+	// Certificate is a PEM file with the certificate, followed by the
+	// intermediate ones.
+	Certificate string `toml:"certificate"`
+
+	// Key is a PEM file with the private key. Nobody but the server's user
+	// should be able to read it.
+	Key string `toml:"key"`
+}
+
+// ACME is how certificates are fetched when source is "acme". Using it means
+// that you agree to the authority's terms of service.
+type ACME struct {
+	// Email is where the authority may write to about your certificates.
+	// Optional.
+	Email string `toml:"email"`
+
+	// Directory is the address of the authority's ACME directory.
+	Directory string `toml:"directory"`
+
+	// Roots is a PEM file with the certificates to trust when talking to the
+	// authority, for a private one. Empty for those of the system.
+	Roots string `toml:"roots"`
+}
+
+// Limits is what strangers and users cannot go beyond.
+type Limits struct {
+	// MessageSize is the largest message that is taken, from anybody.
+	MessageSize Size `toml:"message_size"`
+
+	// Recipients is how many recipients one message may have on its way in.
+	Recipients int `toml:"recipients"`
+
+	// Connections is how many connections each service serves at a time.
+	Connections int `toml:"connections"`
+
+	// ConnectionsPerAddress is how many connections one address (one /64 of
+	// IPv6) may have to each service at a time.
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+}
+
+// Mailbox is how accounts keep their mail.
+type Mailbox struct {
+	// Quota is how much mail an account may keep unless its own quota says
+	// otherwise. "0" for no limit.
+	Quota Size `toml:"quota"`
+
+	// Undelete is for how long deleted messages can be brought back.
+	Undelete Duration `toml:"undelete"`
+}
+
+// Relay is how mail goes out to other servers.
+type Relay struct {
+	// Retry is how long the server waits before it tries again after a first
+	// failure. Later pauses grow.
+	Retry Duration `toml:"retry"`
+
+	// GiveUp is when a message that could not be delivered goes back to its
+	// sender.
+	GiveUp Duration `toml:"give_up"`
+
+	// Port is the port that other servers are called on. Anything but 25 is for
+	// tests.
+	Port int `toml:"port"`
+}
+
+// DNS is how names are looked up.
+type DNS struct {
+	// Resolver is the DNS server to ask, such as "127.0.0.1:53". Empty for those
+	// in /etc/resolv.conf. A resolver on this machine is best: many block lists
+	// refuse to answer public ones.
+	Resolver string `toml:"resolver"`
+}
+
+// Log is what the server writes to standard error.
+type Log struct {
+	// Level is the least important message to write: "debug", "info", "warn" or
+	// "error".
+	Level string `toml:"level"`
+
+	// Format is "text" or "json".
+	Format string `toml:"format"`
+}

@@ -1,0 +1,47 @@
+package config
+
+import "time"
+
+// LetsEncrypt is the directory of the authority that is used when no other is
+// named.
+const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+// The values of TLS.Source.
+const (
+	SourceACME  = "acme"
+	SourceFiles = "files"
+	SourceOwnCA = "own-ca"
+)
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Data:  "data",
+		Store: Store{URL: "pebble:"},
+		Listen: Listen{
+			MX:          []string{":25"},
+			Submissions: []string{":465"},
+			Submission:  []string{":587"},
+			IMAPS:       []string{":993"},
+			IMAP:        []string{":143"},
+			POP3S:       []string{":995"},
+			POP3:        []string{":110"},
+			HTTPS:       []string{":443"},
+			HTTP:        []string{":80"},
+		},
+		TLS: TLS{Source: SourceACME, ACME: ACME{Directory: LetsEncrypt}},
+		Limits: Limits{
+			MessageSize:           50 * megabyte,
+			Recipients:            1000,
+			Connections:           10_000,
+			ConnectionsPerAddress: 100,
+		},
+		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
+		Relay: Relay{
+			Retry:  Duration(5 * time.Minute),
+			GiveUp: Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1
+			Port:   25,
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}
