@@ -19,6 +19,9 @@ var (
 	ErrHasChildren = errors.New("mailbox has children")
 	ErrTooMany     = errors.New("limit reached") // mailboxes, keywords
 	ErrLocked      = errors.New("maildrop is locked by another session")
+	ErrTooOld      = errors.New("changes that old are forgotten")
+	ErrTooLarge    = errors.New("message is too large")
+	ErrClosed      = errors.New("store is closed")
 )
 
 // Info is a mailbox as it stands at one modseq.
@@ -34,6 +37,10 @@ type Info struct {
 	Unseen        int
 	Deleted       int
 	Size          mail.ByteCount
+
+	// NoSelect says that there is only the name, for the sake of the
+	// mailboxes below it. RFC 9051 §6.3.5
+	NoSelect bool
 }
 
 // An Entry is one message in one mailbox: what changes about it. It is 48

@@ -1,0 +1,54 @@
+// Package keys is the one table of where things lie in the key-value engine:
+// the numbers of partitions and the first octet of every key. It holds no
+// logic; the layout behind the prefix belongs to the room that writes it.
+//
+// Integers in keys are big-endian, so that order is numeric.
+package keys
+
+import (
+	"waxwing/mail"
+	"waxwing/store/kv"
+)
+
+// Partitions. An account's number is its partition, 1 to 1<<56-1; partitions
+// of the system have the top octet 0xFF.
+const (
+	Directory kv.Partition = 0xFF01_0000_0000_0000 // domains, accounts, aliases
+	Peers     kv.Partition = 0xFF03_0000_0000_0000 // what is known of other hosts
+	Trace     kv.Partition = 0xFF04_0000_0000_0000 // decisions, to be explained
+
+	outqueue kv.Partition = 0xFF02_0000_0000_0000
+
+	lastAccount = 1<<56 - 1
+)
+
+// Account gives the partition of an account.
+func Account(id mail.AccountID) kv.Partition { return kv.Partition(id) }
+
+// AccountOf gives the account of a partition; false for one of the system's.
+func AccountOf(p kv.Partition) (mail.AccountID, bool) {
+	return mail.AccountID(p), p >= 1 && p <= lastAccount
+}
+
+// Outqueue gives the partition of one shard of the outqueue.
+func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard) }
+
+// Prefixes in an account's partition. Those of store/mailbox:
+const (
+	AccountRecord = 'A' // the account's record
+	Mailbox       = 'M' // mailbox -> its record
+	Entry         = 'u' // mailbox, uid -> entry
+	Message       = 'e' // email -> message record
+	Places        = 'x' // email -> mailboxes and uids, where they are not the message record's
+	Change        = 'c' // modseq, part -> change record
+	Gone          = 'g' // second, mailbox, uid -> expunged entry, to be purged
+	Body          = 'b' // sum, chunk -> octets of a body
+	Refs          = 'r' // sum -> how many messages share a body
+	Release       = 'd' // sum -> large body to be deleted
+	Thread        = 't' // thread, email -> nothing; the founder has no row
+	Mention       = 'i' // hash of message id and subject -> thread
+	Keyword       = 'w' // number -> keyword
+	Subscr        = 's' // hash of name -> subscribed name
+	Token         = 'k' // generation, hash of token -> what was appended
+	Pending       = 'p' // number -> a copy in several transactions
+)

@@ -1,0 +1,94 @@
+package mailbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+	"weak"
+
+	"waxwing/mail"
+	"waxwing/store/blob"
+	"waxwing/store/kv"
+)
+
+// Options of a Store. The zero value is sensible.
+type Options struct {
+	// Window is how long what was expunged, deleted or changed can be
+	// recovered or asked about. Default: 30 days.
+	Window time.Duration
+
+	// Quota is that of accounts without their own. Zero: no limit.
+	Quota mail.ByteCount
+
+	// Recoverable bounds the octets of an account that are gone but not
+	// purged; beyond it the oldest are purged before their time.
+	// Default: the account's quota, or 10 GB where there is none.
+	Recoverable mail.ByteCount
+
+	MaxMailboxes int // of an account; default 10,000
+	MaxKeywords  int // different ones in an account; default 1,000
+	MaxChanges   int // changes remembered of an account; default 1,000,000
+
+	Log *slog.Logger
+}
+
+// A Store keeps the mail of all accounts. It is safe for concurrent use.
+type Store struct {
+	db    kv.Store
+	blobs blob.Store
+	o     Options
+	log   *slog.Logger
+
+	ctx  context.Context // ends when the store closes
+	stop context.CancelFunc
+	work sync.WaitGroup // goroutines that follow accounts
+
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	accounts map[mail.AccountID]weak.Pointer[node]
+	locked   map[mail.AccountID]bool // maildrops
+}
+
+// AccountOptions are the settings of a new account.
+type AccountOptions struct {
+	Quota mail.ByteCount // zero: Options.Quota; negative: no limit
+}
+
+// New gives a Store on db and blobs, which stay the caller's to close, after
+// the Store.
+func New(db kv.Store, blobs blob.Store, o Options) *Store {
+	if o.Window <= 0 {
+		o.Window = 30 * 24 * time.Hour
+	}
+	if o.MaxMailboxes <= 0 {
+		o.MaxMailboxes = 10_000
+	}
+	if o.MaxKeywords <= 0 {
+		o.MaxKeywords = 1_000
+	}
+	if o.MaxChanges <= 0 {
+		o.MaxChanges = 1_000_000
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Store{
+		db: db, blobs: blobs, o: o, log: log, ctx: ctx, stop: stop,
+		accounts: make(map[mail.AccountID]weak.Pointer[node]),
+		locked:   make(map[mail.AccountID]bool),
+	}
+}
+
+// Close ends what follows accounts and waits for it. Views that are open keep
+// their last snapshot.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.work.Wait()
+	return nil
+}
