@@ -7,7 +7,11 @@
 // an owner's key. Metadata that names a blob is committed only after Keep has
 // returned; a crash between the two leaves garbage that Sweep removes.
 //
-// Stores: fsblob (files). Package blobtest holds the laws that all must keep.
+// Most callers receive bodies through a Staged, which keeps small ones in memory
+// and spools the others.
+//
+// Stores: fsblob (files), memblob (memory, for tests). Package blobtest holds
+// the laws that all must keep.
 package blob
 
 import (
@@ -16,6 +20,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"waxwing/mail"
@@ -27,11 +32,29 @@ var ErrNotFound = errors.New("blob not found")
 // ErrCorrupt says that the bytes read are not those that were written.
 var ErrCorrupt = errors.New("blob is corrupt")
 
+// ErrTooLarge says that a spool has been given more than the store takes.
+var ErrTooLarge = errors.New("blob is over the size limit")
+
+// ErrClosed says that the store has been closed.
+var ErrClosed = errors.New("blob store is closed")
+
 // A Sum is the SHA-256 of a blob's bytes.
 type Sum [32]byte
 
 // String gives the sum in hex.
 func (s Sum) String() string { return hex.EncodeToString(s[:]) }
+
+// ParseSum reads what String wrote.
+func ParseSum(s string) (Sum, error) {
+	var sum Sum
+	if len(s) != hex.EncodedLen(len(sum)) || strings.ToLower(s) != s {
+		return Sum{}, errors.New("not a blob's sum")
+	}
+	if _, err := hex.Decode(sum[:], []byte(s)); err != nil {
+		return Sum{}, errors.New("not a blob's sum")
+	}
+	return sum, nil
+}
 
 // A Key names a blob.
 type Key struct {
@@ -49,10 +72,16 @@ type Store interface {
 	// ErrCorrupt in place of io.EOF.
 	Open(ctx context.Context, key Key) (Blob, error)
 
-	// Delete removes a blob; that there is none is no error.
+	// Delete removes a blob; that there is none is no error. Blobs that are
+	// open stay readable.
 	Delete(ctx context.Context, key Key) error
 
-	// List goes through an owner's blobs, for the sweep and for checks.
+	// Reap removes a blob that Stat tells of, unless it has been kept again
+	// since; it tells whether it did.
+	Reap(ctx context.Context, stat Stat) (bool, error)
+
+	// List goes through an owner's blobs, for the sweep and for checks. The
+	// order is not told; what is kept or deleted meanwhile may be missing.
 	List(ctx context.Context, owner mail.AccountID) iter.Seq2[Stat, error]
 
 	Close() error
@@ -62,7 +91,7 @@ type Store interface {
 type Stat struct {
 	Key      Key
 	Size     mail.ByteCount
-	Modified time.Time
+	Modified time.Time // when it was last kept
 }
 
 // A Spool takes the bytes of a blob whose owners are not known yet. It is
@@ -77,6 +106,7 @@ type Spool interface {
 
 	// Keep makes the bytes durable under the owner, after Sum; it may be
 	// called for several owners, and again for one that has it already.
+	// Keep and Delete of the same key act one after the other, as a whole.
 	Keep(ctx context.Context, owner mail.AccountID) (Key, error)
 
 	Close() error

@@ -1,0 +1,68 @@
+package fsblob
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// durableDirs makes directories, and remembers which of them are known to
+// survive a crash, so that they need no second sync. The zero value is ready.
+type durableDirs struct {
+	mu    sync.Mutex // guards known
+	known map[string]struct{}
+}
+
+// maxKnown bounds the memory of directories; beyond it all are forgotten,
+// which costs a few syncs.
+const maxKnown = 50_000
+
+// make makes dir and those above it, durably.
+func (d *durableDirs) make(dir string) error {
+	d.mu.Lock()
+	_, ok := d.known[dir]
+	d.mu.Unlock()
+	if ok {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	switch err := os.Mkdir(dir, 0o700); {
+	case errors.Is(err, fs.ErrNotExist) && parent != dir:
+		if err := d.make(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	case errors.Is(err, fs.ErrExist):
+		if fi, err := os.Stat(dir); err != nil {
+			return err
+		} else if !fi.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("not a directory")}
+		}
+	case err != nil:
+		return err
+	}
+	// Also when it was there: who made it may not have synced it yet.
+	if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil || len(d.known) >= maxKnown {
+		d.known = make(map[string]struct{})
+	}
+	d.known[dir] = struct{}{}
+	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

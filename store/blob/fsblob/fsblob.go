@@ -1,0 +1,210 @@
+// Package fsblob is the blob store on a file system. Under its directory:
+//
+//	FORMAT                       "waxwing fsblob 1": the layout below
+//	LOCK                         locked by the process that has the store open
+//	spool/*                      bytes on their way in; removed by Open
+//	2f/a00000000000002f/<sum>    one file a blob; the directory of an owner lies
+//	                             in one named by the owner's last octet
+//
+// A spool is written once; each Keep is a hard link to it, so a body costs its
+// bytes once for all its owners. Before Keep returns, the file, the directory
+// that names it and all directories above have been synced. Files never
+// change after that; only the time of modification moves, to when the blob was
+// last kept.
+package fsblob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"waxwing/mail"
+	"waxwing/store/blob"
+)
+
+// DefaultMaxSize is the limit of a blob when Options name none.
+const DefaultMaxSize = 1 << 30
+
+// layout is what FORMAT says.
+const layout = "waxwing fsblob 1\n"
+
+// Options change how a store works.
+type Options struct {
+	// MaxSize is the limit of one blob; 0 for DefaultMaxSize.
+	MaxSize mail.ByteCount
+}
+
+// A Store is a blob.Store in files.
+type Store struct {
+	dir    string
+	max    mail.ByteCount
+	lock   *os.File
+	closed atomic.Bool
+	dirs   durableDirs
+
+	// One stripe makes Keep, Delete and Reap of one key follow each other.
+	stripes [64]sync.Mutex
+	seed    maphash.Seed
+}
+
+var _ blob.Store = (*Store)(nil)
+
+// Open opens the store in dir, which it makes if there is none, and removes
+// what a crash has left in the spool.
+func Open(dir string, o Options) (*Store, error) {
+	if o.MaxSize <= 0 {
+		o.MaxSize = DefaultMaxSize
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	s := &Store{dir: dir, max: o.MaxSize, seed: maphash.MakeSeed()}
+	if err := s.dirs.make(dir); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	if err := s.takeLock(); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	if err := errors.Join(s.checkFormat(), s.emptySpool()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open blobs: %w", err), s.lock.Close())
+	}
+	return s, nil
+}
+
+// takeLock keeps other processes, which would empty our spool, away.
+func (s *Store) takeLock() error {
+	f, err := os.OpenFile(filepath.Join(s.dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("%s is in use by another process: %w", s.dir, err), f.Close())
+	}
+	s.lock = f
+	return nil
+}
+
+// checkFormat reads FORMAT, and writes it in a new store.
+func (s *Store) checkFormat() error {
+	path := filepath.Join(s.dir, "FORMAT")
+	got, err := os.ReadFile(path)
+	if err == nil {
+		if string(got) != layout {
+			return fmt.Errorf("%s has the layout %q; this program knows %q", s.dir,
+				strings.TrimSpace(string(got)), strings.TrimSpace(layout))
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(layout)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func (s *Store) emptySpool() error {
+	spool := s.spoolDir()
+	if err := s.dirs.make(spool); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(spool)
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if err := os.Remove(filepath.Join(spool, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) spoolDir() string { return filepath.Join(s.dir, "spool") }
+
+func (s *Store) ownerDir(owner mail.AccountID) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%02x", byte(owner)), owner.String())
+}
+
+func (s *Store) path(key blob.Key) string {
+	return filepath.Join(s.ownerDir(key.Owner), key.Sum.String())
+}
+
+func (s *Store) stripe(key blob.Key) *sync.Mutex {
+	return &s.stripes[maphash.Comparable(s.seed, key)%uint64(len(s.stripes))]
+}
+
+// ready says why a call cannot begin.
+func (s *Store) ready(ctx context.Context) error {
+	if s.closed.Load() {
+		return blob.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// Delete implements blob.Store. It is not synced: a blob that a crash brings
+// back is garbage for the sweep.
+func (s *Store) Delete(ctx context.Context, key blob.Key) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	mu := s.stripe(key)
+	mu.Lock()
+	defer mu.Unlock()
+	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete blob: %w", err)
+	}
+	return nil
+}
+
+// Reap implements blob.Store.
+func (s *Store) Reap(ctx context.Context, stat blob.Stat) (bool, error) {
+	if err := s.ready(ctx); err != nil {
+		return false, err
+	}
+	mu := s.stripe(stat.Key)
+	mu.Lock()
+	defer mu.Unlock()
+	path := s.path(stat.Key)
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reap blob: %w", err)
+	}
+	if !fi.ModTime().Equal(stat.Modified) {
+		return false, nil
+	}
+	if err := os.Remove(path); err != nil {
+		return false, fmt.Errorf("reap blob: %w", err)
+	}
+	return true, nil
+}
+
+// Close implements blob.Store. Spools and blobs that are open stay usable,
+// except that a spool can no longer be kept.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return blob.ErrClosed
+	}
+	return s.lock.Close()
+}
