@@ -1,0 +1,232 @@
+package imap
+
+import "time"
+
+// A Command is one of the types below.
+type Command interface {
+	// Name is the command's word in upper case; a command after UID has
+	// "UID " before it.
+	Name() string
+}
+
+// A Bare command has no arguments: CAPABILITY, NOOP, LOGOUT, STARTTLS,
+// CHECK, CLOSE, UNSELECT, EXPUNGE, IDLE, NAMESPACE.
+type Bare string
+
+// ID tells who the client is; Fields is nil for NIL. RFC 2971 §3.1
+type ID struct{ Fields []IDField }
+
+// An IDField is one field of ID; a NIL value is empty.
+type IDField struct{ Name, Value string }
+
+// Authenticate begins a SASL exchange. RFC 9051 §6.2.2
+type Authenticate struct {
+	Mechanism string // upper case
+	// Initial is the initial response, nil if there is none; "=" gives an
+	// empty one. RFC 4959 §3
+	Initial []byte
+}
+
+// Login is RFC 9051 §6.2.3.
+type Login struct{ User, Password string }
+
+// Enable is RFC 9051 §6.3.1; names are in upper case.
+type Enable struct{ Capabilities []string }
+
+// Select is SELECT, or EXAMINE when ReadOnly. RFC 9051 §6.3.2
+type Select struct {
+	Mailbox  string
+	ReadOnly bool
+}
+
+// Create is RFC 9051 §6.3.4; Use holds the special-use attributes of
+// RFC 6154 §3, as they were written.
+type Create struct {
+	Mailbox string
+	Use     []string
+}
+
+// Delete is RFC 9051 §6.3.5.
+type Delete struct{ Mailbox string }
+
+// Rename is RFC 9051 §6.3.6.
+type Rename struct{ From, To string }
+
+// Subscribe is SUBSCRIBE, or UNSUBSCRIBE when Undo. RFC 9051 §6.3.7
+type Subscribe struct {
+	Mailbox string
+	Undo    bool
+}
+
+// List is RFC 9051 §6.3.9 with RFC 5258, 5819 and 6154.
+type List struct {
+	Select    ListSelect
+	Reference string
+	Patterns  []string
+	Return    ListReturn
+	Status    []StatusItem // wanted when Return has ReturnStatus
+	// Extended says that the extended syntax was used, in which an empty
+	// pattern has no special meaning.
+	Extended bool
+}
+
+// ListSelect is the set of selection options.
+type ListSelect uint8
+
+// The selection options. RFC 5258 §3.1, RFC 6154 §4
+const (
+	SelectSubscribed ListSelect = 1 << iota
+	SelectRemote
+	SelectRecursive
+	SelectSpecialUse
+)
+
+// ListReturn is the set of return options.
+type ListReturn uint8
+
+// The return options. RFC 5258 §3.2, RFC 5819 §2, RFC 6154 §4
+const (
+	ReturnSubscribed ListReturn = 1 << iota
+	ReturnChildren
+	ReturnSpecialUse
+	ReturnStatus
+)
+
+// Lsub is RFC 3501 §6.3.9.
+type Lsub struct{ Reference, Pattern string }
+
+// A StatusItem is what STATUS can tell. RFC 9051 §6.3.11
+type StatusItem uint8
+
+// The status items.
+const (
+	StatusMessages StatusItem = iota
+	StatusRecent
+	StatusUIDNext
+	StatusUIDValidity
+	StatusUnseen
+	StatusDeleted
+	StatusSize
+)
+
+// Status is RFC 9051 §6.3.11.
+type Status struct {
+	Mailbox string
+	Items   []StatusItem
+}
+
+// Append is the beginning of an APPEND, up to the message's literal.
+// RFC 9051 §6.3.12
+type Append struct {
+	Mailbox string
+	Flags   FlagList
+	Date    time.Time // zero if none was given
+	// UTF8 says that the literal stands in "UTF8 (" ")". RFC 6855 §4
+	UTF8    bool
+	Literal Literal
+}
+
+// Fetch is FETCH or UID FETCH.
+type Fetch struct {
+	UID   bool
+	Set   Set
+	Items []FetchItem
+}
+
+// A StoreOp says what STORE does to the flags.
+type StoreOp uint8
+
+// The operations of STORE. RFC 9051 §6.4.6
+const (
+	StoreReplace StoreOp = iota
+	StoreAdd
+	StoreRemove
+)
+
+// Store is STORE or UID STORE.
+type Store struct {
+	UID    bool
+	Set    Set
+	Op     StoreOp
+	Silent bool
+	Flags  FlagList
+}
+
+// Copy is COPY, UID COPY, MOVE or UID MOVE. RFC 9051 §6.4.7, §6.4.8
+type Copy struct {
+	UID     bool
+	Move    bool
+	Set     Set
+	Mailbox string
+}
+
+// Expunge is UID EXPUNGE. RFC 4315 §2.1
+type Expunge struct{ Set Set }
+
+// Search is SEARCH or UID SEARCH.
+type Search struct {
+	UID bool
+	// Return is what RETURN asked for; Extended says that RETURN was there,
+	// an empty one means ALL. RFC 4731 §3.1
+	Return   SearchReturn
+	Extended bool
+	Charset  string // as it was written; empty if there was none
+	Program  SearchKey
+}
+
+// SearchReturn is the set of result options of SEARCH.
+type SearchReturn uint8
+
+// The result options. RFC 4731 §3.1, RFC 5182 §2.1
+const (
+	ReturnMin SearchReturn = 1 << iota
+	ReturnMax
+	ReturnAll
+	ReturnCount
+	ReturnSave
+)
+
+func (c Bare) Name() string         { return string(c) }
+func (c ID) Name() string           { return "ID" }
+func (c Authenticate) Name() string { return "AUTHENTICATE" }
+func (c Login) Name() string        { return "LOGIN" }
+func (c Enable) Name() string       { return "ENABLE" }
+func (c Create) Name() string       { return "CREATE" }
+func (c Delete) Name() string       { return "DELETE" }
+func (c Rename) Name() string       { return "RENAME" }
+func (c List) Name() string         { return "LIST" }
+func (c Lsub) Name() string         { return "LSUB" }
+func (c Status) Name() string       { return "STATUS" }
+func (c Append) Name() string       { return "APPEND" }
+func (c Expunge) Name() string      { return "UID EXPUNGE" }
+func (c Fetch) Name() string        { return withUID(c.UID, "UID FETCH") }
+func (c Store) Name() string        { return withUID(c.UID, "UID STORE") }
+func (c Search) Name() string       { return withUID(c.UID, "UID SEARCH") }
+
+func (c Select) Name() string {
+	if c.ReadOnly {
+		return "EXAMINE"
+	}
+	return "SELECT"
+}
+
+func (c Subscribe) Name() string {
+	if c.Undo {
+		return "UNSUBSCRIBE"
+	}
+	return "SUBSCRIBE"
+}
+
+func (c Copy) Name() string {
+	if c.Move {
+		return withUID(c.UID, "UID MOVE")
+	}
+	return withUID(c.UID, "UID COPY")
+}
+
+func withUID(uid bool, name string) string {
+	if uid {
+		return name
+	}
+	return name[len("UID "):]
+}
