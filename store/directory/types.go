@@ -37,14 +37,14 @@ var (
 // A Domain is one that we receive mail for.
 type Domain struct {
 	Name     string       `cbor:"1,keyasint" json:"name"` // A-labels, lower case
-	CatchAll mail.Address `cbor:"2,keyasint" json:"-"`    // takes what no name in the domain takes; null for none
+	CatchAll mail.Address `cbor:"2,keyasint" json:"catch_all,omitzero"` // takes what no name in the domain takes; null for none
 	Created  time.Time    `cbor:"3,keyasint" json:"created"`
 }
 
 // An Account is one owner's. Its mail is in the partition of its ID.
 type Account struct {
 	ID      mail.AccountID `cbor:"1,keyasint" json:"id"`
-	Address mail.Address   `cbor:"2,keyasint" json:"-"`
+	Address mail.Address   `cbor:"2,keyasint" json:"address"`
 	Name    string         `cbor:"3,keyasint,omitempty" json:"name,omitempty"` // the owner's, for people
 
 	// Admin accounts may administer, and the first of them gets the mail
@@ -65,8 +65,8 @@ type Account struct {
 
 // An Alias is an address that leads to others.
 type Alias struct {
-	Address mail.Address   `cbor:"1,keyasint" json:"-"`
-	Targets []mail.Address `cbor:"2,keyasint" json:"-"`
+	Address mail.Address   `cbor:"1,keyasint" json:"address"`
+	Targets []mail.Address `cbor:"2,keyasint" json:"targets"`
 
 	// Group says that the alias is a list of people. Who is behind an alias
 	// may send as it; members of a group may not send as the group.
