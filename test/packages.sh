@@ -3,7 +3,7 @@
 # use. Does nothing when all are there; needs root (or sudo) otherwise.
 set -euo pipefail
 packages=(
-  curl swaks python3 openssl ca-certificates procps
+  curl swaks python3 openssl ca-certificates procps bsdutils
   mutt neomutt isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot
 )
