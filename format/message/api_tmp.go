@@ -5,28 +5,8 @@ import (
 	"time"
 )
 
-type Parser struct{}
-
-func NewParser() *Parser                           { return &Parser{} }
-func (p *Parser) Write(b []byte) (int, error)      { return len(b), nil }
-func (p *Parser) Reset()                           {}
-func (p *Parser) Finish() *Message                 { return &Message{} }
-func Parse(r io.Reader) (*Message, error)          { return &Message{}, nil }
-func (m *Message) Prepend(prefix []byte)           {}
-func (m *Message) AppendBinary(dst []byte) []byte  { return dst }
-func Decode(b []byte) (*Message, error)            { return &Message{}, nil }
-func (p *Part) Filename() string                   { return "" }
-func (p *Part) Charset() string                    { return "" }
-func (p *Part) Param(name string) string           { return "" }
-func DecodeHeader(raw string) string               { return raw }
-func BaseSubject(s string) string                  { return s }
-func ParseAddressList(raw string) []Address        { return nil }
-func ParseDate(raw string) (time.Time, bool)       { return time.Time{}, false }
-func FormatDate(t time.Time) string                { return "" }
-func ParseMessageIDs(raw string) []string          { return nil }
-func NewMessageID(host string) string              { return "" }
-func DecodeBody(r io.Reader, enc string) io.Reader { return r }
-func DecodeText(r io.Reader, cs string) io.Reader  { return r }
+func (m *Message) AppendBinary(dst []byte) []byte { return dst }
+func Decode(b []byte) (*Message, error)           { return &Message{}, nil }
 
 type Builder struct{ UTF8 bool }
 

@@ -1,0 +1,173 @@
+package message
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+
+	"waxwing/format/charset"
+)
+
+const (
+	maxPreview    = 256      // characters, RFC 8970 §3.1
+	maxPlainBytes = 4 << 10  // of a plain text that are looked at, as they stand
+	maxHTMLBytes  = 32 << 10 // of HTML, which may begin with a long style sheet
+)
+
+// preview collects the beginning of the first text part that says something.
+type preview struct {
+	raw               []byte
+	limit             int // of raw; 0 when no part is being collected
+	encoding, charset string
+	html              bool
+	found             string
+}
+
+func (v preview) reset() preview { return preview{raw: v.raw[:0]} }
+
+// begin tells that the body of a part starts.
+func (v *preview) begin(p *Part) {
+	if v.found != "" || p.Type != "text" || p.Disposition == "attachment" {
+		return
+	}
+	v.html = p.Subtype == "html"
+	v.limit = maxPlainBytes
+	switch {
+	case v.html:
+		v.limit = maxHTMLBytes
+	case p.Subtype != "plain" && p.Subtype != "enriched":
+		v.limit = 0
+	}
+	v.encoding, v.charset = p.Encoding, p.Charset()
+}
+
+// take is given body octets.
+func (v *preview) take(b []byte) {
+	if v.limit == 0 {
+		return
+	}
+	v.raw = append(v.raw, b[:min(len(b), v.limit-len(v.raw))]...)
+	if len(v.raw) == v.limit {
+		v.end()
+	}
+}
+
+// end tells that the body has ended. If it said nothing, a later part may.
+func (v *preview) end() {
+	if v.limit == 0 {
+		return
+	}
+	v.found = v.decode()
+	v.raw, v.limit = v.raw[:0], 0
+}
+
+func (v *preview) text() string { return v.found }
+
+func (v *preview) decode() string {
+	b := v.raw
+	switch v.encoding {
+	case "7bit", "8bit", "binary":
+	default:
+		b, _ = io.ReadAll(DecodeBody(bytes.NewReader(b), v.encoding))
+	}
+	cut := len(v.raw) == v.limit
+	if cut { // perhaps in the middle of a character
+		b = b[:max(0, len(b)-utf8.UTFMax)]
+	}
+	text := charset.Decode(b, v.charset)
+	var c collapser
+	if v.html {
+		c.html(text)
+	} else {
+		c.text(text)
+	}
+	return strings.TrimRight(c.b.String(), " ")
+}
+
+// collapser writes text with white space collapsed, up to maxPreview
+// characters.
+type collapser struct {
+	b     strings.Builder
+	count int
+	space bool // white space is due before the next character
+}
+
+func (c *collapser) full() bool { return c.count >= maxPreview }
+
+func (c *collapser) text(s string) {
+	if c.b.Cap() == 0 {
+		c.b.Grow(min(len(s), maxPreview+maxPreview/4))
+	}
+	for _, r := range s {
+		if c.full() {
+			return
+		}
+		switch {
+		case r <= ' ' || r == 0x7f || r >= 0x80 && (unicode.IsSpace(r) || unicode.IsControl(r)):
+			c.space = c.count > 0
+		case r == 0x34f || r == 0xfeff || r == 0xad || r == 0x200b:
+			// Invisible; advertisements pad their previews with them.
+		default:
+			if c.space {
+				c.b.WriteByte(' ')
+				c.count++
+				c.space = false
+				if c.full() {
+					return
+				}
+			}
+			c.b.WriteRune(r)
+			c.count++
+		}
+	}
+}
+
+// html writes the text between tags, without scripts and styles.
+func (c *collapser) html(s string) {
+	z := html.NewTokenizer(strings.NewReader(s))
+	skip := 0
+	for !c.full() {
+		switch z.Next() {
+		case html.ErrorToken:
+			return
+		case html.TextToken:
+			if skip == 0 {
+				c.text(string(z.Text()))
+			}
+		case html.StartTagToken:
+			name, _ := z.TagName()
+			if unseen(name) {
+				skip++
+			}
+			c.space = c.space || c.count > 0 && !inline(name)
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			if unseen(name) && skip > 0 {
+				skip--
+			}
+			c.space = c.space || c.count > 0 && !inline(name)
+		case html.SelfClosingTagToken:
+			c.space = c.count > 0
+		}
+	}
+}
+
+func unseen(name []byte) bool {
+	switch string(name) {
+	case "script", "style", "title", "noscript", "template", "textarea":
+		return true
+	}
+	return false
+}
+
+func inline(name []byte) bool {
+	switch string(name) {
+	case "a", "b", "i", "u", "em", "strong", "span", "font", "small", "big", "code", "abbr", "sub", "sup":
+		return true
+	}
+	return false
+}
