@@ -2,6 +2,7 @@ package directory
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"waxwing/mail"
 )
@@ -21,6 +22,7 @@ type cache struct {
 	names   memo[mail.Address, nameRecord] // by folded address; the zero Address is the first admin
 	bare    memo[string, bareName]
 	secrets memo[mail.AccountID, Credentials]
+	some    atomic.Pointer[[]string] // what SomeDomains gives
 }
 
 // bareName is what a login name without a domain stands for.

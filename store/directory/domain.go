@@ -66,6 +66,32 @@ func (d *Directory) Domains(ctx context.Context, after string) iter.Seq2[Domain,
 	return list[Domain](ctx, d.db, domainKey(foldDomain(after)), keys.DirDomain)
 }
 
+// SomeDomains gives the names of the first 64 domains. The slice is shared and
+// must not be changed.
+func (d *Directory) SomeDomains(ctx context.Context) ([]string, error) {
+	var names []string
+	err := d.ask(ctx, func(l lookup) error {
+		if some := l.cache.some.Load(); some != nil {
+			names = *some
+			return nil
+		}
+		if l.reader == nil {
+			return errCold
+		}
+		names = nil
+		prefix := []byte{keys.DirDomain}
+		for item, err := range l.reader.Scan(prefix, kv.PrefixEnd(prefix), kv.ScanOptions{Limit: 64, KeysOnly: true}) {
+			if err != nil {
+				return err
+			}
+			names = append(names, string(item.Key[1:]))
+		}
+		l.cache.some.Store(&names)
+		return nil
+	})
+	return names, err
+}
+
 // UpdateDomain changes a domain: fn gets it as it is and changes it; it may
 // run more than once. Only the catch-all can change. The catch-all has to be
 // an address that leads somewhere, or null. Fails with ErrNotFound,

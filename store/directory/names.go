@@ -65,6 +65,10 @@ func foldLocal(s string) string {
 	return s
 }
 
+// Fold gives the form in which addresses compare: the domain in A-labels and
+// lower case, the local part in lower case and NFC. It is not for people.
+func Fold(a mail.Address) mail.Address { return fold(a) }
+
 // fold gives the address under which a name is kept and looked up.
 func fold(a mail.Address) mail.Address {
 	return mail.Address{Local: foldLocal(a.Local), Domain: foldDomain(a.Domain)}

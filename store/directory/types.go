@@ -36,7 +36,7 @@ var (
 
 // A Domain is one that we receive mail for.
 type Domain struct {
-	Name     string       `cbor:"1,keyasint" json:"name"` // A-labels, lower case
+	Name     string       `cbor:"1,keyasint" json:"name"`               // A-labels, lower case
 	CatchAll mail.Address `cbor:"2,keyasint" json:"catch_all,omitzero"` // takes what no name in the domain takes; null for none
 	Created  time.Time    `cbor:"3,keyasint" json:"created"`
 }
