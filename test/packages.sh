@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
   curl swaks python3 openssl ca-certificates procps bsdutils
   mutt neomutt isync offlineimap3 fetchmail getmail6 msmtp
-  postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot
+  postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot ssl-cert
 )
 missing=()
 for p in "${packages[@]}"; do
