@@ -274,7 +274,7 @@ func (p *Parser) sentAt(text string) {
 		p.defect(p.header.at, defectDate)
 		return
 	}
-	p.message.Date = t
+	p.message.Date = t.UTC()
 }
 
 func (p *Parser) addressList(list []Address, value []byte) []Address {
