@@ -8,7 +8,8 @@
 // of different partitions never wait for each other except for the disk.
 //
 // Engines: memkv (memory, for tests), pebblekv (the default, one machine).
-// Package kvtest holds the laws that all must keep. No caller may assume that
+// Package kvtest holds the laws that all must keep, and kvtest.Far, an engine
+// that is as slow and as awkward as this contract allows. No caller may assume that
 // Get is cheap (it may be a network round trip): read with GetMany and Scan.
 package kv
 
@@ -41,7 +42,8 @@ type Limits struct {
 // DefaultLimits holds for all engines.
 var DefaultLimits = Limits{Key: 512, Value: 64 << 10, Txn: 4 << 20, Keys: 10_000}
 
-// A Version counts the commits of a partition: a higher one is later.
+// A Version tells the commits of a partition apart: a higher one is later.
+// Versions need not be consecutive.
 type Version uint64
 
 // A Store is an ordered transactional key-value store. All methods are safe
@@ -55,12 +57,13 @@ type Store interface {
 	// Update runs fn alone among the writers of p, on the newest state
 	// (durable or not), and commits what it wrote, atomically. fn may run
 	// more than once and so has no side effects. If fn returns an error
-	// nothing is written and Update returns that error.
+	// nothing is written and Update returns that error, once all that fn may
+	// have read is durable.
 	//
 	// Update returns once the commit has its place in the order; the next
 	// writer of p may then run. Nothing may be told to anybody before the
 	// commit's Wait has returned nil. A transaction that wrote nothing
-	// gives a Commit that waits for what it has read.
+	// gives a Commit that waits for what it has read, and has version 0.
 	Update(ctx context.Context, p Partition, fn func(Txn) error) (Commit, error)
 
 	// Watch gives a channel that receives the newest version after durable
@@ -106,7 +109,9 @@ type Reader interface {
 	GetMany(keys [][]byte) ([][]byte, error)
 
 	// Scan goes through lo <= key < hi in order. A nil hi is the
-	// partition's end. Items are valid until the next step of the loop.
+	// partition's end. Items are valid until the next step of the loop; the
+	// values of items are never nil unless KeysOnly is set. In a Txn the loop
+	// shows the state at its beginning, whatever it writes.
 	Scan(lo, hi []byte, o ScanOptions) iter.Seq2[Item, error]
 }
 

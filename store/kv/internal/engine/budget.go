@@ -53,3 +53,6 @@ func (b *Budget) Spent() bool { return b.keys > 0 }
 
 // Err gives the first overrun, or nil.
 func (b *Budget) Err() error { return b.err }
+
+// Octets gives the octets of keys and values so far.
+func (b *Budget) Octets() int { return b.octets }

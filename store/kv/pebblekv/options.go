@@ -1,0 +1,258 @@
+package pebblekv
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"waxwing/obs"
+)
+
+// formatVersion is the version of Pebble's files. It stays at what was the
+// newest when layout 1 was laid down, and moves by decision, not with the
+// module: older programs cannot open a database once it has moved.
+const formatVersion = pebble.FormatValueSeparation
+
+// separateFrom is the size from which values are kept apart from their keys,
+// so that compactions of keys do not write bodies again.
+const separateFrom = 4 << 10
+
+// minMemTable keeps every transaction within the limits below what Pebble
+// treats as a large batch, which it writes another way.
+const minMemTable = 16 << 20
+
+// Options change how a store works. The zero value is sensible.
+type Options struct {
+	// FS is the file system; nil for the operating system's.
+	FS vfs.FS
+
+	// CacheSize bounds the cache of blocks, in octets; 0 for 64 MiB. It
+	// fills as it is used.
+	CacheSize int64
+
+	// MemTableSize is the size to which tables in memory may grow before they
+	// are flushed, in octets; 0 for 64 MiB. They begin small; up to four
+	// exist while the disk lags behind.
+	MemTableSize int
+
+	// MinFree is the free space on the disk, in octets, below which larger
+	// writes are refused with kv.ErrReadOnly; below half of it all are. 0 for
+	// 256 MiB, negative for no limit.
+	MinFree int64
+
+	// Log is told of trouble, and at debug level of flushes and compactions;
+	// nil for silence.
+	Log *slog.Logger
+
+	// Fatal is called when the engine cannot go on; it must not return. nil
+	// for a panic that no recover catches.
+	Fatal func(error)
+}
+
+func (o *Options) setDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheSize <= 0 {
+		o.CacheSize = 64 << 20
+	}
+	if o.MemTableSize <= 0 {
+		o.MemTableSize = 64 << 20
+	}
+	o.MemTableSize = max(o.MemTableSize, minMemTable)
+	if o.MinFree == 0 {
+		o.MinFree = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Fatal == nil {
+		o.Fatal = crash
+	}
+}
+
+// crash ends the process even if the caller's goroutine recovers from panics:
+// one that lives on after this would wait for ever on Pebble's locks.
+func crash(err error) {
+	go panic(err)
+	select {}
+}
+
+// pebbleOptions gives Pebble's own options. The lock is that of the whole
+// store; Pebble takes a second one in its directory.
+func (o *Options) pebbleOptions() *pebble.Options {
+	log := &logger{log: o.Log, fatal: o.Fatal}
+	p := &pebble.Options{
+		FS:                          o.FS,
+		CacheSize:                   o.CacheSize,
+		FormatMajorVersion:          formatVersion,
+		MemTableSize:                uint64(o.MemTableSize),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       1000,
+		LBaseMaxBytes:               64 << 20,
+		FlushDelayDeleteRange:       time.Minute,
+		Logger:                      log,
+		EventListener:               log.events(),
+	}
+	// One compaction as a rule, more where there are cores for them or when
+	// they fall behind.
+	p.CompactionConcurrencyRange = func() (lower, upper int) {
+		return 1, max(2, runtime.GOMAXPROCS(0)/2)
+	}
+	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           separateFrom,
+			MaxBlobReferenceDepth: 10,
+			RewriteMinimumAge:     10 * time.Minute,
+			TargetGarbageRatio:    0.3,
+		}
+	}
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	for i := range p.Levels {
+		p.Levels[i].BlockSize = 16 << 10
+		p.Levels[i].IndexBlockSize = 128 << 10
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return p
+}
+
+// A logger hands what Pebble says to slog.
+type logger struct {
+	log   *slog.Logger
+	fatal func(error)
+
+	mu    sync.Mutex // guards quiet
+	quiet time.Time  // until when background errors are not logged again
+}
+
+func (l *logger) Infof(format string, args ...any) {
+	l.log.Debug("storage engine", "text", fmt.Sprintf(format, args...))
+}
+
+func (l *logger) Errorf(format string, args ...any) {
+	l.log.Error("storage engine error", obs.Err, fmt.Sprintf(format, args...))
+}
+
+func (l *logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("storage engine cannot go on: "+format, args...)
+	l.log.Error("storage engine cannot go on", obs.Err, err)
+	l.fatal(err)
+}
+
+// events logs what an operator wants to know. Pebble tries a flush or
+// compaction that failed again at once, so those are logged now and then.
+func (l *logger) events() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if now := time.Now(); now.After(l.quiet) {
+				l.quiet = now.Add(10 * time.Second)
+				l.log.Error("background work of the storage engine failed", obs.Err, err)
+			}
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			l.log.Error("storage engine found corrupt data", "text", info.String())
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			l.log.Warn("storage engine makes writers wait", "reason", info.Reason)
+		},
+		WriteStallEnd: func() { l.log.Info("storage engine takes writes again") },
+		FlushEnd: func(info pebble.FlushInfo) {
+			l.log.Debug("storage engine flushed", "text", info.String())
+		},
+		CompactionEnd: func(info pebble.CompactionInfo) {
+			l.log.Debug("storage engine compacted", "text", info.String())
+		},
+	}
+}
+
+// makeDirs makes dir and those above it that are missing, and makes them
+// durable: Pebble syncs only what is below.
+func makeDirs(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := fs.PathDir(dir)
+	if parent != dir {
+		if err := makeDirs(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.Sync(); err != nil {
+		d.Close()
+		return err
+	}
+	return d.Close()
+}
+
+// layout is what FORMAT says.
+const layout = "waxwing pebblekv 1\n"
+
+// readFormat tells whether dir holds a store, and fails if it is one that we
+// do not know.
+func readFormat(fs vfs.FS, dir string) (bool, error) {
+	path := fs.PathJoin(dir, "FORMAT")
+	if _, err := fs.Stat(path); err != nil {
+		return false, nil
+	}
+	f, err := fs.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	got, err := io.ReadAll(io.LimitReader(f, 100))
+	if err != nil {
+		return false, err
+	}
+	if string(got) != layout {
+		return false, fmt.Errorf("the store has the layout %q; this program knows %q",
+			strings.TrimSpace(string(got)), strings.TrimSpace(layout))
+	}
+	return true, nil
+}
+
+// writeFormat marks dir as a store that is complete.
+func writeFormat(fs vfs.FS, dir string) error {
+	path := fs.PathJoin(dir, "FORMAT")
+	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write([]byte(layout)); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := fs.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(fs, dir)
+}
