@@ -1,0 +1,222 @@
+package smtpserver_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
+	"waxwing/proto/smtp/smtpserver"
+	"waxwing/test/transcript"
+)
+
+// A house is what stands behind the machine in these tests: it takes mail for
+// everyone at x.test, but for some names that mean something.
+type house struct {
+	mu       sync.Mutex
+	messages []message
+	newErr   error
+}
+
+type message struct {
+	from mail.Address
+	to   []mail.Address
+	body string
+	with string
+}
+
+func (h *house) open(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
+	if h.newErr != nil {
+		return nil, h.newErr
+	}
+	return &session{house: h, info: info}, nil
+}
+
+type session struct {
+	house *house
+	info  *smtpserver.Info
+	now   message
+}
+
+func (s *session) Hello(_ context.Context, name string, _ bool) error {
+	if name == "banned.test" {
+		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not you"}
+	}
+	return nil
+}
+
+func (s *session) Authenticated(_ context.Context, who sasl.Identity) error {
+	if who.Login.Local == "locked" {
+		return &smtp.Refusal{Code: 535, Enhanced: smtp.Enhanced{5, 7, 13}, Text: "Account is disabled"}
+	}
+	return nil
+}
+
+func (s *session) Mail(_ context.Context, m smtp.Mail) error {
+	switch m.From.Local {
+	case "trouble":
+		return errors.New("the disk is on fire")
+	case "panic":
+		panic("as asked")
+	}
+	s.now = message{from: m.From}
+	return nil
+}
+
+func (s *session) Rcpt(_ context.Context, r smtp.Rcpt) error {
+	switch {
+	case r.To.Local == "nobody":
+		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such user"}
+	case r.To.Local == "later":
+		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "Come back"}
+	case r.To.Local == "hangup":
+		return &smtp.Refusal{Code: 421, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Go away"}
+	}
+	s.now.to = append(s.now.to, r.To)
+	return nil
+}
+
+func (s *session) Data(ctx context.Context, r io.Reader) (smtp.Reply, error) {
+	switch s.now.from.Local {
+	case "early": // refuses before it has read anything
+		return smtp.Reply{}, &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Unwanted"}
+	case "halfread": // a bug in a door must not lose mail
+		_, _ = io.CopyN(io.Discard, r, 1)
+		return smtp.Reply{Code: 250, Text: "wrong"}, nil
+	case "slow":
+		time.Sleep(20 * time.Second)
+	}
+	var b strings.Builder
+	if _, err := io.Copy(&b, r); err != nil {
+		return smtp.Reply{}, err
+	}
+	s.now.body, s.now.with = b.String(), s.info.Protocol()
+	s.house.mu.Lock()
+	defer s.house.mu.Unlock()
+	s.house.messages = append(s.house.messages, s.now)
+	text := "taken " + strconv.Itoa(b.Len()) + " with " + s.now.with + " " + strconv.QuoteToASCII(tail(s.now.body))
+	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Text: text}, nil
+}
+
+func tail(s string) string { return s[max(0, len(s)-40):] }
+
+func (s *session) Verify(_ context.Context, who string) (smtp.Reply, error) {
+	return smtp.Reply{Code: 252, Enhanced: smtp.Enhanced{2, 0, 0}, Text: "Try it: " + who}, nil
+}
+
+func (s *session) Expand(context.Context, string) (smtp.Reply, error) {
+	return smtp.Reply{}, &smtp.Refusal{Code: 502, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "Lists are not shown"}
+}
+
+func (s *session) Reset() { s.now = message{} }
+func (s *session) Close() {}
+
+// users is a sasl.Backend that knows ann and locked, both with the password
+// "secret".
+type users struct{}
+
+func (users) Password(_ context.Context, _ sasl.Peer, _, user, password string) (sasl.Identity, error) {
+	switch {
+	case user == "flood":
+		return sasl.Identity{}, sasl.ErrThrottled
+	case user == "broken":
+		return sasl.Identity{}, sasl.ErrTemporary
+	case !slices.Contains([]string{"ann", "locked"}, user) || password != "secret":
+		return sasl.Identity{}, sasl.ErrCredentials
+	}
+	return sasl.Identity{Account: 1, Login: mail.Address{Local: user, Domain: "x.test"}, Mechanism: "PLAIN"}, nil
+}
+
+func (users) SCRAM(context.Context, sasl.Peer, string) (sasl.SCRAMKeys, error) {
+	return sasl.SCRAMKeys{}, sasl.ErrTemporary
+}
+
+func (users) SCRAMResult(context.Context, sasl.Peer, string, string, bool) (sasl.Identity, error) {
+	return sasl.Identity{}, sasl.ErrTemporary
+}
+
+// optionsOf reads the O: lines of a transcript.
+func optionsOf(t testing.TB, from transcript.Options) smtpserver.Options {
+	o := smtpserver.Options{Hostname: "mx.example"}
+	number := func(s string) int {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for key, value := range from {
+		switch key {
+		case "tls":
+			o.TLS = &tls.Config{Certificates: []tls.Certificate{transcript.Certificate(t)}}
+			o.ImplicitTLS = value == "implicit"
+			o.RequireTLS = value == "required"
+		case "auth":
+			o.Auth = users{}
+			o.PlaintextAuth = strings.Contains(value, "plaintext")
+			o.RequireAuth = strings.Contains(value, "required")
+		case "dsn":
+			o.DSN = true
+		case "normalise":
+			o.Newlines = smtpserver.NormaliseBareNewlines
+		case "size":
+			o.MaxSize = mail.ByteCount(number(value))
+		case "errors":
+			o.MaxErrors = number(value)
+		case "idle":
+			o.MaxIdleCommands = number(value)
+		case "per-address":
+			o.MaxPerAddress = number(value)
+		case "recipients":
+			o.MaxRecipients = number(value)
+		case "greeting-delay":
+			o.GreetingDelay = time.Duration(number(value)) * time.Second
+		case "new", "stop":
+		default:
+			t.Fatalf("unknown option %q", key)
+		}
+	}
+	return o
+}
+
+// Every file in testdata is a conversation.
+func TestTranscripts(t *testing.T) {
+	transcript.Run(t, "testdata/*.smtp", func(t *testing.T, from transcript.Options) transcript.Dial {
+		h := &house{}
+		switch from["new"] {
+		case "refuse":
+			h.newErr = &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "No mail from you"}
+		case "hangup":
+			h.newErr = &smtp.Refusal{Code: 421, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Not now"}
+		case "fail":
+			h.newErr = errors.New("no memory")
+		}
+		l := transcript.Listen(25)
+		ctx, stop := context.WithCancel(t.Context())
+		if after := from["stop"]; after != "" {
+			d, err := time.ParseDuration(after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop = context.WithTimeout(t.Context(), d)
+		}
+		served := make(chan error, 1)
+		go func() { served <- smtpserver.New(h.open, optionsOf(t, from)).Serve(ctx, l) }()
+		t.Cleanup(func() {
+			stop()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+		return l.Dial
+	})
+}

@@ -1,0 +1,113 @@
+package smtpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+)
+
+// handshakeTimeout bounds a TLS handshake.
+const handshakeTimeout = time.Minute
+
+// startTLS goes on under TLS. RFC 3207 §4
+func (c *conn) startTLS(ctx context.Context, _ smtp.Command) {
+	switch {
+	case c.state.tls:
+		c.refuse(refuse(503, 5, 5, 1, "TLS is already in use"))
+		return
+	case !c.state.offered.Has(smtp.STARTTLS):
+		c.refuse(refuse(502, 5, 5, 1, "STARTTLS is not offered"))
+		return
+	case c.state.authenticated:
+		// What is known of the client must be discarded (RFC 3207 §4.2), and
+		// a login cannot be.
+		c.refuse(refuse(503, 5, 5, 1, "STARTTLS comes before AUTH"))
+		return
+	case len(c.in.buffered()) > 0:
+		// Someone else may have put these bytes in front of the client's
+		// handshake, to have them taken for the client's own. RFC 3207 §6
+		c.in.discard()
+		c.log.Info("bytes after STARTTLS")
+		c.refuse(refuse(501, 5, 5, 1, "Nothing may follow STARTTLS"))
+		c.quit = true
+		return
+	}
+	c.reply(ok(220, 0, 0, "Ready to start TLS"))
+	c.flush()
+	if c.failed != nil || !c.handshake(ctx) {
+		c.quit = true
+		return
+	}
+	// The client has said nothing so far. RFC 3207 §4.2
+	c.state.greeted, c.state.extended = false, false
+	c.info.Hello, c.info.Extended = "", false
+}
+
+// handshake puts TLS between us and the client.
+func (c *conn) handshake(ctx context.Context) bool {
+	w := &witness{Conn: c.raw}
+	t := tls.Server(w, c.server.tls)
+	_ = c.raw.SetDeadline(time.Now().Add(handshakeTimeout)) // the handshake fails as well then
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.log.Info("tls handshake failed", obs.Err, err)
+		return false
+	}
+	state := t.ConnectionState()
+	c.nc, c.leaf, c.info.TLS = t, w.leaf, &state
+	c.state.tls = true
+	return true
+}
+
+// A witness remembers which certificate was presented on a connection, which
+// crypto/tls does not tell. It is nil when an earlier session was resumed.
+type witness struct {
+	net.Conn
+	leaf []byte
+}
+
+// witnessed makes a configuration that tells the witness. It chooses as
+// crypto/tls does.
+func witnessed(config *tls.Config) *tls.Config {
+	if config == nil {
+		return nil
+	}
+	choose := config.Clone()
+	config = config.Clone()
+	if config.GetConfigForClient != nil {
+		forClient := config.GetConfigForClient
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			own, err := forClient(hello)
+			return witnessed(own), err
+		}
+	}
+	config.Certificates = nil // else they may be taken without asking
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := certificateFor(choose, hello)
+		if w, ok := hello.Conn.(*witness); ok && certificate != nil && len(certificate.Certificate) > 0 {
+			w.leaf = certificate.Certificate[0]
+		}
+		return certificate, err
+	}
+	return config
+}
+
+func certificateFor(config *tls.Config, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if config.GetCertificate != nil && (len(config.Certificates) == 0 || hello.ServerName != "") {
+		if c, err := config.GetCertificate(hello); c != nil || err != nil {
+			return c, err
+		}
+	}
+	for i := range config.Certificates {
+		if hello.SupportsCertificate(&config.Certificates[i]) == nil {
+			return &config.Certificates[i], nil
+		}
+	}
+	if len(config.Certificates) > 0 {
+		return &config.Certificates[0], nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,102 @@
+package smtpserver
+
+import (
+	"context"
+
+	"waxwing/proto/smtp"
+)
+
+// mail begins a transaction. RFC 5321 §4.1.1.2
+func (c *conn) mail(ctx context.Context, cmd smtp.Command) {
+	m := cmd.(smtp.Mail)
+	c.rcpts = 0
+	if r := c.state.checkMail(m, c.options); r != nil {
+		c.refuse(r)
+		return
+	}
+	c.info.UTF8 = m.UTF8
+	if err := c.session.Mail(ctx, m); err != nil {
+		c.info.UTF8 = false
+		c.refuse(err)
+		c.idle++
+		return
+	}
+	c.state.mail, c.state.utf8, c.state.recipients = true, m.UTF8, 0
+	c.reply(ok(250, 1, 0, "Sender ok"))
+}
+
+// rcpt adds a recipient. RFC 5321 §4.1.1.3
+func (c *conn) rcpt(ctx context.Context, cmd smtp.Command) {
+	r := cmd.(smtp.Rcpt)
+	// No honest client goes on this long after 452.
+	if c.rcpts++; c.rcpts > 10*c.options.MaxRecipients {
+		c.hangUp(refuse(421, 4, 7, 0, "Too many recipients"))
+		return
+	}
+	if refusal := c.state.checkRcpt(r, c.options); refusal != nil {
+		c.refuse(refusal)
+		return
+	}
+	if err := c.session.Rcpt(ctx, r); err != nil {
+		// Refused recipients have a limit of their own.
+		if c.say(err) {
+			if c.refusedRecipients++; c.refusedRecipients >= maxRefusedRecipients {
+				c.hangUp(refuse(421, 4, 7, 0, "Too many refused recipients"))
+			}
+		}
+		return
+	}
+	c.state.recipients++
+	c.reply(ok(250, 1, 5, "Recipient ok"))
+}
+
+// rset abandons the transaction. RFC 5321 §4.1.1.5
+func (c *conn) rset(context.Context, smtp.Command) {
+	c.reset()
+	c.reply(ok(250, 0, 0, "Ok"))
+}
+
+// noop does nothing. RFC 5321 §4.1.1.9
+func (c *conn) noop(context.Context, smtp.Command) {
+	c.reply(ok(250, 0, 0, "Ok"))
+}
+
+// goodbye ends the session; an open transaction is abandoned.
+// RFC 5321 §4.1.1.10
+func (c *conn) goodbye(context.Context, smtp.Command) {
+	c.reply(ok(221, 0, 0, c.options.Hostname+" closing"))
+	c.quit = true
+}
+
+// help names the commands. RFC 5321 §4.1.1.8
+func (c *conn) help(context.Context, smtp.Command) {
+	text := "Commands:"
+	for _, verb := range smtp.Verbs() {
+		if verb == "STARTTLS" && (c.state.tls || !c.state.offered.Has(smtp.STARTTLS)) ||
+			verb == "AUTH" && len(c.mechanisms()) == 0 {
+			continue
+		}
+		text += " " + verb
+	}
+	c.reply(ok(214, 0, 0, text))
+}
+
+// verify answers what the Session knows. RFC 5321 §4.1.1.6
+func (c *conn) verify(ctx context.Context, cmd smtp.Command) {
+	reply, err := c.session.Verify(ctx, cmd.(smtp.Verify).Who)
+	c.answer(reply, err)
+}
+
+// expand answers what the Session knows. RFC 5321 §4.1.1.7
+func (c *conn) expand(ctx context.Context, cmd smtp.Command) {
+	reply, err := c.session.Expand(ctx, cmd.(smtp.Expand).List)
+	c.answer(reply, err)
+}
+
+func (c *conn) answer(reply smtp.Reply, err error) {
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.reply(reply)
+}
