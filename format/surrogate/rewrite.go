@@ -118,11 +118,12 @@ func local(s string) string {
 	if s != "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..") && strings.IndexFunc(s, special) < 0 {
 		return s
 	}
-	return quote(s)
+	return quote(clean(s))
 }
 
 // phrase gives a display name. RFC 5322 §3.2.5
 func phrase(s string) string {
+	s = clean(s)
 	switch {
 	case !ascii([]byte(s)) || strings.Contains(s, "=?"):
 		return encode(s)
@@ -145,10 +146,16 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// encode gives text as encoded words, folded between them. RFC 2047 §2
+// encode gives text as encoded words, folded between them, that may stand in
+// phrases too: those hold no specials (RFC 2047 §5), which base64 hides.
 func encode(s string) string {
-	s = mime.QEncoding.Encode("utf-8", clean(s))
-	return strings.ReplaceAll(s, "?= =?", "?=\r\n =?")
+	s = clean(s)
+	encoding := mime.QEncoding
+	mostlyNotLatin := 2*utf8.RuneCountInString(s) < len(s)+len(s)/3
+	if mostlyNotLatin || strings.ContainsAny(s, "()<>[]:;@\\,.\"") {
+		encoding = mime.BEncoding
+	}
+	return strings.ReplaceAll(encoding.Encode("utf-8", s), "?= =?", "?=\r\n =?")
 }
 
 // clean takes away what no header may hold.
