@@ -28,6 +28,9 @@ type Config struct {
 	Relay   Relay   `toml:"relay"`
 	DNS     DNS     `toml:"dns"`
 	Log     Log     `toml:"log"`
+
+	// File is the file that this was read from; not a key.
+	File string `toml:"-"`
 }
 
 // Store is where mail, accounts and queue are kept.

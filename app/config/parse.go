@@ -30,6 +30,7 @@ func Load(file string) (Config, error) {
 		return Config{}, err
 	}
 	c.absolute(dir)
+	c.File = filepath.Join(dir, filepath.Base(file))
 	return c, nil
 }
 
@@ -185,9 +186,11 @@ func describe(v any) string {
 
 // fieldsOf gives the keys of a table, in the order of the struct's fields.
 func fieldsOf(t reflect.Type) []string {
-	keys := make([]string, t.NumField())
-	for i := range keys {
-		keys[i] = t.Field(i).Tag.Get("toml")
+	var keys []string
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("toml"); key != "-" { // such fields come last
+			keys = append(keys, key)
+		}
 	}
 	return keys
 }
@@ -224,5 +227,22 @@ func Keys() []string {
 		}
 	}
 	walk("", reflect.TypeFor[Config]())
+	return keys
+}
+
+// Diff lists the keys in which two configurations differ.
+func Diff(a, b Config) []string {
+	var keys []string
+	var walk func(path string, a, b reflect.Value)
+	walk = func(path string, a, b reflect.Value) {
+		if a.Kind() == reflect.Struct {
+			for i, key := range fieldsOf(a.Type()) {
+				walk(join(path, key), a.Field(i), b.Field(i))
+			}
+		} else if !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			keys = append(keys, path)
+		}
+	}
+	walk("", reflect.ValueOf(a), reflect.ValueOf(b))
 	return keys
 }

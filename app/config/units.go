@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"waxwing/mail"
 )
 
 // A Size is a number of octets. In the file it is a string with a unit, "50MB"
@@ -137,3 +139,9 @@ func (d *Duration) UnmarshalText(text []byte) (err error) {
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Std gives the duration as the standard library has it.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// Octets gives the size as the rooms have it.
+func (z Size) Octets() mail.ByteCount { return mail.ByteCount(z) }

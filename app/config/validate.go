@@ -25,7 +25,7 @@ func (d *decoder) validate(c *Config) {
 	d.oneOf("log.format", c.Log.Format, "text", "json")
 	d.store(c.Store.URL)
 	d.listeners(c.Listen)
-	d.certificates(c.TLS)
+	d.certificates(c.TLS, c.Listen)
 	if c.DNS.Resolver != "" {
 		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {
 			d.invalid("dns.resolver", "must be an address with a port, such as \"127.0.0.1:53\"")
@@ -53,6 +53,32 @@ func (d *decoder) validate(c *Config) {
 	}
 	if c.Relay.GiveUp < c.Relay.Retry {
 		d.invalid("relay.give_up", "must not be shorter than relay.retry")
+	}
+}
+
+// Validate checks a configuration that was not read from a file.
+func (c *Config) Validate() error {
+	var d decoder
+	d.validate(c)
+	if len(d.problems) == 0 {
+		return nil
+	}
+	return &Problems{File: "configuration", List: d.problems}
+}
+
+// Shift adds base to the port of every service.
+func (l *Listen) Shift(base int) {
+	v := reflect.ValueOf(l).Elem()
+	for i := range fieldsOf(v.Type()) {
+		list := v.Field(i).Interface().([]string)
+		moved := make([]string, len(list))
+		for j, address := range list {
+			moved[j] = address
+			if host, port, err := splitAddress(address); err == nil {
+				moved[j] = net.JoinHostPort(host, strconv.Itoa(port+base))
+			}
+		}
+		v.Field(i).Set(reflect.ValueOf(moved))
 	}
 }
 
@@ -190,13 +216,16 @@ func overlap(a, b string) bool {
 	return x == y || (x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified()))
 }
 
-func (d *decoder) certificates(t TLS) {
+func (d *decoder) certificates(t TLS, l Listen) {
 	d.oneOf("tls.source", t.Source, SourceACME, SourceFiles, SourceOwnCA)
 	if t.Source == SourceFiles && len(t.Files) == 0 {
 		d.invalid("tls.files", "is missing: the source \"files\" needs at least one certificate with its key")
 	}
 	if t.Source != SourceFiles && len(t.Files) > 0 {
 		d.invalid("tls.files", "is only used when tls.source is \"files\"")
+	}
+	if t.Source == SourceACME && len(l.HTTP) == 0 && len(l.HTTPS) == 0 {
+		d.invalid("tls.source", "\"acme\" needs listen.http or listen.https, to prove that the names are yours")
 	}
 	for i, pair := range t.Files {
 		path := fmt.Sprintf("tls.files[%d]", i)

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"waxwing/app/config"
+	"waxwing/app/confine"
+	"waxwing/obs"
+	"waxwing/serve/adminapi"
+	"waxwing/store/keys"
+	"waxwing/store/kv"
+)
+
+// Options is what a configuration file cannot say.
+type Options struct {
+	// Log is where log records go.
+	Log io.Writer
+
+	// Confine gives up privileges after the start: the process becomes the
+	// configured user and sees only the files that it needs.
+	Confine bool
+
+	// PlaintextLogins permits logins without TLS. It is for servers that
+	// listen on loopback alone.
+	PlaintextLogins bool
+
+	// CertificateNames are further names and addresses in certificates of our
+	// own authority.
+	CertificateNames []string
+
+	// AuthorityDomains limits a new authority of our own to these domains.
+	AuthorityDomains []string
+}
+
+// App is the open house.
+type App struct {
+	config  config.Config
+	log     *slog.Logger
+	level   *slog.LevelVar
+	sockets listeners
+	certs   certificates
+	stores  stores
+	doors   []door
+	workers []worker
+
+	mu sync.Mutex // guards config in reloads
+}
+
+// A door serves the sockets of one service until its context ends, and then
+// until what was under way is done.
+type door struct {
+	service string
+	serve   func(context.Context, net.Listener) error
+}
+
+// A worker is what runs behind the doors until its context ends.
+type worker struct {
+	name string
+	run  func(context.Context) error
+}
+
+// Open opens everything; nothing is served before Run. The caller closes it.
+func Open(c config.Config, o Options) (a *App, err error) {
+	now := time.Now()
+	a = &App{config: c}
+	a.log, a.level = newLog(o.Log, c.Log)
+	if err := makeData(c); err != nil {
+		return nil, err
+	}
+	if a.sockets, err = listen(c.Listen, a.log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.sockets.Close())
+		}
+	}()
+	if o.Confine {
+		if err := becomeUser(c); err != nil {
+			return nil, err
+		}
+	}
+	if a.certs, err = openCertificates(c, o, a.sockets, now, a.log); err != nil {
+		return nil, err
+	}
+	if o.Confine {
+		if err := restrict(c, a.log); err != nil {
+			return nil, err
+		}
+	}
+	if a.stores, err = openStores(c, a.log); err != nil {
+		return nil, err
+	}
+	admin, err := adminapi.Listen(c.Data) // the store's lock is ours by now
+	if err != nil {
+		return nil, errors.Join(err, a.stores.Close())
+	}
+	a.sockets[serviceAdmin] = []net.Listener{admin}
+	if err := a.furnish(o, now); err != nil {
+		return nil, errors.Join(err, a.stores.Close())
+	}
+	return a, nil
+}
+
+// Close closes what Open has opened, after Run.
+func (a *App) Close() error {
+	return errors.Join(a.sockets.Close(), a.stores.Close())
+}
+
+// Run serves until ctx ends or a part fails, and then ends in order.
+func (a *App) Run(ctx context.Context) error {
+	// The rooms behind outlive the doors, and the doors hear of the end first.
+	doorsCtx, closeDoors := context.WithCancelCause(ctx)
+	defer closeDoors(nil)
+	workersCtx, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorkers()
+
+	var doors, workers sync.WaitGroup
+	for _, w := range a.workers {
+		workers.Go(func() {
+			if err := w.run(workersCtx); err != nil && workersCtx.Err() == nil {
+				closeDoors(fmt.Errorf("%s: %w", w.name, err))
+			}
+		})
+	}
+	for _, d := range a.doors {
+		for _, l := range a.sockets[d.service] {
+			doors.Go(func() {
+				if err := d.serve(doorsCtx, l); err != nil && doorsCtx.Err() == nil {
+					closeDoors(fmt.Errorf("%s: %w", d.service, err))
+				}
+			})
+		}
+	}
+	a.log.Info("waxwing runs", "version", Version(), "hostname", a.config.Hostname)
+	<-doorsCtx.Done()
+	a.log.Info("waxwing stops")
+	err := context.Cause(doorsCtx)
+	if ctx.Err() != nil {
+		err = nil // we were told to
+	}
+	doors.Wait()
+	stopWorkers()
+	workers.Wait()
+	return err
+}
+
+// makeData makes the data directory, for the user that the server becomes.
+func makeData(c config.Config) error {
+	_, err := os.Stat(c.Data)
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return err
+	}
+	if c.User != "" && os.Getuid() == 0 {
+		return confine.Own(c.Data, c.User)
+	}
+	return nil
+}
+
+// healthy tells whether the store answers.
+func (a *App) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := a.stores.db.View(ctx, keys.Directory, func(r kv.Reader) error {
+		_, err := r.GetMany([][]byte{{0}})
+		return err
+	})
+	if err != nil {
+		a.log.Error("the store does not answer", obs.Err, err)
+	}
+	return err
+}

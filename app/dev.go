@@ -1,0 +1,183 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/template"
+	"time"
+
+	"waxwing/app/config"
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
+	"waxwing/store/directory"
+)
+
+// What "waxwing dev" always has; programs outside rely on it.
+const (
+	devDomain   = "example.test"
+	devHostname = "mail.example.test"
+	devPassword = "waxwing"
+)
+
+var devUsers = []directory.Account{
+	{Address: mail.Address{Local: "alice", Domain: devDomain}, Name: "Alice", Admin: true},
+	{Address: mail.Address{Local: "bob", Domain: devDomain}, Name: "Bob"},
+}
+
+// Dev is how "waxwing dev" was asked to run.
+type Dev struct {
+	Dir         string
+	PortBase    int
+	Resolver    string
+	SMTPOutPort int
+	Retry       time.Duration
+	Store       string
+	Out         io.Writer // what the person is told
+	Log         io.Writer
+}
+
+// config is the configuration of a development system.
+func (d Dev) config() (config.Config, error) {
+	dir, err := filepath.Abs(d.Dir)
+	if err != nil {
+		return config.Config{}, err
+	}
+	at := func(port int) []string {
+		return []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(d.PortBase+port))}
+	}
+	c := config.Default()
+	c.Hostname, c.Data = devHostname, dir
+	c.Store.URL = d.Store
+	c.Listen = config.Listen{
+		MX: at(25), Submissions: at(465), Submission: at(587),
+		IMAPS: at(993), IMAP: at(143), POP3S: at(995), POP3: at(110), HTTPS: at(443),
+	}
+	c.TLS.Source = config.SourceOwnCA
+	c.TLS.Names = []string{devDomain}
+	c.DNS.Resolver = d.Resolver
+	c.Relay.Port = d.SMTPOutPort
+	c.Relay.Retry = config.Duration(d.Retry)
+	return c, c.Validate()
+}
+
+// Run runs a complete system on 127.0.0.1 until ctx ends.
+func (d Dev) Run(ctx context.Context) error {
+	c, err := d.config()
+	if err != nil {
+		return err
+	}
+	a, err := Open(c, Options{
+		Log:              d.Log,
+		PlaintextLogins:  true,
+		CertificateNames: []string{"mx." + devDomain, "localhost", "127.0.0.1", "::1"},
+		AuthorityDomains: []string{devDomain},
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.populate(ctx, time.Now()); err != nil {
+		return errors.Join(err, a.Close())
+	}
+	running := make(chan error, 1)
+	go func() { running <- a.Run(ctx) }()
+	err = d.explain(c)
+	return errors.Join(err, <-running, a.Close())
+}
+
+// populate makes the domain and the accounts where they are missing; a start
+// may have been cut short.
+func (a *App) populate(ctx context.Context, now time.Time) error {
+	dir := a.stores.directory
+	if _, err := dir.AddDomain(ctx, now, directory.Domain{Name: devDomain}); err != nil && !errors.Is(err, directory.ErrExists) {
+		return err
+	}
+	for _, user := range devUsers {
+		have, err := dir.Login(ctx, user.Address.String())
+		switch {
+		case errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrNoUser):
+			_, err = adminapi.CreateAccount(ctx, dir, a.stores.mailboxes, now, user, devPassword)
+		case err == nil && have.Hash == "":
+			err = adminapi.FinishAccount(ctx, dir, a.stores.mailboxes, now, directory.Account{ID: have.Account}, devPassword)
+		}
+		if err != nil {
+			return fmt.Errorf("make %s: %w", user.Address, err)
+		}
+	}
+	return nil
+}
+
+var devGuide = template.Must(template.New("guide").Parse(`
+A complete mail system runs on 127.0.0.1, in {{.Dir}}
+
+  accounts   alice@example.test and bob@example.test, password "waxwing"
+  sending    port {{.P 465}} (TLS) or {{.P 587}} (STARTTLS)
+  reading    IMAP port {{.P 993}} (TLS) or {{.P 143}}; POP3 port {{.P 995}} (TLS) or {{.P 110}}
+  receiving  SMTP port {{.P 25}}
+  web        https://localhost:{{.P 443}}/
+  trust      {{.Dir}}/ca.pem
+
+Try it:
+
+  swaks --server 127.0.0.1:{{.P 587}} --tls --auth-user alice@example.test --auth-password waxwing \
+        --from alice@example.test --to bob@example.test
+  curl --cacert {{.Arg "ca.pem"}} --user bob@example.test:waxwing \
+        'imaps://localhost:{{.P 993}}/INBOX;MAILINDEX=1'
+  waxwing account list --dir {{.Arg ""}}
+
+Stop it with Ctrl-C. Mail stays in the directory; remove that to begin anew.
+
+`))
+
+// guide is what devGuide is filled in with.
+type guide struct {
+	Dir  string
+	base int
+}
+
+// P gives the port of a service by its well-known one.
+func (g guide) P(port int) int { return g.base + port }
+
+// Arg gives a file of the directory as a shell takes it.
+func (g guide) Arg(file string) string { return "'" + filepath.Join(g.Dir, file) + "'" }
+
+func (d Dev) explain(c config.Config) error {
+	if err := devGuide.Execute(d.Out, guide{c.Data, d.PortBase}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(d.Out, "waxwing dev ready")
+	return err
+}
+
+// DataOf gives the data directory for the command line's --config and --dir:
+// that of the configuration file, or of a development system, or of what init
+// has made.
+func DataOf(configFile, dir string) (string, error) {
+	if configFile != "" {
+		c, err := config.Load(configFile)
+		return c.Data, err
+	}
+	candidates := []string{".", "/etc/waxwing", "waxwing-dev"}
+	if dir != "" {
+		candidates = []string{dir}
+	}
+	for _, dir := range candidates {
+		file := filepath.Join(dir, configName)
+		if _, err := os.Stat(file); err == nil {
+			c, err := config.Load(file)
+			return c.Data, err
+		}
+		if _, err := os.Stat(adminapi.SocketPath(dir)); err == nil {
+			return filepath.Abs(dir)
+		}
+	}
+	if dir != "" {
+		return "", fmt.Errorf("%s holds neither %s nor a running development system", dir, configName)
+	}
+	return "", errors.New("which server? Name its configuration with --config FILE, or the directory of \"waxwing dev\" with --dir DIR")
+}

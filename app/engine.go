@@ -1,0 +1,55 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"waxwing/app/config"
+	"waxwing/store/blob/fsblob"
+	"waxwing/store/directory"
+	"waxwing/store/kv"
+	"waxwing/store/kv/pebblekv"
+	"waxwing/store/mailbox"
+)
+
+// stores are the rooms that survive a restart.
+type stores struct {
+	db        kv.Store
+	blobs     *fsblob.Store
+	directory *directory.Directory
+	mailboxes *mailbox.Store
+}
+
+// openStores opens what lies in the data directory, which must exist.
+func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
+	if err := config.CheckStore(c.Store.URL); err != nil {
+		return stores{}, err
+	}
+	defer func() {
+		if errors.Is(err, os.ErrPermission) {
+			err = fmt.Errorf("%w; %s must belong to the user that the server runs as", err, c.Data)
+		}
+	}()
+	if s.db, err = pebblekv.Open(filepath.Join(c.Data, "store"), pebblekv.Options{Log: log}); err != nil {
+		return stores{}, fmt.Errorf("open the store: %w", err)
+	}
+	s.blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{})
+	if err != nil {
+		return stores{}, errors.Join(fmt.Errorf("open the blob store: %w", err), s.db.Close())
+	}
+	s.directory = directory.New(s.db)
+	s.mailboxes = mailbox.New(s.db, s.blobs, mailbox.Options{
+		Window: c.Mailbox.Undelete.Std(),
+		Quota:  c.Mailbox.Quota.Octets(),
+		Log:    log,
+	})
+	return s, nil
+}
+
+// Close closes them in the opposite order.
+func (s stores) Close() error {
+	return errors.Join(s.mailboxes.Close(), s.blobs.Close(), s.db.Close())
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"waxwing/app/config"
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
+)
+
+type accountCmd struct {
+	List     accountListCmd     `cmd:"" help:"List all accounts."`
+	Show     accountShowCmd     `cmd:"" help:"Show one account and how full it is."`
+	Add      accountAddCmd      `cmd:"" help:"Make an account."`
+	Set      accountSetCmd      `cmd:"" help:"Change an account."`
+	Password accountPasswordCmd `cmd:"" help:"Set a new password."`
+	Delete   accountDeleteCmd   `cmd:"" help:"Delete an account and its mail."`
+}
+
+func (accountCmd) Help() string {
+	return `An account is somebody with mailboxes and a password. The login name is the address.
+
+Examples:
+
+  waxwing account add ann@example.org --name "Ann Example"
+  waxwing account set ann@example.org --quota 5GB
+  waxwing account password ann@example.org
+  waxwing account set ann@example.org --disabled`
+}
+
+type accountListCmd struct{ lister }
+
+func (c accountListCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		return printList(s, c.JSON, client.Accounts(ctx), "ACCOUNT ADMIN DISABLED QUOTA NAME", func(a adminapi.Account) []string {
+			return []string{a.Address, yes(a.Admin), yes(a.Disabled), quota(a.Quota), a.Name}
+		})
+	})
+}
+
+func quota(n int64) string {
+	if n == 0 {
+		return "default"
+	}
+	return config.Size(n).String()
+}
+
+type accountShowCmd struct {
+	lister
+	Address string `arg:"" help:"The account's address."`
+}
+
+func (c accountShowCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		a, err := client.Account(ctx, c.Address)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, a)
+		}
+		facts := []string{
+			"account", a.Address, "id", a.ID, "name", a.Name, "admin", yes(a.Admin),
+			"disabled", yes(a.Disabled), "quota", quota(a.Quota), "since", when(a.Created),
+		}
+		if a.Used != nil && a.Messages != nil {
+			facts = append(facts, "used", mail.ByteCount(*a.Used).String(), "messages", strconv.Itoa(*a.Messages))
+		}
+		return printFacts(s.out, facts...)
+	})
+}
+
+// size is a flag in the configuration's units.
+type size config.Size
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (z *size) UnmarshalText(text []byte) error { return (*config.Size)(z).UnmarshalText(text) }
+
+type accountAddCmd struct {
+	server
+	passwordFlags
+	Address string `arg:"" help:"The address, which is also the login name."`
+	Name    string `help:"The owner's name, for people." placeholder:"NAME"`
+	Admin   bool   `help:"The account may administer; the first of them gets mail for postmaster and abuse."`
+	Quota   size   `help:"The most that its mailboxes may hold, such as 5GB." placeholder:"SIZE"`
+}
+
+func (accountAddCmd) Help() string {
+	return `The password is asked for at a terminal, or generated with --generate (and printed once), or read
+from standard input with --password-stdin. It never stands on the command line, where others
+could see it.
+
+Examples:
+
+  waxwing account add ann@example.org --generate
+  pass show mail/ann | waxwing account add ann@example.org --password-stdin`
+}
+
+func (c accountAddCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		password, err := c.password(s)
+		if err != nil {
+			return err
+		}
+		a, err := client.AddAccount(ctx, adminapi.NewAccount{
+			Address: c.Address, Name: c.Name, Admin: c.Admin, Quota: int64(c.Quota), Password: password,
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "added account %s\n", a.Address)
+		showPassword(s, a)
+		return nil
+	})
+}
+
+func showPassword(s streams, a adminapi.Account) {
+	if a.Password != "" {
+		fmt.Fprintf(s.out, "password %s\n", a.Password)
+	}
+}
+
+type accountSetCmd struct {
+	server
+	Address  string  `arg:"" help:"The account's address."`
+	Name     *string `help:"The owner's name, for people." placeholder:"NAME"`
+	Admin    *bool   `help:"The account may administer." negatable:""`
+	Disabled *bool   `help:"The account cannot log in; its mail still arrives." negatable:""`
+	Quota    *size   `help:"The most that its mailboxes may hold, such as 5GB; 0 for the server's default." placeholder:"SIZE"`
+}
+
+func (c accountSetCmd) Run(ctx context.Context, s streams) error {
+	change := adminapi.AccountChange{Name: c.Name, Admin: c.Admin, Disabled: c.Disabled}
+	if c.Quota != nil {
+		n := int64(*c.Quota)
+		change.Quota = &n
+	}
+	if change == (adminapi.AccountChange{}) {
+		return errors.New("nothing to change; see: waxwing account set --help")
+	}
+	return c.with(func(client *adminapi.Client) error {
+		a, err := client.ChangeAccount(ctx, c.Address, change)
+		if err == nil {
+			fmt.Fprintf(s.out, "changed account %s\n", a.Address)
+		}
+		return err
+	})
+}
+
+type accountPasswordCmd struct {
+	server
+	passwordFlags
+	Address string `arg:"" help:"The account's address."`
+}
+
+func (c accountPasswordCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		password, err := c.password(s)
+		if err != nil {
+			return err
+		}
+		a, err := client.SetPassword(ctx, c.Address, password)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "changed the password of %s\n", a.Address)
+		showPassword(s, a)
+		return nil
+	})
+}
+
+type accountDeleteCmd struct {
+	server
+	Address string `arg:"" help:"The account's address; no alias may lead to it any more."`
+	Yes     bool   `help:"Do not ask."`
+}
+
+func (c accountDeleteCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		if !c.Yes {
+			if err := confirm(s, fmt.Sprintf("Delete %s and all its mail? It cannot be brought back.", c.Address)); err != nil {
+				return err
+			}
+		}
+		err := client.DeleteAccount(ctx, c.Address)
+		if err == nil {
+			fmt.Fprintf(s.out, "deleted account %s\n", c.Address)
+		}
+		return err
+	})
+}

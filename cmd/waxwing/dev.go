@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"waxwing/app"
+	"waxwing/app/config"
+)
+
+// A duration is a flag in the configuration's units.
+type duration struct{ time.Duration }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := config.ParseDuration(string(text))
+	d.Duration = v.Std()
+	return err
+}
+
+type devCmd struct {
+	Dir         string   `help:"Directory for mail and keys; it is made if there is none." default:"waxwing-dev" placeholder:"DIR"`
+	PortBase    int      `help:"Added to each service's well-known port: SMTP is on N+25, IMAP on N+143 and so on." default:"10000" placeholder:"N"`
+	Resolver    string   `help:"Ask this DNS server instead of those in /etc/resolv.conf." placeholder:"HOST:PORT"`
+	SMTPOutPort int      `help:"Call other mail servers on this port instead of 25." name:"smtp-out-port" default:"25" placeholder:"P"`
+	Retry       duration `help:"How long to wait before a first failed delivery is tried again." default:"5m" placeholder:"DUR"`
+	Store       string   `help:"The storage engine." default:"pebble:" placeholder:"URL"`
+}
+
+func (devCmd) Help() string {
+	return `Everything listens on 127.0.0.1 only. The domain is example.test, with the accounts
+alice@example.test and bob@example.test, both with the password "waxwing". Certificates are
+signed by an authority of its own, DIR/ca.pem; logins without TLS are allowed, too.
+
+Services: SMTP N+25, POP3 N+110, IMAP N+143, HTTPS N+443, submission N+465 (TLS) and N+587
+(STARTTLS), IMAPS N+993, POP3S N+995. When all are up it prints "waxwing dev ready".
+
+Examples:
+
+  waxwing dev
+  waxwing dev --dir /tmp/try --port-base 20000
+  waxwing account list --dir /tmp/try`
+}
+
+func (c devCmd) Run(ctx context.Context, s streams) error {
+	return app.Dev{
+		Dir: c.Dir, PortBase: c.PortBase, Resolver: c.Resolver, SMTPOutPort: c.SMTPOutPort,
+		Retry: c.Retry.Duration, Store: c.Store, Out: s.out, Log: s.err,
+	}.Run(ctx)
+}

@@ -1,0 +1,111 @@
+package adminapi
+
+import (
+	"iter"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/directory"
+	"waxwing/store/mailbox"
+)
+
+// Options are the rooms that the API administers.
+type Options struct {
+	Directory *directory.Directory
+	Mailboxes *mailbox.Store
+	Status    Status
+	Log       *slog.Logger
+}
+
+// API is the server side.
+type API struct{ o Options }
+
+// New makes an API.
+func New(o Options) *API { return &API{o: o} }
+
+// Handler serves the API; it asks nobody who they are.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, run endpoint) {
+		mux.Handle(pattern, a.handle(http.StatusOK, run))
+	}
+	create := func(pattern string, run endpoint) {
+		mux.Handle(pattern, a.handle(http.StatusCreated, run))
+	}
+	route("GET /v1/status", a.status)
+
+	route("GET /v1/domains", a.listDomains)
+	create("POST /v1/domains", a.addDomain)
+	route("GET /v1/domains/{name}", a.getDomain)
+	route("PATCH /v1/domains/{name}", a.changeDomain)
+	route("DELETE /v1/domains/{name}", a.deleteDomain)
+
+	route("GET /v1/accounts", a.listAccounts)
+	create("POST /v1/accounts", a.addAccount)
+	route("GET /v1/accounts/{address}", a.getAccount)
+	route("PATCH /v1/accounts/{address}", a.changeAccount)
+	route("DELETE /v1/accounts/{address}", a.deleteAccount)
+	route("PUT /v1/accounts/{address}/password", a.setPassword)
+
+	route("GET /v1/aliases", a.listAliases)
+	create("POST /v1/aliases", a.addAlias)
+	route("GET /v1/aliases/{address}", a.getAlias)
+	route("PATCH /v1/aliases/{address}", a.changeAlias)
+	route("DELETE /v1/aliases/{address}", a.deleteAlias)
+
+	mux.Handle("/", a.handle(http.StatusOK, func(r *http.Request) (any, error) {
+		return nil, problemf(http.StatusNotFound, "%s %s is not part of the API", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+func (a *API) status(*http.Request) (any, error) { return a.o.Status, nil }
+
+// paged gathers one page of a sequence; next names an item so that the page
+// after it can be asked for.
+func paged[From, To any](r *http.Request, all iter.Seq2[From, error], convert func(From) To, next func(From) string) (page[To], error) {
+	limit := maxPage
+	if s := r.URL.Query().Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > maxPage {
+			return page[To]{}, problemf(http.StatusBadRequest, "limit must be between 1 and %d", maxPage)
+		}
+		limit = n
+	}
+	p := page[To]{Items: []To{}}
+	last := ""
+	for item, err := range all {
+		if err != nil {
+			return page[To]{}, err
+		}
+		if len(p.Items) == limit {
+			p.Next = last
+			break
+		}
+		p.Items = append(p.Items, convert(item))
+		last = next(item)
+	}
+	return p, nil
+}
+
+// address reads an address that stands in a path or body.
+func address(s string) (mail.Address, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return mail.Address{}, problemf(http.StatusUnprocessableEntity, "%q is not a mail address: %v", s, err)
+	}
+	return a, nil
+}
+
+// optionalAddress reads an address or "".
+func optionalAddress(s string) (mail.Address, error) {
+	if s == "" {
+		return mail.Address{}, nil
+	}
+	return address(s)
+}
+
+func utc(t time.Time) time.Time { return t.UTC() }

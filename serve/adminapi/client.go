@@ -1,0 +1,188 @@
+package adminapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+)
+
+// ErrNotRunning says that nobody listens on the socket.
+var ErrNotRunning = errors.New("the server is not running")
+
+// A Client calls the API of a running server.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient makes a client for the socket in a data directory. It connects
+// when it is used.
+func NewClient(data string) *Client {
+	c := &Client{socket: SocketPath(data)}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, data) },
+	}}
+	return c
+}
+
+// do sends a request; in and out may be nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://waxwing"+path, body)
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(request)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody answers at %s", ErrNotRunning, c.socket)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("not allowed to use %s: run this as the server's user or as root", c.socket)
+	case err != nil:
+		return fmt.Errorf("ask the server at %s: %w", c.socket, errors.Unwrap(err))
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 400 {
+		var p Problem
+		if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
+			return fmt.Errorf("the server answered %s", answer.Status)
+		}
+		return &p
+	}
+	if out == nil || answer.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return json.NewDecoder(answer.Body).Decode(out)
+}
+
+func call[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {
+	var out T
+	err := c.do(ctx, method, path, in, &out)
+	return out, err
+}
+
+// list goes through all pages.
+func list[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		after := ""
+		for {
+			p, err := call[page[T]](ctx, c, http.MethodGet, path+"?after="+url.QueryEscape(after), nil)
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for _, item := range p.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if p.Next == "" {
+				return
+			}
+			after = p.Next
+		}
+	}
+}
+
+// Status asks what runs.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c, http.MethodGet, "/v1/status", nil)
+}
+
+// Domains lists all domains.
+func (c *Client) Domains(ctx context.Context) iter.Seq2[Domain, error] {
+	return list[Domain](ctx, c, "/v1/domains")
+}
+
+// Domain gives one domain.
+func (c *Client) Domain(ctx context.Context, name string) (Domain, error) {
+	return call[Domain](ctx, c, http.MethodGet, "/v1/domains/"+url.PathEscape(name), nil)
+}
+
+// AddDomain adds a domain.
+func (c *Client) AddDomain(ctx context.Context, d Domain) (Domain, error) {
+	return call[Domain](ctx, c, http.MethodPost, "/v1/domains", d)
+}
+
+// ChangeDomain changes a domain.
+func (c *Client) ChangeDomain(ctx context.Context, name string, change DomainChange) (Domain, error) {
+	return call[Domain](ctx, c, http.MethodPatch, "/v1/domains/"+url.PathEscape(name), change)
+}
+
+// DeleteDomain removes a domain that nothing uses any more.
+func (c *Client) DeleteDomain(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/domains/"+url.PathEscape(name), nil, nil)
+}
+
+// Accounts lists all accounts.
+func (c *Client) Accounts(ctx context.Context) iter.Seq2[Account, error] {
+	return list[Account](ctx, c, "/v1/accounts")
+}
+
+// Account gives one account with what it uses.
+func (c *Client) Account(ctx context.Context, address string) (Account, error) {
+	return call[Account](ctx, c, http.MethodGet, "/v1/accounts/"+url.PathEscape(address), nil)
+}
+
+// AddAccount makes an account.
+func (c *Client) AddAccount(ctx context.Context, a NewAccount) (Account, error) {
+	return call[Account](ctx, c, http.MethodPost, "/v1/accounts", a)
+}
+
+// ChangeAccount changes an account.
+func (c *Client) ChangeAccount(ctx context.Context, address string, change AccountChange) (Account, error) {
+	return call[Account](ctx, c, http.MethodPatch, "/v1/accounts/"+url.PathEscape(address), change)
+}
+
+// SetPassword sets an account's password; for "" the answer holds a new one.
+func (c *Client) SetPassword(ctx context.Context, address, password string) (Account, error) {
+	return call[Account](ctx, c, http.MethodPut, "/v1/accounts/"+url.PathEscape(address)+"/password", NewPassword{Password: password})
+}
+
+// DeleteAccount removes an account and its mail.
+func (c *Client) DeleteAccount(ctx context.Context, address string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(address), nil, nil)
+}
+
+// Aliases lists all aliases.
+func (c *Client) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
+	return list[Alias](ctx, c, "/v1/aliases")
+}
+
+// Alias gives one alias.
+func (c *Client) Alias(ctx context.Context, address string) (Alias, error) {
+	return call[Alias](ctx, c, http.MethodGet, "/v1/aliases/"+url.PathEscape(address), nil)
+}
+
+// AddAlias makes an alias.
+func (c *Client) AddAlias(ctx context.Context, a NewAlias) (Alias, error) {
+	return call[Alias](ctx, c, http.MethodPost, "/v1/aliases", a)
+}
+
+// ChangeAlias changes an alias.
+func (c *Client) ChangeAlias(ctx context.Context, address string, change AliasChange) (Alias, error) {
+	return call[Alias](ctx, c, http.MethodPatch, "/v1/aliases/"+url.PathEscape(address), change)
+}
+
+// DeleteAlias removes an alias.
+func (c *Client) DeleteAlias(ctx context.Context, address string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/aliases/"+url.PathEscape(address), nil, nil)
+}

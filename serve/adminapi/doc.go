@@ -1,0 +1,21 @@
+// Package adminapi is the door for administration: HTTP with JSON over a Unix
+// socket in the data directory, and the client that the command line uses. Who
+// can open the socket may do everything; it belongs to the server's user and
+// nobody else can.
+//
+//	GET    /v1/status
+//	GET    /v1/domains                         POST
+//	GET    /v1/domains/{name}                  PATCH  DELETE
+//	GET    /v1/accounts                        POST
+//	GET    /v1/accounts/{address}              PATCH  DELETE
+//	PUT    /v1/accounts/{address}/password
+//	GET    /v1/aliases                         POST
+//	GET    /v1/aliases/{address}               PATCH  DELETE
+//	GET    /v1/queue
+//	GET    /v1/queue/{id}                      DELETE
+//	POST   /v1/queue/{id}/hold  /release  /retry
+//
+// Lists come in pages: "items" and, while there is more, "next", which goes
+// into the query parameter "after". Errors are problem documents of RFC 9457
+// whose detail says what to do. Bodies are JSON without unknown members.
+package adminapi
