@@ -12,13 +12,21 @@ import (
 // quoted-printable, leaves out what does not belong there, and passes all
 // other encodings. It fails only if r does. RFC 2045 §6
 func DecodeBody(r io.Reader, encoding string) io.Reader {
-	switch strings.ToLower(encoding) {
-	case "base64":
-		return &bodyReader{r: r, decoder: &base64Decoder{}}
-	case "quoted-printable":
-		return &bodyReader{r: r, decoder: &quotedDecoder{}}
+	if d := newBodyDecoder(strings.ToLower(encoding)); d != nil {
+		return &bodyReader{r: r, decoder: d}
 	}
 	return r
+}
+
+// newBodyDecoder gives nothing for an encoding that is none.
+func newBodyDecoder(encoding string) bodyDecoder {
+	switch encoding {
+	case "base64":
+		return &base64Decoder{}
+	case "quoted-printable":
+		return &quotedDecoder{}
+	}
+	return nil
 }
 
 // DecodeText gives text in a charset as UTF-8. It fails only if r does.

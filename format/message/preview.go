@@ -1,8 +1,6 @@
 package message
 
 import (
-	"bytes"
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,20 +12,20 @@ import (
 
 const (
 	maxPreview    = 256      // characters, RFC 8970 §3.1
-	maxPlainBytes = 4 << 10  // of a plain text that are looked at, as they stand
+	maxPlainBytes = 2560     // of a plain text that are looked at, as they stand
 	maxHTMLBytes  = 32 << 10 // of HTML, which may begin with a long style sheet
 )
 
 // preview collects the beginning of the first text part that says something.
 type preview struct {
-	raw               []byte
-	limit             int // of raw; 0 when no part is being collected
+	raw, decoded      []byte // both reused
+	limit             int    // of raw; 0 when no part is being collected
 	encoding, charset string
 	html              bool
 	found             string
 }
 
-func (v preview) reset() preview { return preview{raw: v.raw[:0]} }
+func (v preview) reset() preview { return preview{raw: v.raw[:0], decoded: v.decoded[:0]} }
 
 // begin tells that the body of a part starts.
 func (v *preview) begin(p *Part) {
@@ -69,10 +67,9 @@ func (v *preview) text() string { return v.found }
 
 func (v *preview) decode() string {
 	b := v.raw
-	switch v.encoding {
-	case "7bit", "8bit", "binary":
-	default:
-		b, _ = io.ReadAll(DecodeBody(bytes.NewReader(b), v.encoding))
+	if d := newBodyDecoder(v.encoding); d != nil {
+		v.decoded = d.end(d.decode(v.decoded[:0], b))
+		b = v.decoded
 	}
 	cut := len(v.raw) == v.limit
 	if cut { // perhaps in the middle of a character

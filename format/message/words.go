@@ -156,8 +156,8 @@ func appendQ(dst []byte, s string) []byte {
 const maxWord = 75
 
 // encodeWords gives text as encoded words in UTF-8, each to stand on its own,
-// in the shorter of the encodings. first is how many characters the first may
-// have.
+// in the shorter of the encodings. first is how many characters the first
+// should have at most.
 func encodeWords(text string, first int) []string {
 	const frame = len("=?utf-8?q?") + len("?=")
 	quoted := 0
@@ -168,37 +168,39 @@ func encodeWords(text string, first int) []string {
 	}
 	useB := len(text)+2*quoted > (len(text)+2)/3*4
 	var words []string
-	room := min(first, maxWord) - frame
+	room := max(min(first, maxWord)-frame, 3*utf8.UTFMax)
 	for text != "" {
 		n, used := 0, 0
 		for n < len(text) {
 			_, size := utf8.DecodeRuneInString(text[n:])
-			cost := 0
-			if useB {
-				cost = (n+size+2)/3*4 - used
-			} else {
-				for _, c := range []byte(text[n : n+size]) {
-					cost++
-					if !plainQ(c) {
-						cost += 2
-					}
-				}
-			}
-			if used+cost > room && (n > 0 || room < maxWord-frame) {
+			cost := costOf(text[n:n+size], n, used, useB)
+			if used+cost > room && n > 0 {
 				break
 			}
 			n += size
 			used += cost
 		}
-		room = maxWord - frame
-		if n == 0 { // nothing fits on the first line
-			words = append(words, "")
-			continue
-		}
 		words = append(words, encodeWord(text[:n], useB))
 		text = text[n:]
+		room = maxWord - frame
 	}
 	return words
+}
+
+// costOf tells how many characters a word grows by when r joins the n octets
+// in it, which take used characters.
+func costOf(r string, n, used int, useB bool) int {
+	if useB {
+		return (n+len(r)+2)/3*4 - used
+	}
+	cost := 0
+	for i := 0; i < len(r); i++ {
+		cost++
+		if !plainQ(r[i]) {
+			cost += 2
+		}
+	}
+	return cost
 }
 
 func encodeWord(text string, useB bool) string {
