@@ -13,18 +13,11 @@ const (
 	tlsUnique         = "tls-unique"           // RFC 5929 §3
 )
 
-// bindings lists the types of channel binding that the channel has.
-func bindings(ch Channel) []string {
-	if ch.TLS == nil {
-		return nil
-	}
-	var types []string
-	for _, t := range []string{tlsExporter, tlsServerEndPoint, tlsUnique} {
-		if bindingData(ch, t) != nil {
-			types = append(types, t)
-		}
-	}
-	return types
+// hasBinding tells whether the channel has any type of channel binding.
+func hasBinding(ch Channel) bool {
+	return bindingData(ch, tlsExporter) != nil ||
+		bindingData(ch, tlsServerEndPoint) != nil ||
+		bindingData(ch, tlsUnique) != nil
 }
 
 // bindingData gives the channel binding data of a type, nil where the

@@ -27,7 +27,7 @@ var (
 // Mechanisms lists what Start accepts on the channel, the strongest first.
 func Mechanisms(ch Channel) []string {
 	names := make([]string, 0, 4)
-	if len(bindings(ch)) > 0 {
+	if hasBinding(ch) {
 		names = append(names, ScramSHA256Plus)
 	}
 	names = append(names, ScramSHA256)
@@ -54,7 +54,7 @@ func Start(name string, ch Channel, b Backend) (Conversation, error) {
 	case ScramSHA256:
 		return newSCRAM(ch, b, false, serverNonce()), nil
 	case ScramSHA256Plus:
-		if len(bindings(ch)) == 0 {
+		if !hasBinding(ch) {
 			return nil, ErrUnknownMechanism
 		}
 		return newSCRAM(ch, b, true, serverNonce()), nil
