@@ -30,6 +30,10 @@ type Options struct {
 	MaxKeywords  int // different ones in an account; default 1,000
 	MaxChanges   int // changes remembered of an account; default 1,000,000
 
+	// Resting bounds the entries of mailboxes that nobody has open any
+	// longer but that stay in memory. Default: 2,000,000, which is 96 MB.
+	Resting int
+
 	Log *slog.Logger
 }
 
@@ -44,9 +48,11 @@ type Store struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // goroutines that follow accounts
 
+	resting restingViews
+
 	mu       sync.Mutex // guards what follows
 	closed   bool
-	accounts map[mail.AccountID]weak.Pointer[node]
+	accounts map[mail.AccountID]weak.Pointer[Account]
 	locked   map[mail.AccountID]bool // maildrops
 }
 
@@ -70,14 +76,18 @@ func New(db kv.Store, blobs blob.Store, o Options) *Store {
 	if o.MaxChanges <= 0 {
 		o.MaxChanges = 1_000_000
 	}
+	if o.Resting == 0 {
+		o.Resting = 2_000_000
+	}
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &Store{
-		db: db, blobs: blobs, o: o, log: log, ctx: ctx, stop: stop,
-		accounts: make(map[mail.AccountID]weak.Pointer[node]),
+		resting: restingViews{limit: o.Resting},
+		db:      db, blobs: blobs, o: o, log: log, ctx: ctx, stop: stop,
+		accounts: make(map[mail.AccountID]weak.Pointer[Account]),
 		locked:   make(map[mail.AccountID]bool),
 	}
 }

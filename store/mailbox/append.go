@@ -1,0 +1,354 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/store/blob"
+	"waxwing/store/keys"
+)
+
+// A NewEntry is a message on its way into a mailbox.
+type NewEntry struct {
+	Mailbox mail.MailboxID
+
+	// Body is finished; it stays the caller's to close.
+	Body *blob.Staged
+
+	// Parsed is what parsing Body (without Prefix) gave; nil has Append
+	// parse it. It is not changed and may be shared.
+	Parsed *message.Message
+
+	// Prefix holds header fields to stand before those of Body.
+	Prefix []byte
+
+	Flags    mail.Flags
+	Keywords []mail.Keyword
+	Internal time.Time // zero: now
+
+	// Token, when it is not empty, makes the entry happen once: if an entry
+	// with this token was appended within the last days, its result is
+	// given again.
+	Token string
+}
+
+// An Appended tells what has become of a NewEntry.
+type Appended struct {
+	Mailbox     mail.MailboxID
+	UIDValidity mail.UIDValidity
+	UID         mail.UID
+	Email       mail.EmailID
+	Thread      mail.ThreadID
+	ModSeq      mail.ModSeq
+}
+
+// settable are the flags that an entry can have. RFC 9051 §2.3.2
+const settable = mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft
+
+// Append adds messages, all or none, in one durable transaction. Entries of
+// one call with the same Body and Prefix become one email in several places.
+func (a *Account) Append(ctx context.Context, now time.Time, entries ...NewEntry) ([]Appended, error) {
+	for try := 0; ; try++ {
+		done, err := a.tryAppend(ctx, now, entries)
+		if !errors.Is(err, errBodyGoes) || try == 100 {
+			return done, err
+		}
+		// The same large body was purged a moment ago; if whoever does it
+		// has died, it is ours to finish.
+		if _, err := a.deleteReleased(ctx, now, math.MaxInt); err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// A prepared is a NewEntry with all that can be found out about it before the
+// transaction, and the places of its values in what the transaction reads.
+type prepared struct {
+	entry     *NewEntry
+	record    record
+	size      uint32
+	same      int // index of the entry with the same email; its own if none
+	mentions  [][]byte
+	bodyKey   []byte // inline: first chunk; large: the mark of release
+	refsKey   []byte
+	deletions int64
+	tokens    [][]byte // this generation's and the last's
+	at        int      // index of its values: body, refs, mentions, tokens
+}
+
+func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry) ([]Appended, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	list := make([]prepared, len(entries))
+	boxes := make([]mail.MailboxID, 0, len(entries))
+	want := make([][]byte, 0, 8*len(entries))
+	for i := range entries {
+		p := &list[i]
+		p.entry = &entries[i]
+		if err := a.prepare(ctx, now, list, i); err != nil {
+			return nil, err
+		}
+		p.at = len(want)
+		want = append(want, p.bodyKey, p.refsKey)
+		want = append(want, p.mentions...)
+		want = append(want, p.tokens...)
+		boxes = addBox(boxes, p.entry.Mailbox)
+	}
+	done := make([]Appended, len(entries))
+	_, err := a.change(ctx, now, boxes, want, func(t *txn, got [][]byte) error {
+		for i := range list {
+			var err error
+			if done[i], err = t.appendOne(list, i, got, done); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
+}
+
+func addBox(list []mail.MailboxID, id mail.MailboxID) []mail.MailboxID {
+	for _, have := range list {
+		if have == id {
+			return list
+		}
+	}
+	return append(list, id)
+}
+
+// prepare does what needs no transaction: parsing, hashing, keeping a large
+// body.
+func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i int) error {
+	p := &list[i]
+	e := p.entry
+	if err := checkKeywords(e.Keywords); err != nil {
+		return err
+	}
+	size := e.Body.Size() + mail.ByteCount(len(e.Prefix))
+	if size > math.MaxUint32 || len(e.Prefix) > chunkSize/2 {
+		return fmt.Errorf("%v: %w", size, ErrTooLarge)
+	}
+	p.size = uint32(size)
+	if e.Token != "" {
+		p.tokens = tokenKeys(e.Token, now)
+	}
+	p.same = i
+	for j := range list[:i] {
+		if o := &list[j]; o.entry.Body == e.Body && bytes.Equal(o.entry.Prefix, e.Prefix) {
+			tokens := p.tokens
+			*p = *o
+			p.entry, p.tokens, p.same = e, tokens, j
+			return nil
+		}
+	}
+	parsed := e.Parsed
+	if parsed == nil {
+		var err error
+		if parsed, err = message.Parse(e.Body.Reader()); err != nil {
+			return fmt.Errorf("parse message: %w", err)
+		}
+	}
+	p.mentions = mentionKeys(parsed)
+	p.record = record{
+		received: now.Unix(), where: bodyInline, sum: e.Body.Sum(), body: e.Body.Size(),
+		prefix: e.Prefix, message: parsed.AppendBinary(nil),
+	}
+	if len(p.record.message)+len(e.Prefix) > chunkSize {
+		return fmt.Errorf("structure of the message: %w", ErrTooLarge)
+	}
+	p.refsKey = appendRefsKey(nil, &p.record.sum)
+	if e.Body.Bytes() != nil {
+		p.bodyKey = appendBodyKey(nil, &p.record.sum, 0)
+		return nil
+	}
+	p.bodyKey = appendReleaseKey(nil, &p.record.sum)
+	p.record.where = bodyBlob
+	h, err := a.head(ctx)
+	if err != nil {
+		return err
+	}
+	p.deletions = h.deletions
+	if _, err := e.Body.Keep(ctx, a.id); err != nil {
+		return fmt.Errorf("keep body: %w", err)
+	}
+	return nil
+}
+
+// appendOne adds one message to the transaction.
+func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (Appended, error) {
+	p := &list[i]
+	e := p.entry
+	tokens := got[p.at+2+len(p.mentions):][:len(p.tokens)]
+	for _, b := range tokens {
+		if b != nil {
+			return decodeToken(b)
+		}
+	}
+	m, err := t.box(e.Mailbox)
+	if err != nil {
+		return Appended{}, err
+	}
+	if m.UIDNext == math.MaxUint32 {
+		return Appended{}, fmt.Errorf("UIDs of mailbox %v: %w", m.ID, ErrTooMany)
+	}
+	if q := t.a.store.quota(&t.head); q > 0 && t.head.bytes+mail.ByteCount(p.size) > q {
+		return Appended{}, ErrOverQuota
+	}
+	words, err := t.numberKeywords(e.Keywords, true)
+	if err != nil {
+		return Appended{}, err
+	}
+	internal := e.Internal
+	if internal.IsZero() {
+		internal = t.now
+	}
+	r := row{Entry: Entry{
+		UID: m.UIDNext, Size: p.size, ModSeq: t.modseq(), Flags: e.Flags & settable,
+		Internal: internal.Unix(), Saved: t.now.Unix(),
+	}, words: appendWords(nil, words)}
+	m.UIDNext++
+	at := place{m.ID, r.UID}
+	var thread mail.ThreadID
+	if twin := &done[p.same]; p.same != i && twin.ModSeq == t.modseq() {
+		r.Email, thread = twin.Email, twin.Thread
+		err = t.addPlace(r.Email, place{twin.Mailbox, twin.UID}, at)
+	} else {
+		r.Email, thread, err = t.putEmail(p, at, got[p.at:])
+	}
+	if err != nil {
+		return Appended{}, err
+	}
+	var key [9]byte
+	t.scratch = r.append(t.scratch[:0])
+	t.Put(appendEntryKey(key[:0], m.ID, r.UID), t.scratch)
+	t.countIn(m, &r)
+	t.log(itemCreated, m, []mail.UID{r.UID}, []mail.EmailID{r.Email})
+	if ef := t.effect(m); ef != nil {
+		ef.upserts = append(ef.upserts, t.seen(&r))
+	}
+	out := Appended{m.ID, m.UIDValidity, r.UID, r.Email, thread, t.modseq()}
+	if len(p.tokens) > 0 {
+		t.Put(p.tokens[0], appendToken(nil, &out))
+	}
+	return out, nil
+}
+
+// putEmail adds what is new about an email. got begins with the values of its
+// keys, as they were before the transaction.
+func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mail.ThreadID, error) {
+	if t.emails > 0 { // the one before may be of the same thread or body
+		want := append([][]byte{p.bodyKey, p.refsKey}, p.mentions...)
+		var err error
+		if got, err = t.GetMany(want); err != nil {
+			return 0, 0, err
+		}
+	}
+	t.emails++
+	t.head.email++
+	id := t.head.email
+	thread, err := t.thread(id, p.mentions, got[2:2+len(p.mentions)])
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := t.putBody(p, got[1], got[0]); err != nil {
+		return 0, 0, err
+	}
+	record := p.record
+	record.thread, record.home = thread, home
+	var key [9]byte
+	t.scratch = append(record.appendFixed(t.scratch[:0]), record.message...)
+	t.Put(appendRecordKey(key[:0], id), t.scratch)
+	return id, thread, nil
+}
+
+// addPlace says that an email lies in one more place. home is where it lies
+// if it has no row of places yet.
+func (t *txn) addPlace(id mail.EmailID, home, at place) error {
+	key := appendPlacesKey(nil, id)
+	got, err := t.GetMany([][]byte{key})
+	if err != nil {
+		return err
+	}
+	p, err := decodePlaces(got[0], home)
+	if err != nil {
+		return err
+	}
+	if len(p.at) >= maxPlaces {
+		return fmt.Errorf("copies of message %v: %w", id, ErrTooMany)
+	}
+	p.at = append(p.at, at)
+	t.Put(key, p.append(nil))
+	return nil
+}
+
+// countIn counts an entry that has come.
+func (t *txn) countIn(m *box, r *row) {
+	m.count(&r.Entry, 1)
+	t.head.bytes += mail.ByteCount(r.Size)
+	t.head.messages++
+}
+
+// countOut counts an entry that has gone.
+func (t *txn) countOut(m *box, r *row) {
+	m.count(&r.Entry, -1)
+	t.head.bytes -= mail.ByteCount(r.Size)
+	t.head.messages--
+}
+
+// Tokens lie in generations by time, so that old ones go with one deletion:
+// the present one and the one before it are looked at.
+const tokenGeneration = 5 * 24 * time.Hour
+
+func generation(now time.Time) uint32 { return uint32(now.Unix() / int64(tokenGeneration/time.Second)) }
+
+func appendGenerationKey(dst []byte, g uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, keys.Token), g)
+}
+
+func tokenKeys(token string, now time.Time) [][]byte {
+	sum := sha256.Sum256([]byte(token))
+	g := generation(now)
+	return [][]byte{
+		append(appendGenerationKey(nil, g), sum[:20]...),
+		append(appendGenerationKey(nil, g-1), sum[:20]...),
+	}
+}
+
+func appendToken(dst []byte, d *Appended) []byte {
+	dst = append(dst, rowFormat)
+	for _, n := range [...]uint64{uint64(d.Mailbox), uint64(d.UIDValidity), uint64(d.UID),
+		uint64(d.Email), uint64(d.Thread), uint64(d.ModSeq)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
+}
+
+func decodeToken(b []byte) (Appended, error) {
+	d := decoder{b: b}
+	if d.byte() != rowFormat {
+		d.bad = true
+	}
+	a := Appended{mail.MailboxID(d.uvarint()), mail.UIDValidity(d.uvarint()), mail.UID(d.uvarint()),
+		mail.EmailID(d.uvarint()), mail.ThreadID(d.uvarint()), mail.ModSeq(d.uvarint())}
+	if d.bad {
+		return Appended{}, fmt.Errorf("token: %w", errCorrupt)
+	}
+	return a, nil
+}

@@ -1,0 +1,186 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/kv"
+)
+
+// How many entries one transaction changes, so that it keeps within the
+// limits of keys (10,000) and of octets.
+const (
+	flagBatch    = 8000 // one key each
+	copyBatch    = 4500 // two keys
+	expungeBatch = 3000 // three keys
+)
+
+// A FlagOp says how flags change. RFC 9051 §6.4.6
+type FlagOp uint8
+
+// The ways of STORE.
+const (
+	FlagsReplace FlagOp = iota
+	FlagsAdd
+	FlagsRemove
+)
+
+// A FlagChange says what is to become of flags and keywords.
+type FlagChange struct {
+	Op       FlagOp
+	Flags    mail.Flags
+	Keywords []mail.Keyword
+
+	// UnchangedSince, when it is not nil, leaves alone what has changed
+	// after it. RFC 7162 §3.1.3
+	UnchangedSince *mail.ModSeq
+}
+
+// A SetResult tells what SetFlags did.
+type SetResult struct {
+	ModSeq   mail.ModSeq // of the last change; zero if nothing changed
+	Modified []mail.UID  // left alone because of UnchangedSince
+}
+
+// SetFlags changes the flags of entries. UIDs without an entry are ignored.
+func (a *Account) SetFlags(ctx context.Context, mbox mail.MailboxID, uids []mail.UID, c FlagChange) (SetResult, error) {
+	if err := checkKeywords(c.Keywords); err != nil {
+		return SetResult{}, err
+	}
+	var done SetResult
+	err := batches(sorted(uids), flagBatch, func(uids []mail.UID) error {
+		var modified []mail.UID
+		changed := false
+		m, err := a.change(ctx, time.Now(), []mail.MailboxID{mbox}, nil, func(t *txn, _ [][]byte) (err error) {
+			modified, err = t.setFlags(mbox, uids, c)
+			changed = t.dirty
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if changed {
+			done.ModSeq = m
+		}
+		done.Modified = append(done.Modified, modified...)
+		return nil
+	})
+	return done, err
+}
+
+// sorted gives a sorted copy without doubles, and without zeros.
+func sorted(uids []mail.UID) []mail.UID {
+	uids = slices.Clone(uids)
+	if !slices.IsSorted(uids) {
+		slices.Sort(uids)
+	}
+	uids = slices.Compact(uids)
+	if len(uids) > 0 && uids[0] == 0 {
+		uids = uids[1:]
+	}
+	return uids
+}
+
+// batches runs fn on parts of a list, smaller ones where a transaction would
+// be too large.
+func batches(uids []mail.UID, size int, fn func([]mail.UID) error) error {
+	for len(uids) > 0 {
+		n := min(size, len(uids))
+		err := fn(uids[:n])
+		if errors.Is(err, kv.ErrTooLarge) && n > 1 {
+			size = (n + 1) / 2
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		uids = uids[n:]
+	}
+	return nil
+}
+
+func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail.UID, error) {
+	m, err := t.box(id)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := readRows(t, id, uids)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	words, err := t.numberKeywords(c.Keywords, c.Op != FlagsRemove)
+	if err != nil {
+		return nil, err
+	}
+	var modified []mail.UID
+	var key [9]byte
+	ef := t.effect(m)
+	changed := make([]mail.UID, 0, len(rows))
+	emails := make([]mail.EmailID, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		if c.UnchangedSince != nil && r.ModSeq > *c.UnchangedSince {
+			modified = append(modified, r.UID)
+			continue
+		}
+		flags := c.Op.flags(r.Flags, c.Flags&settable)
+		newWords, same, err := c.Op.words(r.words, words)
+		if err != nil {
+			return nil, err
+		}
+		if same && flags == r.Flags {
+			continue
+		}
+		m.count(&r.Entry, -1)
+		r.Flags, r.words, r.ModSeq = flags, newWords, t.modseq()
+		m.count(&r.Entry, 1)
+		t.scratch = r.append(t.scratch[:0])
+		t.Put(appendEntryKey(key[:0], id, r.UID), t.scratch)
+		changed, emails = append(changed, r.UID), append(emails, r.Email)
+		if ef != nil {
+			ef.upserts = append(ef.upserts, t.seen(r))
+		}
+	}
+	if len(changed) > 0 {
+		t.log(itemChanged, m, changed, emails)
+	}
+	return modified, nil
+}
+
+func (op FlagOp) flags(old, given mail.Flags) mail.Flags {
+	switch op {
+	case FlagsAdd:
+		return old | given
+	case FlagsRemove:
+		return old &^ given
+	}
+	return given
+}
+
+// words gives the keywords of a row after the change; same tells that they
+// are what they were.
+func (op FlagOp) words(old []byte, given []uint32) (words []byte, same bool, err error) {
+	if len(given) == 0 && (op != FlagsReplace || len(old) == 0) {
+		return old, true, nil
+	}
+	next := given
+	if op != FlagsReplace {
+		have := wordNumbers(old)
+		if op == FlagsAdd {
+			next = slices.Compact(slices.Sorted(slices.Values(append(have, given...))))
+		} else {
+			next = slices.DeleteFunc(have, func(n uint32) bool { return slices.Contains(given, n) })
+		}
+	}
+	if len(next) > maxEntryKeywords {
+		return nil, false, ErrTooMany
+	}
+	words = appendWords(nil, next)
+	return words, string(words) == string(old), nil
+}

@@ -1,0 +1,202 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/kv"
+)
+
+// Every change of an account goes through Account.change. Its order is the
+// room's first law: read the head and what it needs in one round trip, write,
+// give the change its modseq, get its place in the order, let go, wait until
+// it is durable, bring the open views up to it, and only then return.
+
+// A txn is one change under way. It may run more than once.
+type txn struct {
+	kv.Txn
+	a       *Account
+	now     time.Time
+	head    head
+	boxes   []*box // those read so far
+	removed int    // mailboxes that wait to be purged, after readNames
+	watched bool   // views are open: effects are wanted
+	dirty   bool
+	emails  int      // put so far
+	items   []item   // of the change record
+	effects []effect // for the views
+	scratch []byte
+
+	wordsRead bool
+	firstWord int64          // number of newWords[0]
+	newWords  []mail.Keyword // not yet in the account's table
+}
+
+// An effect is what a change did to one mailbox, for its view.
+type effect struct {
+	info     Info
+	gone     bool
+	whole    bool    // upserts are all there is
+	upserts  []Entry // by UID
+	vanished []mail.UID
+}
+
+// modseq gives the number that the change will have.
+func (t *txn) modseq() mail.ModSeq { return t.head.modseq + 1 }
+
+// box gives the record of a mailbox that can hold messages.
+func (t *txn) box(id mail.MailboxID) (*box, error) {
+	for _, m := range t.boxes {
+		if m.ID == id {
+			if m.removed != 0 || m.NoSelect {
+				return nil, ErrNoMailbox
+			}
+			return m, nil
+		}
+	}
+	return nil, ErrNoMailbox
+}
+
+// log adds to the change record and marks the mailbox as changed. With views
+// open, effects follow.
+func (t *txn) log(kind byte, m *box, uids []mail.UID, emails []mail.EmailID) {
+	t.dirty = true
+	m.HighestModSeq = t.modseq()
+	if n := len(t.items); n > 0 && t.items[n-1].kind == kind && t.items[n-1].mailbox == m.ID && kind >= itemCreated {
+		of := &t.items[n-1].Affected
+		of.UIDs, of.Emails = append(of.UIDs, uids...), append(of.Emails, emails...)
+		return
+	}
+	t.items = append(t.items, item{kind, m.ID, Affected{m.ID, uids, emails}})
+}
+
+// effect gives the effect on a mailbox, to be added to; nil when nobody
+// would see it.
+func (t *txn) effect(m *box) *effect {
+	if !t.watched {
+		return nil
+	}
+	for i := range t.effects {
+		if t.effects[i].info.ID == m.ID {
+			return &t.effects[i]
+		}
+	}
+	t.effects = append(t.effects, effect{info: Info{ID: m.ID}})
+	return &t.effects[len(t.effects)-1]
+}
+
+// seen gives a row as views show it.
+func (t *txn) seen(r *row) Entry {
+	e := r.Entry
+	e.Keywords = t.a.keywords.intern(r.words)
+	return e
+}
+
+// change runs fn in a transaction. Before fn it reads the head, the mailboxes
+// and extra, whose values fn gets (nil for missing keys); after it, if fn has
+// logged anything, it writes the head, the mailboxes and the change record.
+// It returns once all is durable and the views show it.
+func (a *Account) change(ctx context.Context, now time.Time, boxes []mail.MailboxID, extra [][]byte,
+	fn func(t *txn, got [][]byte) error) (mail.ModSeq, error) {
+	want := make([][]byte, 0, 1+len(boxes)+len(extra))
+	want = append(want, headKey)
+	boxKeys := make([]byte, 0, 5*len(boxes))
+	for _, id := range boxes {
+		boxKeys = appendBoxKey(boxKeys, id)
+		want = append(want, boxKeys[len(boxKeys)-5:len(boxKeys):len(boxKeys)])
+	}
+	want = append(want, extra...)
+
+	scratch := scratches.Get().(*[]byte)
+	defer scratches.Put(scratch)
+	var t txn
+	watched := a.follow.open.Load() > 0
+	commit, err := a.store.db.Update(ctx, a.part, func(tx kv.Txn) error {
+		t = txn{Txn: tx, a: a, now: now, watched: watched, scratch: (*scratch)[:0]}
+		got, err := tx.GetMany(want)
+		if err != nil {
+			return err
+		}
+		if t.head, err = decodeHead(got[0]); err != nil {
+			return err
+		}
+		for i, id := range boxes {
+			if b := got[1+i]; b != nil {
+				m, err := decodeBox(id, b)
+				if err != nil {
+					return err
+				}
+				t.boxes = append(t.boxes, &m)
+			}
+		}
+		if err := fn(&t, got[1+len(boxes):]); err != nil {
+			return err
+		}
+		return t.finish()
+	})
+	if err != nil {
+		return 0, err
+	}
+	*scratch = t.scratch[:0]
+	return t.settle(ctx, commit)
+}
+
+// finish writes what all changes write.
+func (t *txn) finish() error {
+	if !t.dirty {
+		return nil
+	}
+	if len(t.items) > 0 {
+		t.head.modseq = t.modseq()
+		if err := putChange(t, t.scratch, t.head.modseq, t.now, t.items); err != nil {
+			return err
+		}
+	}
+	t.scratch = t.head.append(t.scratch[:0])
+	t.Put(headKey, t.scratch)
+	for _, m := range t.boxes {
+		if m.HighestModSeq == t.head.modseq {
+			var key [5]byte
+			if m.removed != 0 && m.Messages == 0 { // there is nothing to recover
+				t.Delete(appendBoxKey(key[:0], m.ID))
+				continue
+			}
+			t.scratch = m.append(t.scratch[:0])
+			t.Put(appendBoxKey(key[:0], m.ID), t.scratch)
+		}
+	}
+	for i := range t.effects {
+		e := &t.effects[i]
+		for _, m := range t.boxes {
+			if m.ID == e.info.ID {
+				e.info = m.Info
+			}
+		}
+	}
+	return nil
+}
+
+// settle waits until the transaction is durable and then lets the views see
+// it.
+func (t *txn) settle(ctx context.Context, commit kv.Commit) (mail.ModSeq, error) {
+	a := t.a
+	var mine *deposit
+	if len(t.items) > 0 && t.watched {
+		mine = a.follow.deposit(t.head.modseq, commit.Version(), t.effects)
+	}
+	if err := commit.Wait(ctx); err != nil {
+		if mine != nil {
+			a.follow.withdraw(mine)
+		}
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	if len(t.newWords) > 0 {
+		a.keywords.learn(t.firstWord, t.newWords)
+	}
+	if t.dirty && a.follow.open.Load() > 0 {
+		a.advance(ctx, commit.Version())
+	}
+	return t.head.modseq, nil
+}

@@ -1,0 +1,169 @@
+package mailbox
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"waxwing/mail"
+	"waxwing/store/kv"
+)
+
+// A View is an open mailbox: one for all sessions on the node that have it
+// open. It is kept current by the account's changes, after they are durable.
+// It is safe for concurrent use.
+type View struct {
+	a        *Account
+	id       mail.MailboxID
+	snapshot atomic.Pointer[Snapshot]
+
+	ready chan struct{} // closed once it is loaded, or loading has failed
+	err   error         // why loading failed
+
+	// Guarded by a.follow.mu.
+	opened int         // by whom Close is still to be called
+	loaded bool        // snapshot is set
+	modseq mail.ModSeq // what snapshot shows
+	from   mail.ModSeq // early has every change after this one
+	early  []*deposit  // what came while it was loading
+
+	resting *list.Element // of Store.resting, guarded by its mutex
+	weight  int           // what it counts there
+
+	mu          sync.Mutex // guards subscribers
+	subscribers map[chan struct{}]struct{}
+}
+
+// Snapshot gives the newest durable state.
+func (v *View) Snapshot() *Snapshot { return v.snapshot.Load() }
+
+// Mailbox gives the number of the mailbox.
+func (v *View) Mailbox() mail.MailboxID { return v.id }
+
+// Subscribe gives a channel that is poked after each change of the mailbox;
+// several may come as one. The function ends it.
+func (v *View) Subscribe() (<-chan struct{}, func()) {
+	c := make(chan struct{}, 1)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.subscribers == nil {
+		v.subscribers = make(map[chan struct{}]struct{})
+	}
+	v.subscribers[c] = struct{}{}
+	return c, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.subscribers, c)
+	}
+}
+
+// show makes a snapshot the newest.
+func (v *View) show(s *Snapshot) {
+	v.snapshot.Store(s)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for c := range v.subscribers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Open opens a mailbox. Whoever opens it closes the View. If it is open
+// already, by anybody on the node, this costs nothing.
+func (a *Account) Open(ctx context.Context, id mail.MailboxID) (*View, error) {
+	for {
+		v, mine, err := a.join(id)
+		if err != nil {
+			return nil, err
+		}
+		if mine {
+			for again := true; again; {
+				err := a.load(ctx, v)
+				if again = a.follow.loaded(v, err); err != nil {
+					return nil, err
+				}
+			}
+			a.catchUpIfBehind(ctx)
+			return v, nil
+		}
+		select {
+		case <-v.ready:
+		case <-ctx.Done():
+			v.Close()
+			return nil, ctx.Err()
+		}
+		if v.err == nil {
+			return v, nil
+		}
+		// Whoever loaded it failed, perhaps for reasons of its own.
+		if !errors.Is(v.err, context.Canceled) && !errors.Is(v.err, context.DeadlineExceeded) {
+			return nil, v.err
+		}
+	}
+}
+
+// Close says that the caller needs the View no longer. Its snapshots stay
+// valid.
+func (v *View) Close() {
+	v.a.leave(v)
+}
+
+// load reads the whole mailbox.
+func (a *Account) load(ctx context.Context, v *View) error {
+	var s *Snapshot
+	var modseq mail.ModSeq
+	err := a.view(ctx, func(r kv.Reader, h *head) (err error) {
+		modseq = h.modseq
+		s, err = a.readSnapshot(r, h, v.id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	v.snapshot.Store(s)
+	v.modseq = modseq // nobody else looks at it yet
+	return nil
+}
+
+// readSnapshot reads a mailbox from a state.
+func (a *Account) readSnapshot(r kv.Reader, h *head, id mail.MailboxID) (*Snapshot, error) {
+	got, err := r.GetMany([][]byte{appendBoxKey(nil, id)})
+	if err != nil {
+		return nil, err
+	}
+	if got[0] == nil {
+		return nil, ErrNoMailbox
+	}
+	m, err := decodeBox(id, got[0])
+	if err != nil {
+		return nil, err
+	}
+	if m.removed != 0 || m.NoSelect {
+		return nil, ErrNoMailbox
+	}
+	if err := a.learnKeywords(r, h); err != nil {
+		return nil, err
+	}
+	s := &Snapshot{info: m.Info}
+	lo := appendEntryKey(nil, id, 0)
+	hi := kv.PrefixEnd(lo[:5])
+	for it, err := range r.Scan(lo, hi, kv.ScanOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := a.decodeEntry(it)
+		if err != nil {
+			return nil, err
+		}
+		s.add(e)
+	}
+	if s.Len() != m.Messages {
+		return nil, fmt.Errorf("mailbox %v counts %d messages and has %d: %w", id, m.Messages, s.Len(), errCorrupt)
+	}
+	return s, nil
+}
