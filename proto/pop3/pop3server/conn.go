@@ -56,7 +56,7 @@ type conn struct {
 }
 
 func newConn(s *Server, info *Info, nc net.Conn) *conn {
-	c := &conn{server: s, info: info, raw: nc}
+	c := &conn{server: s, info: info, raw: nc, state: authorization}
 	c.debug = info.Log.Enabled(context.Background(), slog.LevelDebug)
 	c.out = output{conn: nc, timeout: s.options.WriteTimeout}
 	c.in = bufio.NewReaderSize(c, inputSize)
