@@ -1,0 +1,191 @@
+package smtpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/proto/smtp"
+)
+
+// Options says how a client behaves.
+type Options struct {
+	// Hostname is what we call ourselves, a name that resolves to us or an
+	// address literal. RFC 5321 §4.1.1.1
+	Hostname string
+	// Log takes the dialog, at Debug.
+	Log *slog.Logger
+}
+
+// A Client is one connection to a server.
+type Client struct {
+	nc       net.Conn
+	hostname string
+	log      *slog.Logger
+	in, out  []byte
+	tls      *tls.ConnectionState
+
+	greeting   string
+	offers     map[string]string // EHLO keyword in capitals -> its parameters
+	extensions smtp.Extensions
+	maxSize    mail.ByteCount
+
+	open   bool  // a transaction may be open at the peer's
+	broken *Lost // nothing more can be done
+}
+
+// New waits for the greeting on a new connection (on a *tls.Conn where TLS is
+// implicit) and says EHLO, or HELO to those who do not know that. On an error
+// the caller still has to close nc.
+func New(ctx context.Context, nc net.Conn, o Options) (*Client, error) {
+	c := &Client{nc: nc, hostname: o.Hostname, log: o.Log, in: make([]byte, 0, 4096)}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.hostname == "" {
+		c.hostname = "localhost"
+	}
+	if t, ok := nc.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		c.tls = &state
+	}
+	if err := c.greet(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.hello(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) greet(ctx context.Context) error {
+	defer c.start(ctx, greetingTimeout)()
+	r, err := c.expect(ctx, "greeting", 2)
+	c.greeting = r.Text
+	return err
+}
+
+// hello says EHLO, and HELO if that is refused. RFC 5321 §3.2
+func (c *Client) hello(ctx context.Context) error {
+	c.offers, c.extensions, c.maxSize = nil, 0, 0
+	if strings.ContainsFunc(c.hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("host name %q cannot be said in EHLO", c.hostname)
+	}
+	r, err := c.command(ctx, "EHLO", "EHLO "+c.hostname, commandTimeout, 2)
+	var refused *smtp.Refusal
+	if errors.As(err, &refused) && !refused.Temporary() && c.broken == nil {
+		_, err = c.command(ctx, "HELO", "HELO "+c.hostname, commandTimeout, 2)
+		return err
+	}
+	if err == nil {
+		c.learn(r.Text)
+	}
+	return err
+}
+
+// learn reads what EHLO was answered with. RFC 5321 §4.1.1.1
+func (c *Client) learn(text string) {
+	c.offers = map[string]string{}
+	_, lines, _ := strings.Cut(text, "\n")
+	for line := range strings.SplitSeq(lines, "\n") {
+		keyword, parameters, _ := strings.Cut(strings.TrimSpace(line), " ")
+		keyword = strings.ToUpper(keyword)
+		c.offers[keyword] = strings.TrimSpace(parameters)
+		c.extensions |= smtp.ExtensionNamed(keyword)
+	}
+	if n, err := strconv.ParseInt(c.offers["SIZE"], 10, 64); err == nil && n > 0 {
+		c.maxSize = mail.ByteCount(n) // zero means no limit, RFC 1870 §4
+	}
+}
+
+// Greeting is the text of the peer's greeting.
+func (c *Client) Greeting() string { return c.greeting }
+
+// Extensions gives what the peer offers, as far as it is known here.
+func (c *Client) Extensions() smtp.Extensions { return c.extensions }
+
+// Offers tells whether EHLO was answered with the keyword (in capitals), and
+// with which parameters.
+func (c *Client) Offers(keyword string) (parameters string, ok bool) {
+	parameters, ok = c.offers[keyword]
+	return parameters, ok
+}
+
+// MaxSize is the largest message that the peer says it takes, zero for
+// unlimited or unknown. RFC 1870 §4
+func (c *Client) MaxSize() mail.ByteCount { return c.maxSize }
+
+// TLS is the state of TLS, nil without.
+func (c *Client) TLS() *tls.ConnectionState { return c.tls }
+
+// Usable tells whether another transaction can be tried on the connection.
+func (c *Client) Usable() bool { return c.broken == nil }
+
+// StartTLS begins TLS and says EHLO again. RFC 3207 §4. A *smtp.Refusal
+// leaves the connection as it was; after any other error it is of no use. An
+// untrusted certificate is found with errors.As and
+// *tls.CertificateVerificationError.
+func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
+	if c.tls != nil {
+		return errors.New("TLS is already in use")
+	}
+	if _, err := c.command(ctx, "STARTTLS", "STARTTLS", commandTimeout, 2); err != nil {
+		return err
+	}
+	if len(c.in) > 0 {
+		// Whoever put this here wants it to be taken for what the peer says
+		// under TLS. RFC 3207 §6
+		c.in = c.in[:0]
+		return c.lost(ctx, "STARTTLS", errors.New("more than a reply came before the TLS handshake"))
+	}
+	t := tls.Client(c.nc, config)
+	end := c.start(ctx, commandTimeout)
+	err := t.HandshakeContext(ctx)
+	end()
+	if err != nil {
+		return c.lost(ctx, "TLS handshake", err)
+	}
+	state := t.ConnectionState()
+	c.nc, c.tls = t, &state
+	return c.hello(ctx) // RFC 3207 §4.2: nothing from before counts
+}
+
+// Noop asks whether the peer is still there. RFC 5321 §4.1.1.9
+func (c *Client) Noop(ctx context.Context) error {
+	_, err := c.command(ctx, "NOOP", "NOOP", commandTimeout, 2)
+	return err
+}
+
+// Reset abandons what may be left of a transaction. RFC 5321 §4.1.1.5
+func (c *Client) Reset(ctx context.Context) error {
+	_, err := c.command(ctx, "RSET", "RSET", commandTimeout, 2)
+	if err == nil {
+		c.open = false
+	}
+	return err
+}
+
+// Quit takes leave, shortly, and closes the connection. What the peer says to
+// it does not matter. RFC 5321 §4.1.1.10
+func (c *Client) Quit(ctx context.Context) {
+	if c.broken == nil {
+		_, _ = c.command(ctx, "QUIT", "QUIT", quitTimeout, 2)
+	}
+	c.Close()
+}
+
+// Close closes the connection without a word.
+func (c *Client) Close() {
+	if c.broken == nil {
+		c.broken = &Lost{Step: "nothing", Err: net.ErrClosed}
+	}
+	_ = c.nc.SetDeadline(time.Now().Add(time.Second)) // for TLS's close_notify
+	_ = c.nc.Close()
+}

@@ -1,0 +1,165 @@
+package smtpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+)
+
+// How long the peer may take. RFC 5321 §4.5.3.2
+const (
+	greetingTimeout = 5 * time.Minute  // RFC 5321 §4.5.3.2.1
+	commandTimeout  = 5 * time.Minute  // RFC 5321 §4.5.3.2.2, §4.5.3.2.3
+	dataTimeout     = 2 * time.Minute  // RFC 5321 §4.5.3.2.4
+	blockTimeout    = 3 * time.Minute  // RFC 5321 §4.5.3.2.5
+	finalTimeout    = 10 * time.Minute // RFC 5321 §4.5.3.2.6
+	quitTimeout     = 10 * time.Second // nothing depends on it any more
+	lastWordTimeout = 5 * time.Second  // for what a peer says before it hangs up
+)
+
+// A Lost says that the connection is of no use any more: it broke, the peer
+// took too long, or what it said is not SMTP.
+type Lost struct {
+	// Step is what was under way: the greeting, a verb, or "message".
+	Step string
+	// Unknown says that the whole message had been sent and no reply came:
+	// the peer may have taken it. RFC 1047 §2
+	Unknown bool
+	Err     error
+}
+
+// Error says what was under way and what happened.
+func (l *Lost) Error() string {
+	if l.Unknown {
+		return fmt.Sprintf("connection lost after the message, which may have been taken: %v", l.Err)
+	}
+	return fmt.Sprintf("connection lost in %s: %v", l.Step, l.Err)
+}
+
+// Unwrap gives the cause.
+func (l *Lost) Unwrap() error { return l.Err }
+
+// Temporary is always true: another connection may do better.
+func (l *Lost) Temporary() bool { return true }
+
+// InReplyTo is the cause of a Refusal that the peer has made: the verb to
+// which it was the reply, "greeting", or "message" for the final dot.
+type InReplyTo string
+
+// Error names the step.
+func (s InReplyTo) Error() string { return "in reply to " + string(s) }
+
+// start prepares for a step: it must be done when the time is over or ctx
+// ends. The function ends the step.
+func (c *Client) start(ctx context.Context, timeout time.Duration) func() {
+	_ = c.nc.SetDeadline(time.Now().Add(timeout)) // reads and writes fail as well then
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	nc := c.nc
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	return func() { stop() }
+}
+
+// lost makes the connection unusable and says why.
+func (c *Client) lost(ctx context.Context, step string, err error) error {
+	if ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err)
+	}
+	c.broken = &Lost{Step: step, Err: err}
+	return c.broken
+}
+
+// flush writes what is queued.
+func (c *Client) flush(ctx context.Context, step string) error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	_, err := c.nc.Write(c.out)
+	c.out = c.out[:0]
+	if err != nil {
+		return c.lost(ctx, step, err)
+	}
+	return nil
+}
+
+// readReply reads one reply. The caller has set the deadline.
+func (c *Client) readReply(ctx context.Context, step string) (smtp.Reply, error) {
+	for {
+		r, n, err := smtp.ParseReply(c.in)
+		if err != nil {
+			return smtp.Reply{}, c.lost(ctx, step, err)
+		}
+		if n > 0 {
+			c.in = append(c.in[:0], c.in[n:]...)
+			c.log.Debug("smtp peer replied", "step", step, obs.Reply, r.String())
+			if r.Code == 421 {
+				// It hangs up. RFC 5321 §3.8
+				c.broken = &Lost{Step: step, Err: refusal(r, step)}
+			}
+			return r, nil
+		}
+		if cap(c.in)-len(c.in) < 512 {
+			c.in = append(make([]byte, 0, 2*cap(c.in)), c.in...)
+		}
+		k, err := c.nc.Read(c.in[len(c.in):cap(c.in)])
+		c.in = c.in[:len(c.in)+k]
+		if err != nil && k == 0 {
+			return smtp.Reply{}, c.lost(ctx, step, err)
+		}
+	}
+}
+
+// expect reads one reply of the wanted class.
+func (c *Client) expect(ctx context.Context, step string, class int) (smtp.Reply, error) {
+	r, err := c.readReply(ctx, step)
+	if err != nil {
+		return r, err
+	}
+	return r, c.judge(ctx, r, step, class)
+}
+
+// judge turns a reply of another class than the wanted one into an error.
+// RFC 5321 §4.2.1, §4.3.2: a client looks at the first digit.
+func (c *Client) judge(ctx context.Context, r smtp.Reply, step string, class int) error {
+	switch r.Code / 100 {
+	case class:
+		return nil
+	case 4, 5:
+		return refusal(r, step)
+	}
+	return c.lost(ctx, step, fmt.Errorf("unexpected reply %q", r.String()))
+}
+
+func refusal(r smtp.Reply, step string) *smtp.Refusal {
+	return &smtp.Refusal{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text, Err: InReplyTo(step)}
+}
+
+// command sends one command and reads its reply.
+func (c *Client) command(ctx context.Context, step, line string, timeout time.Duration, class int) (smtp.Reply, error) {
+	if c.broken != nil {
+		return smtp.Reply{}, c.broken
+	}
+	defer c.start(ctx, timeout)()
+	c.out = append(append(c.out, line...), '\r', '\n')
+	c.logSent(ctx, step, line)
+	if err := c.flush(ctx, step); err != nil {
+		return smtp.Reply{}, err
+	}
+	return c.expect(ctx, step, class)
+}
+
+func (c *Client) logSent(ctx context.Context, step, line string) {
+	if !c.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	if step == "AUTH" {
+		line = "AUTH ***"
+	}
+	c.log.Debug("smtp command to peer", "line", line)
+}
