@@ -77,8 +77,13 @@ func NewMultipart(subtype string, parts ...*Builder) *Builder {
 // NewAttachment makes an attachment in base64. The content is read by WriteTo,
 // which therefore can be called only once.
 func NewAttachment(filename, mediaType string, content io.Reader) *Builder {
-	b := &Builder{mediaType: mediaType, Encoding: "base64", content: content}
-	return b.SetDisposition("attachment", filename)
+	return NewBinary(mediaType, content).SetDisposition("attachment", filename)
+}
+
+// NewBinary makes a part in base64, or in what Encoding is set to. The content
+// is read by WriteTo, which therefore can be called only once.
+func NewBinary(mediaType string, content io.Reader) *Builder {
+	return &Builder{mediaType: mediaType, Encoding: "base64", content: content}
 }
 
 // NewContent makes a part of content that is already in the given

@@ -360,7 +360,9 @@ func (p *Parser) beginMultipart(f *frame, n *node, identity bool) {
 func (p *Parser) beginEmbedded(f *frame, n *node, identity bool) {
 	switch {
 	case !identity:
-		p.defect(n.Header, defectEncodedInside)
+		if n.Subtype == "rfc822" { // others may, RFC 6532 §3.7
+			p.defect(n.Header, defectEncodedInside)
+		}
 	case len(p.open) > maxDepth:
 		p.defect(n.Header, defectDepth)
 	case len(p.nodes) >= maxParts:
