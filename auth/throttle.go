@@ -171,7 +171,5 @@ func (c *counters[K]) value(k K, now time.Time) float64 {
 }
 
 func (c *counters[K]) add(k K, now time.Time) {
-	// The half that is not yet forgotten makes room for one more only when
-	// it has decayed below the limit; a counter never grows beyond it.
 	c.at.put(k, count{value: c.value(k, now) + 1, when: now})
 }

@@ -47,11 +47,15 @@ func parseClientFirst(message []byte) (clientFirst, error) {
 	}
 	var err error
 	if len(authz) > 0 {
-		if len(authz) < 3 || authz[0] != 'a' || authz[1] != '=' {
+		name, ok := bytes.CutPrefix(authz, []byte("a="))
+		if !ok {
 			return malformed("bad authzid")
 		}
-		if first.authzid, err = saslName(authz[2:]); err != nil {
-			return clientFirst{}, err
+		// QUIRK: GNU SASL sends "a=" for an authzid that was given as empty.
+		if len(name) > 0 {
+			if first.authzid, err = saslName(name); err != nil {
+				return clientFirst{}, err
+			}
 		}
 	}
 	// "m=" is a mandatory extension, and we know of none. RFC 5802 §5.1
