@@ -197,6 +197,7 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, errBareLF):
 		// RFC 5321 §2.3.8
 		c.refuse(refuse(500, 5, 5, 2, "Bare LF received; a line ends with CR LF"))
+		c.quit = c.quit || isOtherProtocol(c.in.buffered())
 	case errors.Is(err, errTLSHello):
 		c.refuse(refuse(500, 5, 5, 2, "This port does not begin with TLS"))
 		c.quit = true

@@ -94,7 +94,7 @@ func (in *input) line(limit int) ([]byte, error) {
 			return b[:lf-1], nil
 		}
 		switch {
-		case len(b) > 1 && b[0] == 0x16 && b[1] == 3: // RFC 8446 §5.1
+		case isTLSHello(b):
 			return nil, errTLSHello
 		case len(b) > limit+1 && limit < lineLimit(b):
 			limit = lineLimit(b)
@@ -185,3 +185,6 @@ func lineLimit(b []byte) int {
 	}
 	return smtp.MaxLine
 }
+
+// isTLSHello recognises a client that begins with TLS. RFC 8446 §5.1
+func isTLSHello(b []byte) bool { return len(b) > 1 && b[0] == 0x16 && b[1] == 3 }

@@ -22,9 +22,12 @@ func redact(line []byte) string {
 	return strconv.QuoteToASCII(string(line))
 }
 
-// isOtherProtocol recognises HTTP. A browser can be made to send it here with
-// SMTP in the body, so nothing after it is read.
+// isOtherProtocol recognises TLS and HTTP. A browser can be made to send HTTP
+// here with SMTP in the body, so nothing after it is read.
 func isOtherProtocol(line []byte) bool {
+	if isTLSHello(line) {
+		return true
+	}
 	for _, verb := range []string{"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH "} {
 		if bytes.HasPrefix(line, []byte(verb)) {
 			return true
