@@ -54,6 +54,9 @@ type App struct {
 	mu sync.Mutex // guards config in reloads
 }
 
+// drainTimeout is how long what is under way may go on after the end was told.
+const drainTimeout = 30 * time.Second
+
 // A door serves the sockets of one service until its context ends, and then
 // until what was under way is done.
 type door struct {

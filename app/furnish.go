@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -11,22 +10,17 @@ import (
 	"waxwing/app/certs"
 	"waxwing/auth"
 	"waxwing/obs"
+	"waxwing/proto/pop3/pop3server"
 	"waxwing/serve/adminapi"
+	"waxwing/serve/pop3"
 	"waxwing/serve/web"
 )
 
-// serviceAdmin is the socket for administration.
-const serviceAdmin = "admin"
-
-// drainTimeout is how long what is under way may go on after the end was told.
-const drainTimeout = 30 * time.Second
-
-// furnish makes the rooms above the store and the doors that lead to them.
+// furnish makes the rooms above the store, and the doors that lead to them.
 func (a *App) furnish(o Options, now time.Time) error {
 	c, s := a.config, a.stores
 	logins := auth.New(s.directory, auth.Options{Log: a.log})
-	_ = logins
-
+	maildrops := pop3.New(s.mailboxes, pop3.Options{})
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err
@@ -38,16 +32,55 @@ func (a *App) furnish(o Options, now time.Time) error {
 		Log:       a.log.With(obs.Service, serviceAdmin),
 	})
 
-	a.workers = append(a.workers, worker{"directory", s.directory.Run})
+	a.workers = append(a.workers,
+		worker{"directory", s.directory.Run},
+		worker{"purge", a.purge},
+	)
 	for _, run := range a.certs.runs {
 		a.workers = append(a.workers, worker{"certificates", run})
 	}
-	a.doors = append(a.doors,
-		a.httpDoor(serviceHTTPS, pages),
-		a.httpDoor(serviceHTTP, a.plainPages()),
-		a.httpDoor(serviceAdmin, admin.Handler()),
-	)
+	for _, service := range []string{servicePOP3, servicePOP3S} {
+		a.open(service, pop3server.New(maildrops.Open, pop3server.Options{
+			Hostname: c.Hostname, Log: a.log, Auth: logins,
+			TLS: certs.ServerConfig(a.certs.source, "pop3"), ImplicitTLS: service == servicePOP3S, // RFC 8314 §3.2
+			PlaintextOnLoopback: o.PlaintextLogins,
+			MaxConnections:      c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+			DrainTimeout: drainTimeout,
+		}))
+	}
+	a.open(serviceHTTPS, a.httpServer(serviceHTTPS, pages))
+	a.open(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
+	a.open(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil
+}
+
+// A server accepts connections until its context ends, and returns when those
+// that it has are done.
+type server interface {
+	Serve(context.Context, net.Listener) error
+}
+
+// open adds a door.
+func (a *App) open(service string, s server) {
+	a.doors = append(a.doors, door{service, s.Serve})
+}
+
+// purgeEvery is how often what has been gone for long enough is removed.
+const purgeEvery = time.Hour
+
+func (a *App) purge(ctx context.Context) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := a.stores.mailboxes.Purge(ctx, now); err != nil && ctx.Err() == nil {
+				a.log.Error("old mail cannot be purged", obs.Err, err)
+			}
+		}
+	}
 }
 
 // plainPages is what the http service says: answers to the certificate
@@ -87,41 +120,4 @@ func (a *App) settings() []web.Setting {
 		settings = append(settings, s)
 	}
 	return settings
-}
-
-// httpDoor serves HTTP, with TLS on the https service.
-func (a *App) httpDoor(service string, handler http.Handler) door {
-	return door{service, func(ctx context.Context, l net.Listener) error {
-		server := &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			ReadTimeout:       time.Minute,
-			WriteTimeout:      time.Minute,
-			IdleTimeout:       2 * time.Minute,
-			MaxHeaderBytes:    64 << 10,
-			ErrorLog:          httpErrors(a.log, service),
-		}
-		done := make(chan error, 1)
-		go func() {
-			if service == serviceHTTPS {
-				server.TLSConfig = certs.ServerConfig(a.certs.source, "h2", "http/1.1", certs.Protocol)
-				done <- server.ServeTLS(l, "", "")
-				return
-			}
-			done <- server.Serve(l)
-		}()
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-		}
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		err := server.Shutdown(drain)
-		if err != nil {
-			err = errors.Join(err, server.Close())
-		}
-		<-done
-		return err
-	}}
 }

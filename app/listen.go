@@ -28,6 +28,7 @@ const (
 	servicePOP3S       = "pop3s"
 	serviceHTTP        = "http"
 	serviceHTTPS       = "https"
+	serviceAdmin       = "admin" // on its Unix socket
 )
 
 var services = []string{

@@ -34,7 +34,7 @@ func Default() Config {
 			MessageSize:           50 * megabyte,
 			Recipients:            1000,
 			Connections:           10_000,
-			ConnectionsPerAddress: 100,
+			ConnectionsPerAddress: 200,
 		},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
 		Relay: Relay{
