@@ -1,0 +1,149 @@
+package imapserver
+
+import (
+	"context"
+	"strings"
+
+	"waxwing/proto/imap"
+)
+
+// A state of a connection, or a set of them. RFC 9051 §3
+type state uint8
+
+const (
+	notAuthenticated state = 1 << iota
+	authenticated
+	selected
+
+	loggedIn = authenticated | selected
+	anyState = notAuthenticated | loggedIn
+)
+
+// A news says what a command may tell about the selected mailbox before it is
+// answered. RFC 9051 §7.5.1
+type news uint8
+
+const (
+	newsNone    news = iota // nothing: the mailbox is changing, or there is none
+	newsKeeping             // all but EXPUNGE, since sequence numbers are in use
+	newsAll
+)
+
+// A command is one row: where it is allowed, what it may tell, what it does.
+// A command that belongs to an extension names it, and is what makes the
+// extension be announced.
+type command struct {
+	in         state
+	news       news
+	capability string
+	run        func(*conn, context.Context, imap.Command) (reply, error)
+}
+
+// row makes a command of a method that takes the command's own type.
+func row[C imap.Command](in state, n news, run func(*conn, context.Context, C) (reply, error)) command {
+	return command{in: in, news: n, run: func(c *conn, ctx context.Context, cmd imap.Command) (reply, error) {
+		return run(c, ctx, cmd.(C))
+	}}
+}
+
+// of says which extension a command belongs to.
+func (k command) of(capability string) command {
+	k.capability = capability
+	return k
+}
+
+// commandTable has every command. RFC 9051 §6, RFC 3501 §6
+func commandTable() map[string]command {
+	return map[string]command{
+		"CAPABILITY": row(anyState, newsNone, (*conn).tellCapability),
+		"NOOP":       row(anyState, newsAll, (*conn).noop),
+		"LOGOUT":     row(anyState, newsNone, (*conn).logout),
+		"ID":         row(anyState, newsNone, (*conn).id).of("ID"),
+
+		"STARTTLS":     row(notAuthenticated, newsNone, (*conn).beginTLS),
+		"AUTHENTICATE": row(notAuthenticated, newsNone, (*conn).authenticate),
+		"LOGIN":        row(notAuthenticated, newsNone, (*conn).login),
+
+		"ENABLE":      row(loggedIn, newsAll, (*conn).enable).of("ENABLE"),
+		"SELECT":      row(loggedIn, newsNone, (*conn).selectMailbox),
+		"EXAMINE":     row(loggedIn, newsNone, (*conn).selectMailbox),
+		"CREATE":      row(loggedIn, newsAll, (*conn).create),
+		"DELETE":      row(loggedIn, newsAll, (*conn).delete),
+		"RENAME":      row(loggedIn, newsAll, (*conn).rename),
+		"SUBSCRIBE":   row(loggedIn, newsAll, (*conn).subscribe),
+		"UNSUBSCRIBE": row(loggedIn, newsAll, (*conn).subscribe),
+		"LIST":        row(loggedIn, newsAll, (*conn).list),
+		"LSUB":        row(loggedIn, newsAll, (*conn).lsub),
+		"STATUS":      row(loggedIn, newsAll, (*conn).status),
+		"NAMESPACE":   row(loggedIn, newsAll, (*conn).namespace).of("NAMESPACE"),
+		"APPEND":      row(loggedIn, newsAll, (*conn).append),
+		"IDLE":        row(loggedIn, newsAll, (*conn).idle).of("IDLE"),
+
+		"CHECK":       row(selected, newsAll, (*conn).noop),
+		"CLOSE":       row(selected, newsNone, (*conn).closeMailbox),
+		"UNSELECT":    row(selected, newsNone, (*conn).unselect).of("UNSELECT"),
+		"EXPUNGE":     row(selected, newsAll, (*conn).expunge),
+		"UID EXPUNGE": row(selected, newsAll, (*conn).uidExpunge).of("UIDPLUS"),
+		// Sequence numbers are in use in these three: no EXPUNGE while they
+		// run, not even at their end. RFC 9051 §7.5.1
+		"FETCH":      row(selected, newsKeeping, (*conn).fetch),
+		"STORE":      row(selected, newsKeeping, (*conn).store),
+		"SEARCH":     row(selected, newsKeeping, (*conn).search),
+		"UID FETCH":  row(selected, newsAll, (*conn).fetch),
+		"UID STORE":  row(selected, newsAll, (*conn).store),
+		"UID SEARCH": row(selected, newsAll, (*conn).search),
+		"COPY":       row(selected, newsAll, (*conn).copy),
+		"UID COPY":   row(selected, newsAll, (*conn).copy),
+		"MOVE":       row(selected, newsAll, (*conn).move).of("MOVE"),
+		"UID MOVE":   row(selected, newsAll, (*conn).move).of("MOVE"),
+	}
+}
+
+// run carries out one command. An error ends the connection.
+func (c *conn) run(t *tagged) error {
+	name := t.Name()
+	k, ok := c.server.commands[name]
+	switch {
+	case !ok:
+		return c.reject(t, "Unknown command")
+	case c.state&k.in == 0:
+		return c.reject(t, wrongState(c.state, k.in))
+	}
+	c.tag = t.tag
+	r, err := k.run(c, c.work, t.Command)
+	if fatal(err) {
+		return err
+	}
+	if gone := c.tell(k.news, isUID(name)); gone != nil {
+		return gone
+	}
+	if fin := c.finish(t.tag, name, r, err); fin != nil || r.then == nil {
+		return fin
+	}
+	if err := c.out.flush(); err != nil {
+		return lost(err)
+	}
+	return r.then()
+}
+
+func isUID(name string) bool { return strings.HasPrefix(name, "UID ") }
+
+// reject answers BAD to a command that will not be run; an APPEND's message
+// may have to be skipped.
+func (c *conn) reject(t *tagged, text string) error {
+	if a, ok := t.Command.(imap.Append); ok {
+		return c.refuseLiteral(t.tag, a.Literal, &imap.SyntaxError{Text: text})
+	}
+	c.blame(t.tag, text)
+	return nil
+}
+
+func wrongState(now, in state) string {
+	switch {
+	case now == notAuthenticated:
+		return "Log in first"
+	case in == notAuthenticated:
+		return "Already logged in"
+	}
+	return "Select a mailbox first"
+}

@@ -1,0 +1,59 @@
+package imapserver
+
+import (
+	"context"
+	"strconv"
+
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// copy is COPY and UID COPY. RFC 9051 §6.4.7
+func (c *conn) copy(ctx context.Context, cmd imap.Copy) (reply, error) {
+	done, err := c.transfer(ctx, cmd, c.view.mailbox.Copy)
+	if err != nil || len(done.Source) == 0 {
+		return reply{}, err
+	}
+	return reply{code: copyUID(done)}, nil
+}
+
+// move is MOVE and UID MOVE. COPYUID goes out before the EXPUNGEs, which are
+// the news of the mailbox. RFC 6851 §4.3
+func (c *conn) move(ctx context.Context, cmd imap.Copy) (reply, error) {
+	if err := c.mustWrite(); err != nil {
+		return reply{}, err
+	}
+	done, err := c.transfer(ctx, cmd, c.view.mailbox.Move)
+	if err != nil || len(done.Source) == 0 {
+		return reply{}, err
+	}
+	c.out.line("* OK [%s] Moved", copyUID(done))
+	return reply{}, nil
+}
+
+// transfer runs a copy or a move.
+func (c *conn) transfer(ctx context.Context, cmd imap.Copy, do transfer) (Copied, error) {
+	name, err := c.mailboxName(cmd.Mailbox)
+	if err != nil {
+		return Copied{}, err
+	}
+	spans, err := c.view.resolve(cmd.Set, cmd.UID)
+	if err != nil {
+		return Copied{}, err
+	}
+	uids := c.view.uids(spans)
+	if len(uids) == 0 {
+		return Copied{}, nil
+	}
+	done, err := do(ctx, uids, name)
+	return done, tryCreate(err)
+}
+
+type transfer func(ctx context.Context, uids []mail.UID, to string) (Copied, error)
+
+// copyUID is the response code COPYUID. RFC 4315 §3
+func copyUID(d Copied) string {
+	b := append([]byte("COPYUID "), strconv.FormatUint(uint64(d.UIDValidity), 10)...)
+	b = imap.AppendUIDSet(append(b, ' '), d.Source)
+	return string(imap.AppendUIDSet(append(b, ' '), d.Dest))
+}

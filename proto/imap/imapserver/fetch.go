@@ -1,0 +1,231 @@
+package imapserver
+
+import (
+	"context"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// How many messages are answered at a time: their facts are read in one round
+// trip, and \Seen is set in one transaction.
+const (
+	fetchBatch = 256
+	bodyBatch  = 32
+)
+
+// A fetchPlan is what one FETCH asks of each message.
+type fetchPlan struct {
+	items  []plannedItem
+	facts  bool // the message's facts are needed
+	body   bool // the message itself is read
+	marks  bool // \Seen is set. RFC 9051 §6.4.5
+	flags  bool // FLAGS is asked for
+	failed error
+}
+
+// A plannedItem is one item with the label of its answer.
+type plannedItem struct {
+	imap.FetchItem
+	label []byte // with a space behind it
+}
+
+// fetch is FETCH and UID FETCH. RFC 9051 §6.4.5
+func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
+	v := c.view
+	spans, err := v.resolve(cmd.Set, cmd.UID)
+	if err != nil {
+		return reply{}, err
+	}
+	p := c.planFetch(cmd)
+	size := fetchBatch
+	if p.body {
+		size = bodyBatch
+	}
+	batch := make([]Entry, 0, size)
+	places := make([]int, 0, size)
+	for _, s := range spans {
+		for i, e := range entries(v.told, s) {
+			batch, places = append(batch, *e), append(places, i)
+			if len(batch) == size {
+				if err := c.fetchBatch(ctx, p, batch, places); err != nil {
+					return reply{}, err
+				}
+				batch, places = batch[:0], places[:0]
+			}
+		}
+	}
+	if err := c.fetchBatch(ctx, p, batch, places); err != nil {
+		return reply{}, err
+	}
+	if p.failed == nil && p.facts && v.missing(spans) {
+		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone"}, nil
+	}
+	return reply{}, p.failed
+}
+
+// planFetch prepares what is the same for all messages.
+func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
+	p := &fetchPlan{}
+	uid := false
+	for _, item := range cmd.Items {
+		switch item.Kind {
+		case imap.FetchFlags:
+			p.flags = true
+		case imap.FetchUID:
+			uid = true
+		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure:
+			p.facts = true
+		case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
+			imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
+			p.body, p.facts = true, p.facts || needsFacts(item)
+			p.marks = p.marks || !item.Peek && !c.view.readOnly
+		}
+		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' ')})
+	}
+	if cmd.UID && !uid { // always told. RFC 9051 §6.4.9
+		item := imap.FetchItem{Kind: imap.FetchUID}
+		p.items = append([]plannedItem{{item, []byte("UID ")}}, p.items...)
+	}
+	return p
+}
+
+// needsFacts tells whether a section can only be found with the message's
+// structure.
+func needsFacts(item imap.FetchItem) bool {
+	switch item.Kind {
+	case imap.FetchRFC822, imap.FetchRFC822Header:
+		return false
+	case imap.FetchRFC822Text:
+		return true
+	}
+	return len(item.Section.Part) > 0 || item.Section.Text == imap.SectionBody
+}
+
+// fetchBatch answers for some messages.
+func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	var facts []*message.Message
+	if p.facts {
+		ids := make([]mail.EmailID, len(batch))
+		for i := range batch {
+			ids[i] = batch[i].Email
+		}
+		var err error
+		if facts, err = c.view.mailbox.Facts(ctx, ids); err != nil {
+			return err
+		}
+	}
+	var marked map[mail.UID]bool
+	if p.marks {
+		var err error
+		if marked, err = c.markSeen(ctx, batch); err != nil {
+			return err
+		}
+	}
+	for i := range batch {
+		var m *message.Message
+		if p.facts {
+			if m = facts[i]; m == nil {
+				continue // gone for good, of which the client will hear
+			}
+		}
+		if err := c.fetchOne(ctx, p, &batch[i], places[i], m, marked[batch[i].UID]); err != nil {
+			return err
+		}
+		if err := c.out.room(); err != nil {
+			return lost(err)
+		}
+	}
+	return nil
+}
+
+// markSeen sets \Seen on the messages that do not have it, and brings the
+// entries up to date. It gives those that have changed: their flags are told
+// with what was fetched. RFC 9051 §6.4.5
+func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, error) {
+	var uids []mail.UID
+	for i := range batch {
+		if batch[i].Flags&mail.Seen == 0 {
+			uids = append(uids, batch[i].UID)
+		}
+	}
+	if len(uids) == 0 {
+		return nil, nil
+	}
+	err := c.view.mailbox.SetFlags(ctx, uids, FlagChange{Op: imap.StoreAdd, Flags: mail.Seen})
+	if err != nil {
+		return nil, err
+	}
+	marked := make(map[mail.UID]bool, len(uids))
+	for _, uid := range uids {
+		marked[uid] = true
+	}
+	if err := c.tellExcept(newsKeeping, false, func(e *Entry) bool { return marked[e.UID] }); err != nil {
+		return nil, err
+	}
+	for i := range batch {
+		if at, found := c.view.told.Find(batch[i].UID); found {
+			batch[i] = c.view.told.At(at)
+		}
+	}
+	return marked, nil
+}
+
+// fetchOne answers for one message. Nothing of it is written before all that
+// can fail has been tried.
+func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, m *message.Message, marked bool) error {
+	var src source
+	if p.body {
+		src = source{ctx: ctx, mailbox: c.view.mailbox, id: e.Email, message: m}
+		defer src.close()
+		if err := src.prepare(p.items); err != nil {
+			if fatal(err) {
+				return err
+			}
+			p.failed = err // the others are answered all the same
+			return nil
+		}
+	}
+	c.out.begin()
+	b := append(c.out.b, "* "...)
+	b = appendUint(b, uint64(place)+1)
+	b = append(b, " FETCH ("...)
+	for i := range p.items {
+		item := &p.items[i]
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, item.label...)
+		switch item.Kind {
+		case imap.FetchFlags:
+			b = c.appendFlags(b, e)
+		case imap.FetchUID:
+			b = appendUint(b, uint64(e.UID))
+		case imap.FetchInternalDate:
+			b = imap.AppendDateTime(b, time.Unix(e.Internal, 0).UTC())
+		case imap.FetchSize:
+			b = appendUint(b, uint64(e.Size))
+		case imap.FetchEnvelope:
+			b = imap.AppendEnvelope(b, &m.Envelope, c.utf8)
+		case imap.FetchBodyStructure, imap.FetchStructure:
+			b = imap.AppendBodyStructure(b, &m.Root, item.Kind == imap.FetchBodyStructure, c.utf8)
+		default:
+			c.out.b = b
+			if err := src.pieces[i].write(&c.out); err != nil {
+				return lost(err) // a literal has been cut short
+			}
+			b = c.out.b
+		}
+	}
+	if marked && !p.flags {
+		b = append(b, " FLAGS "...)
+		b = c.appendFlags(b, e)
+	}
+	c.out.b = append(b, ')', '\r', '\n')
+	return nil
+}

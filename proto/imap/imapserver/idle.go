@@ -1,0 +1,67 @@
+package imapserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"waxwing/proto/imap"
+)
+
+// idle is IDLE: the news of the mailbox is told as it happens, until the
+// client says DONE. RFC 2177, RFC 9051 §6.3.13
+//
+// While nothing happens the connection's goroutine waits in a read, with
+// next to no memory; a second one, that has nothing but its stack, waits for
+// the mailbox and wakes the first.
+func (c *conn) idle(ctx context.Context, _ imap.Bare) (reply, error) {
+	c.out.line("+ idling")
+	var poked atomic.Bool
+	if c.view != nil {
+		changed, cancel := c.view.mailbox.Subscribe()
+		defer cancel()
+		stop := make(chan struct{})
+		ended := make(chan struct{})
+		defer func() { close(stop); <-ended }()
+		go func() {
+			defer close(ended)
+			for {
+				select {
+				case <-stop:
+					return
+				case <-changed:
+					poked.Store(true)
+					c.in.wake()
+				}
+			}
+		}()
+	}
+	until := time.Now().Add(c.server.options.IdleTimeout)
+	for {
+		if err := c.tell(newsAll, false); err != nil {
+			return reply{}, lost(err)
+		}
+		err := c.in.await(until, func() error {
+			if poked.CompareAndSwap(true, false) {
+				return errPoked
+			}
+			return nil
+		})
+		if errors.Is(err, errPoked) {
+			continue
+		}
+		if err != nil {
+			return reply{}, lost(err)
+		}
+		line, err := c.in.line(nil, 512, c.patience())
+		if err != nil {
+			return reply{}, lost(err)
+		}
+		if !strings.EqualFold(string(line), "DONE") {
+			return reply{}, &imap.SyntaxError{Text: "Expected DONE"}
+		}
+		return reply{}, nil
+	}
+}

@@ -1,0 +1,173 @@
+package imapserver
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// An Account is what the machine needs of one account's mail. Methods refuse
+// with *imap.Refusal; other errors are server trouble. It is used by one
+// connection's goroutine. Names are UTF-8, with "/" between levels.
+type Account interface {
+	// Mailboxes lists all, by name, INBOX first.
+	Mailboxes(ctx context.Context) ([]Status, error)
+	// Mailbox tells of one; imap.CodeNonexistent if there is none.
+	Mailbox(ctx context.Context, name string) (Status, error)
+	// Subscriptions lists the names subscribed to, which need not exist.
+	Subscriptions(ctx context.Context) ([]string, error)
+
+	// Create makes a mailbox and gives its name as it is kept.
+	Create(ctx context.Context, name string, role mail.Role) (string, error)
+	Rename(ctx context.Context, from, to string) (string, error)
+	Delete(ctx context.Context, name string) error
+	Subscribe(ctx context.Context, name string, subscribed bool) error
+
+	// Open opens a mailbox for a session.
+	Open(ctx context.Context, name string) (Mailbox, error)
+
+	// Stage begins a message that APPEND brings.
+	Stage(ctx context.Context) Staged
+	// Append adds staged messages to a mailbox, all or none, durable when it
+	// returns.
+	Append(ctx context.Context, mailbox string, messages ...NewMessage) (Appended, error)
+
+	// Close ends the session.
+	Close()
+}
+
+// A Status is a mailbox as LIST and STATUS show it.
+type Status struct {
+	ID          mail.MailboxID
+	Name        string
+	Role        mail.Role
+	NoSelect    bool // there is only the name
+	UIDValidity mail.UIDValidity
+	UIDNext     mail.UID
+	Messages    int
+	Recent      int // RFC 3501 §6.3.10
+	Unseen      int
+	Deleted     int
+	Size        mail.ByteCount
+}
+
+// A Staged takes the octets of a message.
+type Staged interface {
+	io.Writer
+	// Close throws the message away unless Append has kept it. It is always
+	// called.
+	Close() error
+}
+
+// A NewMessage is a message for Append.
+type NewMessage struct {
+	Body     Staged
+	Flags    mail.Flags
+	Keywords []mail.Keyword
+	Internal time.Time // zero for now
+}
+
+// Appended says where messages went. RFC 4315 §3
+type Appended struct {
+	UIDValidity mail.UIDValidity
+	UIDs        []mail.UID
+}
+
+// A Mailbox is an open mailbox.
+type Mailbox interface {
+	// Snapshot gives the newest state. After a method of this session, or of
+	// any other, has changed the mailbox and returned, it shows the change.
+	Snapshot() Snapshot
+	// Subscribe gives a channel of capacity one that is poked after every
+	// change, until cancel is called.
+	Subscribe() (changed <-chan struct{}, cancel func())
+	// Diff tells what happened between two snapshots.
+	Diff(old, newest Snapshot) Delta
+	// Keeping gives newest's state, with those of old's entries that a
+	// session may not yet hear to be expunged.
+	Keeping(newest, old Snapshot, vanished []mail.UID) Snapshot
+	// Claim tells which messages below next are recent: those from the UID
+	// it gives on. With take nobody else will be told that they are.
+	// RFC 3501 §2.3.2
+	Claim(next mail.UID, take bool) mail.UID
+
+	// Keywords spells out a set; AllKeywords gives those in use.
+	Keywords(set KeywordSet) []mail.Keyword
+	AllKeywords(ctx context.Context) ([]mail.Keyword, error)
+
+	// Facts gives what was found out when the messages arrived, nil for
+	// those that are gone for good.
+	Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Message, error)
+	// Header gives a message's header with the empty line that ends it.
+	Header(ctx context.Context, id mail.EmailID) ([]byte, error)
+	// Body opens a message.
+	Body(ctx context.Context, id mail.EmailID) (Body, error)
+
+	// SetFlags changes flags; UIDs that are gone are passed over.
+	SetFlags(ctx context.Context, uids []mail.UID, change FlagChange) error
+	// Copy and Move put messages into another mailbox, all or none.
+	Copy(ctx context.Context, uids []mail.UID, to string) (Copied, error)
+	Move(ctx context.Context, uids []mail.UID, to string) (Copied, error)
+	// Expunge removes those of the messages that have \Deleted.
+	Expunge(ctx context.Context, uids []mail.UID) error
+
+	Close()
+}
+
+// A FlagChange is what STORE does.
+type FlagChange struct {
+	Op       imap.StoreOp
+	Flags    mail.Flags
+	Keywords []mail.Keyword
+}
+
+// Copied pairs UIDs of the source with those of the destination. RFC 4315 §3
+type Copied struct {
+	UIDValidity  mail.UIDValidity
+	Source, Dest []mail.UID
+}
+
+// A Snapshot is one state of a mailbox: entries by UID, immutable.
+type Snapshot interface {
+	Len() int
+	// At gives the i-th entry, from 0.
+	At(i int) Entry
+	// Read copies entries from the i-th on into dst, and tells how many.
+	Read(dst []Entry, i int) int
+	// Find gives the place of a UID, or where it would stand.
+	Find(uid mail.UID) (i int, found bool)
+	Status() Status
+	// Gone says that the mailbox has been deleted.
+	Gone() bool
+}
+
+// An Entry is one message of a Snapshot.
+type Entry struct {
+	UID      mail.UID
+	Email    mail.EmailID
+	Size     uint32
+	Flags    mail.Flags
+	Keywords KeywordSet
+	Internal int64 // INTERNALDATE in Unix seconds
+}
+
+// A KeywordSet stands for a set of keywords; zero is the empty one.
+type KeywordSet uint32
+
+// A Delta is what happened between two snapshots, each part by UID.
+type Delta struct {
+	Vanished []mail.UID
+	Changed  []Entry
+	Added    []Entry
+}
+
+// A Body is an open message.
+type Body interface {
+	io.ReaderAt
+	Size() mail.ByteCount
+	Close() error
+}

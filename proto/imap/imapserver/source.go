@@ -1,0 +1,253 @@
+package imapserver
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// A source reads one message for FETCH, and opens no more of it than what is
+// asked for.
+type source struct {
+	ctx     context.Context
+	mailbox Mailbox
+	id      mail.EmailID
+	message *message.Message // nil where no item needs it
+
+	header []byte // of the message; nil until it is needed
+	body   Body   // nil until it is needed
+	pieces []piece
+}
+
+// A piece is the answer to one item: octets at hand, a stretch of the
+// message, a stretch of a decoded part, a number, or NIL.
+type piece struct {
+	kind   pieceKind
+	data   []byte
+	at     io.ReaderAt
+	open   func() io.Reader // decoded, from the start
+	off, n int64
+	binary bool // a literal8
+}
+
+type pieceKind uint8
+
+const (
+	pieceNone pieceKind = iota // not an item with content
+	pieceNil
+	pieceData
+	pieceRange
+	pieceDecoded
+	pieceNumber
+)
+
+// maxHeader bounds the header of a part that is read to choose fields of it.
+const maxHeader = 4 << 20
+
+func (s *source) close() {
+	if s.body != nil {
+		_ = s.body.Close() // it was only read
+	}
+}
+
+// prepare makes the pieces of all items.
+func (s *source) prepare(items []plannedItem) error {
+	s.pieces = make([]piece, len(items))
+	for i := range items {
+		var err error
+		if s.pieces[i], err = s.piece(&items[i].FetchItem); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) piece(item *imap.FetchItem) (piece, error) {
+	switch item.Kind {
+	case imap.FetchBody:
+		return s.section(item)
+	case imap.FetchRFC822:
+		return s.section(&imap.FetchItem{})
+	case imap.FetchRFC822Header:
+		return s.section(&imap.FetchItem{Section: imap.Section{Text: imap.SectionHeader}})
+	case imap.FetchRFC822Text:
+		return s.section(&imap.FetchItem{Section: imap.Section{Text: imap.SectionBody}})
+	case imap.FetchBinary, imap.FetchBinarySize:
+		return s.decoded(item)
+	}
+	return piece{}, nil
+}
+
+// openBody opens the message if it is not open.
+func (s *source) openBody() error {
+	if s.body != nil {
+		return nil
+	}
+	var err error
+	s.body, err = s.mailbox.Body(s.ctx, s.id)
+	return err
+}
+
+// stretch is a piece of the message as it stands, cut by the item's partial.
+func (s *source) stretch(off, end int64, p imap.Partial) (piece, error) {
+	if err := s.openBody(); err != nil {
+		return piece{}, err
+	}
+	end = min(end, int64(s.body.Size()))
+	off, n := cut(off, max(end-off, 0), p)
+	return piece{kind: pieceRange, at: s.body, off: off, n: n}, nil
+}
+
+// cut applies a partial to n octets at off. RFC 9051 §6.4.5
+func cut(off, n int64, p imap.Partial) (int64, int64) {
+	if p.Count == 0 {
+		return off, n
+	}
+	if p.From >= n {
+		return off, 0
+	}
+	return off + p.From, min(p.Count, n-p.From)
+}
+
+// section finds a BODY section. RFC 9051 §6.4.5.1
+func (s *source) section(item *imap.FetchItem) (piece, error) {
+	sec := &item.Section
+	if len(sec.Part) == 0 {
+		switch sec.Text {
+		case imap.SectionAll:
+			return s.stretch(0, 1<<62, item.Partial)
+		case imap.SectionBody:
+			return s.stretch(s.message.Root.Body, s.message.Root.End, item.Partial)
+		}
+		if err := s.readHeader(); err != nil {
+			return piece{}, err
+		}
+		return fields(s.header, item), nil
+	}
+	p := findPart(&s.message.Root, sec.Part)
+	if p == nil {
+		return piece{kind: pieceNil}, nil
+	}
+	switch sec.Text {
+	case imap.SectionAll:
+		return s.stretch(p.Body, p.End, item.Partial)
+	case imap.SectionMIME:
+		return s.stretch(p.Header, p.Body, item.Partial)
+	}
+	// HEADER and TEXT are those of the message in the part.
+	if !p.IsMessage() || len(p.Parts) == 0 {
+		return piece{kind: pieceNil}, nil
+	}
+	inner := &p.Parts[0]
+	switch sec.Text {
+	case imap.SectionBody:
+		return s.stretch(inner.Body, inner.End, item.Partial)
+	case imap.SectionHeader:
+		return s.stretch(inner.Header, inner.Body, item.Partial)
+	}
+	if err := s.openBody(); err != nil {
+		return piece{}, err
+	}
+	header := make([]byte, min(inner.Body-inner.Header, maxHeader))
+	if _, err := s.body.ReadAt(header, inner.Header); err != nil && err != io.EOF {
+		return piece{}, err
+	}
+	return fields(header, item), nil
+}
+
+func (s *source) readHeader() error {
+	if s.header != nil {
+		return nil
+	}
+	var err error
+	s.header, err = s.mailbox.Header(s.ctx, s.id)
+	return err
+}
+
+// fields makes HEADER, HEADER.FIELDS or HEADER.FIELDS.NOT of a header.
+func fields(header []byte, item *imap.FetchItem) piece {
+	sec := &item.Section
+	if sec.Text != imap.SectionHeader {
+		header = chooseFields(header, sec.Fields, sec.Text == imap.SectionFields)
+	}
+	off, n := cut(0, int64(len(header)), item.Partial)
+	return piece{kind: pieceData, data: header[off : off+n]}
+}
+
+// chooseFields gives the fields that are named, or those that are not, as
+// they stand, and the empty line. RFC 9051 §6.4.5.1
+func chooseFields(header []byte, names []string, named bool) []byte {
+	out := make([]byte, 0, min(len(header), 1<<10))
+	end := 0
+	for f := range message.Fields(header) {
+		end = f.End
+		is := slices.ContainsFunc(names, func(name string) bool { return f.Is(name) })
+		if len(f.Name) > 0 && is == named {
+			out = append(out, header[f.Start:f.End]...)
+		}
+	}
+	// What is left is the empty line; a header that ends without one, as in
+	// a message without a body, has none to give.
+	return append(out, header[end:]...)
+}
+
+// findPart walks to a part by its numbers. RFC 9051 §6.4.5.1
+func findPart(root *message.Part, numbers []int) *message.Part {
+	p, inside := root, false // inside: p is a part, not a message that has parts
+	for _, n := range numbers {
+		if inside && p.IsMessage() {
+			if len(p.Parts) == 0 {
+				return nil
+			}
+			p, inside = &p.Parts[0], false
+		}
+		switch {
+		case p.IsMultipart():
+			if n > len(p.Parts) {
+				return nil
+			}
+			p, inside = &p.Parts[n-1], true
+		case !inside && n == 1: // the one part of a message that is not a multipart
+			inside = true
+		default:
+			return nil
+		}
+	}
+	return p
+}
+
+// write writes the piece behind its label.
+func (p *piece) write(o *output) error {
+	switch p.kind {
+	case pieceNil:
+		o.b = append(o.b, "NIL"...)
+		return nil
+	case pieceNumber:
+		o.b = appendUint(o.b, uint64(p.n))
+		return nil
+	case pieceData:
+		o.b = imap.AppendLiteralSize(o.b, int64(len(p.data)))
+		if len(p.data) > outputSize {
+			return o.copyAt(bytes.NewReader(p.data), 0, int64(len(p.data)))
+		}
+		o.b = append(o.b, p.data...)
+		return nil
+	}
+	if p.binary {
+		o.b = append(o.b, '~')
+	}
+	o.b = imap.AppendLiteralSize(o.b, p.n)
+	if p.kind == pieceRange {
+		return o.copyAt(p.at, p.off, p.n)
+	}
+	r := p.open()
+	if _, err := io.CopyN(io.Discard, r, p.off); err != nil {
+		return err
+	}
+	return o.copyFrom(r, p.n)
+}

@@ -1,0 +1,230 @@
+package imapserver
+
+import (
+	"context"
+	"slices"
+
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// A view is what one session knows of its mailbox.
+type view struct {
+	mailbox  Mailbox
+	name     string
+	readOnly bool
+
+	// told is what the client has been told; sequence numbers count in it.
+	told Snapshot
+
+	// saved is the result of the last SEARCH that was saved, by UID. What is
+	// expunged falls out of it by itself. RFC 5182 §2.1
+	saved []mail.UID
+
+	// recent holds the messages that are recent to this session, as ranges
+	// of UIDs, both ends included. RFC 3501 §2.3.2
+	recent []imap.Range
+
+	spelled map[KeywordSet][]mail.Keyword // sets that have been met
+	known   map[mail.Keyword]bool         // keywords of the last FLAGS response, folded
+	names   []mail.Keyword                // the same, as they were told
+}
+
+// newView makes a view on the mailbox's newest state, which the caller tells.
+func (c *conn) newView(ctx context.Context, name string, m Mailbox, readOnly bool) (*view, error) {
+	v := &view{
+		mailbox: m, name: name, readOnly: readOnly, told: m.Snapshot(),
+		spelled: map[KeywordSet][]mail.Keyword{}, known: map[mail.Keyword]bool{},
+	}
+	names, err := m.AllKeywords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.learn(names)
+	v.claim(v.told)
+	return v, nil
+}
+
+// deselect leaves the selected mailbox.
+func (c *conn) deselect() {
+	if c.view != nil {
+		c.view.mailbox.Close()
+		c.view = nil
+	}
+	if c.state == selected {
+		c.state = authenticated
+	}
+}
+
+// learn adds keywords to those that FLAGS tells of, and says whether any was
+// new.
+func (v *view) learn(names []mail.Keyword) bool {
+	grown := false
+	for _, k := range names {
+		if f := k.Fold(); !v.known[f] {
+			v.known[f] = true
+			v.names = append(v.names, k)
+			grown = true
+		}
+	}
+	return grown
+}
+
+// keywords spells out a set.
+func (v *view) keywords(set KeywordSet) []mail.Keyword {
+	if set == 0 {
+		return nil
+	}
+	names, ok := v.spelled[set]
+	if !ok {
+		names = v.mailbox.Keywords(set)
+		v.spelled[set] = names
+	}
+	return names
+}
+
+// meet learns the keywords of entries that have come or changed.
+func (v *view) meet(entries []Entry) bool {
+	grown := false
+	for i := range entries {
+		if set := entries[i].Keywords; set != 0 {
+			if _, met := v.spelled[set]; !met {
+				grown = v.learn(v.keywords(set)) || grown
+			}
+		}
+	}
+	return grown
+}
+
+// claim makes messages recent that no session has been told of.
+func (v *view) claim(s Snapshot) {
+	next := s.Status().UIDNext
+	first := v.mailbox.Claim(next, !v.readOnly)
+	if first >= next {
+		return
+	}
+	if n := len(v.recent); n > 0 && v.recent[n-1].To+1 >= uint32(first) {
+		v.recent[n-1].To = uint32(next) - 1
+		return
+	}
+	v.recent = append(v.recent, imap.Range{From: uint32(first), To: uint32(next) - 1})
+}
+
+func (v *view) isRecent(uid mail.UID) bool {
+	for i := len(v.recent) - 1; i >= 0; i-- {
+		if uint32(uid) >= v.recent[i].From {
+			return uint32(uid) <= v.recent[i].To
+		}
+	}
+	return false
+}
+
+// countRecent gives how many messages in the view are recent.
+func (v *view) countRecent() int {
+	n := 0
+	for _, r := range v.recent {
+		from, _ := v.told.Find(mail.UID(r.From))
+		to, found := v.told.Find(mail.UID(r.To))
+		if found {
+			to++
+		}
+		n += to - from
+	}
+	return n
+}
+
+// appendFlags writes an entry's flags.
+func (c *conn) appendFlags(dst []byte, e *Entry) []byte {
+	recent := !c.rev2 && len(c.view.recent) > 0 && c.view.isRecent(e.UID)
+	return imap.AppendFlags(dst, e.Flags, c.view.keywords(e.Keywords), recent)
+}
+
+// tellFlags writes the FLAGS response. RFC 9051 §7.3.5
+func (c *conn) tellFlags() {
+	c.out.begin()
+	c.out.b = append(c.out.b, "* FLAGS "...)
+	c.out.b = imap.AppendFlags(c.out.b, imap.SystemFlags, c.view.names, false)
+	c.out.b = append(c.out.b, '\r', '\n')
+}
+
+// tell tells what has happened in the selected mailbox since the client was
+// last told.
+func (c *conn) tell(n news, withUID bool) error { return c.tellExcept(n, withUID, nil) }
+
+// tellExcept is tell, without the new flags of messages for which mute is
+// true: what a command tells itself, or was asked not to.
+func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) error {
+	v := c.view
+	if n == newsNone || v == nil {
+		return nil
+	}
+	newest := v.mailbox.Snapshot()
+	if newest == v.told {
+		return nil
+	}
+	if newest.Gone() {
+		// RFC 2180 §3.3 permits to end the sessions of a deleted mailbox.
+		c.bye(imap.CodeClosed, "The selected mailbox has been deleted")
+		return errSaid
+	}
+	d := v.mailbox.Diff(v.told, newest)
+	next := newest
+	if len(d.Vanished) > 0 {
+		if n == newsKeeping {
+			next = v.mailbox.Keeping(newest, v.told, d.Vanished)
+		} else {
+			c.tellExpunged(d.Vanished)
+		}
+	}
+	v.told = next
+	if grown := v.meet(d.Added); v.meet(d.Changed) || grown {
+		c.tellFlags()
+	}
+	if len(d.Added) > 0 {
+		c.out.count(next.Len(), "EXISTS")
+		if !c.rev2 {
+			v.claim(newest)
+			c.out.count(v.countRecent(), "RECENT")
+		}
+	}
+	for i := range d.Changed {
+		e := &d.Changed[i]
+		if mute == nil || !mute(e) {
+			c.tellEntry(e, withUID)
+		}
+	}
+	return nil
+}
+
+// tellExpunged tells of messages that are gone, the last first, so that each
+// number holds when it is read. RFC 9051 §7.5.1
+func (c *conn) tellExpunged(uids []mail.UID) {
+	for _, uid := range slices.Backward(uids) {
+		if i, found := c.view.told.Find(uid); found {
+			c.out.count(i+1, "EXPUNGE")
+			if c.out.room() != nil {
+				return
+			}
+		}
+	}
+}
+
+// tellEntry tells an entry's flags. RFC 9051 §7.5.2
+func (c *conn) tellEntry(e *Entry, withUID bool) {
+	i, found := c.view.told.Find(e.UID)
+	if !found || c.out.room() != nil {
+		return
+	}
+	c.out.begin()
+	b := append(c.out.b, "* "...)
+	b = appendUint(b, uint64(i)+1)
+	b = append(b, " FETCH ("...)
+	if withUID || c.rev2 {
+		b = append(b, "UID "...)
+		b = appendUint(b, uint64(e.UID))
+		b = append(b, ' ')
+	}
+	b = append(b, "FLAGS "...)
+	b = c.appendFlags(b, e)
+	c.out.b = append(b, ')', '\r', '\n')
+}
