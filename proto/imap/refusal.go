@@ -9,6 +9,7 @@ const (
 	CodeBadCharset           = "BADCHARSET"
 	CodeCannot               = "CANNOT"
 	CodeClientBug            = "CLIENTBUG"
+	CodeContactAdmin         = "CONTACTADMIN"
 	CodeClosed               = "CLOSED"
 	CodeExpungeIssued        = "EXPUNGEISSUED"
 	CodeHasChildren          = "HASCHILDREN"

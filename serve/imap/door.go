@@ -1,0 +1,40 @@
+// Package imap is the door for IMAP: it binds the machine of
+// proto/imap/imapserver to the mailboxes of an account. How connections,
+// states and commands work is the machine's business; how mail is kept, that
+// of store/mailbox.
+//
+// A session shares the open mailbox, an immutable snapshot at a time, with
+// everybody else on this node. A message that APPEND brings is parsed while
+// it comes and spooled when it is large.
+package imap
+
+import (
+	"context"
+
+	"waxwing/proto/imap/imapserver"
+	"waxwing/proto/sasl"
+	"waxwing/store/blob"
+	"waxwing/store/mailbox"
+)
+
+// A Door opens accounts for IMAP. It is safe for concurrent use.
+type Door struct {
+	mailboxes *mailbox.Store
+	blobs     blob.Store
+	claims    claims
+}
+
+// New makes a door to the mailboxes; blobs takes large messages while they
+// come.
+func New(mailboxes *mailbox.Store, blobs blob.Store) *Door {
+	return &Door{mailboxes: mailboxes, blobs: blobs, claims: newClaims()}
+}
+
+// Open is the imapserver.Newer.
+func (d *Door) Open(ctx context.Context, _ *imapserver.Info, who sasl.Identity) (imapserver.Account, error) {
+	a := &account{door: d, account: d.mailboxes.Account(who.Account)}
+	if _, err := a.account.Usage(ctx); err != nil { // there is an account
+		return nil, refuse(err)
+	}
+	return a, nil
+}

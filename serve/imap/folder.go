@@ -1,0 +1,154 @@
+package imap
+
+import (
+	"context"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/proto/imap"
+	"waxwing/proto/imap/imapserver"
+	"waxwing/store/mailbox"
+)
+
+// A folder is a mailbox that a session has open.
+type folder struct {
+	session *account
+	id      mail.MailboxID
+	view    *mailbox.View
+}
+
+// A snapshot is the store's, as the machine sees it.
+type snapshot struct{ *mailbox.Snapshot }
+
+func (s snapshot) At(i int) imapserver.Entry { return entryOf(s.Snapshot.At(i)) }
+
+func (s snapshot) Read(dst []imapserver.Entry, i int) int {
+	n := 0
+	if len(dst) == 0 {
+		return 0
+	}
+	for _, e := range s.Entries(i) {
+		dst[n] = entryOf(e)
+		if n++; n == len(dst) {
+			break
+		}
+	}
+	return n
+}
+
+func (s snapshot) Status() imapserver.Status { return statusOf(s.Info()) }
+
+func entryOf(e mailbox.Entry) imapserver.Entry {
+	return imapserver.Entry{
+		UID: e.UID, Email: e.Email, Size: e.Size, Flags: e.Flags,
+		Keywords: imapserver.KeywordSet(e.Keywords), Internal: e.Internal,
+	}
+}
+
+func entriesOf(list []mailbox.Entry) []imapserver.Entry {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]imapserver.Entry, len(list))
+	for i := range list {
+		out[i] = entryOf(list[i])
+	}
+	return out
+}
+
+// stored gives the store's snapshot back.
+func stored(s imapserver.Snapshot) *mailbox.Snapshot { return s.(snapshot).Snapshot }
+
+func (f *folder) Snapshot() imapserver.Snapshot { return snapshot{f.view.Snapshot()} }
+
+func (f *folder) Subscribe() (<-chan struct{}, func()) { return f.view.Subscribe() }
+
+func (f *folder) Diff(old, newest imapserver.Snapshot) imapserver.Delta {
+	d := mailbox.Diff(stored(old), stored(newest))
+	return imapserver.Delta{Vanished: d.Vanished, Changed: entriesOf(d.Changed), Added: entriesOf(d.Added)}
+}
+
+func (f *folder) Keeping(newest, old imapserver.Snapshot, vanished []mail.UID) imapserver.Snapshot {
+	return snapshot{stored(newest).Keeping(stored(old), vanished)}
+}
+
+func (f *folder) Claim(next mail.UID, take bool) mail.UID {
+	return f.session.door.claims.first(f.session.account.ID(), f.id, next, take)
+}
+
+func (f *folder) Keywords(set imapserver.KeywordSet) []mail.Keyword {
+	return f.session.account.Keywords(mailbox.KeywordSet(set))
+}
+
+func (f *folder) AllKeywords(ctx context.Context) ([]mail.Keyword, error) {
+	list, err := f.session.account.KeywordNames(ctx)
+	return list, refuse(err)
+}
+
+func (f *folder) Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Message, error) {
+	facts, err := f.session.account.Facts(ctx, ids)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	list := make([]*message.Message, len(facts))
+	for i, f := range facts {
+		if f != nil {
+			list[i] = f.Message
+		}
+	}
+	return list, nil
+}
+
+func (f *folder) Header(ctx context.Context, id mail.EmailID) ([]byte, error) {
+	b, err := f.session.account.ReadHeader(ctx, id)
+	return b, refuse(err)
+}
+
+func (f *folder) Body(ctx context.Context, id mail.EmailID) (imapserver.Body, error) {
+	b, err := f.session.account.OpenMessage(ctx, id)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return b, nil
+}
+
+func (f *folder) SetFlags(ctx context.Context, uids []mail.UID, c imapserver.FlagChange) error {
+	ops := [...]mailbox.FlagOp{
+		imap.StoreReplace: mailbox.FlagsReplace,
+		imap.StoreAdd:     mailbox.FlagsAdd,
+		imap.StoreRemove:  mailbox.FlagsRemove,
+	}
+	change := mailbox.FlagChange{Op: ops[c.Op], Flags: c.Flags, Keywords: c.Keywords}
+	_, err := f.session.account.SetFlags(ctx, f.id, uids, change)
+	return refuse(err)
+}
+
+func (f *folder) Copy(ctx context.Context, uids []mail.UID, to string) (imapserver.Copied, error) {
+	return f.transfer(ctx, uids, to, f.session.account.Copy)
+}
+
+func (f *folder) Move(ctx context.Context, uids []mail.UID, to string) (imapserver.Copied, error) {
+	return f.transfer(ctx, uids, to, f.session.account.Move)
+}
+
+func (f *folder) transfer(ctx context.Context, uids []mail.UID, to string,
+	do func(context.Context, time.Time, mail.MailboxID, []mail.UID, mail.MailboxID) (mailbox.Copied, error),
+) (imapserver.Copied, error) {
+	info, err := f.session.selectable(ctx, to)
+	if err != nil {
+		return imapserver.Copied{}, err
+	}
+	done, err := do(ctx, time.Now(), f.id, uids, info.ID)
+	if err != nil {
+		return imapserver.Copied{}, refuse(err)
+	}
+	return imapserver.Copied{UIDValidity: done.UIDValidity, Source: done.Source, Dest: done.Dest}, nil
+}
+
+func (f *folder) Expunge(ctx context.Context, uids []mail.UID) error {
+	_, _, err := f.session.account.Expunge(ctx, f.id, uids, mailbox.ExpungeOptions{OnlyDeleted: true})
+	return refuse(err)
+}
+
+func (f *folder) Close() { f.view.Close() }
