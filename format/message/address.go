@@ -153,9 +153,12 @@ func (l *addressList) angle() Address {
 		case c == '>':
 			l.at++
 			return l.spec(l.words)
-		case c == ':': // the end of a route, RFC 5322 §4.4
+		case c == ':' && len(l.words) > 0 && l.words[0].at: // the end of a route, RFC 5322 §4.4
 			l.at++
 			l.words = l.words[:0]
+		case c == ':':
+			l.at++
+			l.words = append(l.words, word{text: ":", start: l.at - 1, end: l.at})
 		case c == ',' && len(l.words) > 0 && l.words[0].at: // inside a route
 			l.at++
 		case c == ',' || c == ';':
@@ -235,7 +238,10 @@ func (l *addressList) hasAt() bool {
 func (l *addressList) add(angle Address, name string, bracketed bool) {
 	a := angle
 	if bracketed {
-		a.Name = name
+		// QUIRK: a name may stand behind the address.
+		if a.Name = name; name == "" {
+			a.Name = l.phrase(l.words)
+		}
 	} else {
 		a = l.bare()
 	}

@@ -42,7 +42,6 @@ type date struct {
 	month                time.Month
 	hour, minute, second int
 	offset               int // seconds east of UTC
-	zone                 string
 	hasDay, hasYear      bool
 	hasTime, hasOffset   bool
 }
@@ -110,8 +109,10 @@ func (d *date) takeZone(w string) {
 		d.takeOffset(w[i:])
 		return
 	}
+	if i := strings.IndexAny(w, "0123456789"); i > 0 { // EST5EDT
+		w = w[:i]
+	}
 	d.offset = hours[strings.ToUpper(w)] * 3600
-	d.zone = w
 }
 
 // takeOffset reads +0100, +01:00, +01 or +1.

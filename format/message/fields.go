@@ -200,8 +200,14 @@ func (p *Parser) contentField(name, value []byte) {
 // RFC 2045 §5.2
 func (p *Parser) contentType(n *node, text string) {
 	whole, rest := cutToken(text)
-	major, minor, ok := strings.Cut(whole, "/")
-	if !ok || major == "" || minor == "" {
+	if next := skipCFWS(rest); strings.HasSuffix(whole, "/") || strings.HasPrefix(next, "/") {
+		// White space around the slash, as RFC 822 allowed it.
+		var more string
+		more, rest = cutToken(strings.TrimPrefix(next, "/"))
+		whole = strings.TrimSuffix(whole, "/") + "/" + more
+	}
+	major, minor, _ := strings.Cut(whole, "/")
+	if major == "" || minor == "" {
 		p.defect(p.header.at, defectContentType)
 		if major != "multipart" {
 			major, minor = "text", "plain"

@@ -85,7 +85,7 @@ func parseParams(s string) []Param {
 		name := internLower(strings.TrimRight(s[:i], " \t"))
 		var value string
 		value, s = cutValue(s[i+1:])
-		if name == "" {
+		if name == "" || name[0] == '*' {
 			continue
 		}
 		if strings.IndexByte(name, '*') > 0 {
@@ -130,6 +130,13 @@ func cutValue(s string) (value, rest string) {
 	value = s[:end]
 	if i := strings.Index(value, " ("); i >= 0 { // a comment
 		value = value[:i]
+	}
+	// QUIRK: the semicolon before the next parameter is sometimes forgotten.
+	if i := strings.IndexAny(value, " \t"); i >= 0 {
+		next := strings.TrimLeft(value[i:], " \t")
+		if name, _, ok := strings.Cut(next, "="); ok && name != "" && isToken(name) {
+			return value[:i], s[i:]
+		}
 	}
 	return strings.TrimRight(value, " \t"), s[end:]
 }

@@ -126,9 +126,7 @@ func (p *Parser) Finish() *Message {
 	if p.held > 0 {
 		p.judge()
 	}
-	if p.state == inDelimiter {
-		p.enter(p.next)
-	}
+	// A delimiter that is cut off opens no part.
 	if p.state == inHeader {
 		p.endField()
 		p.endHeaders()
@@ -419,8 +417,10 @@ func (p *Parser) closeTo(keep int, end, lines int64) {
 			p.defect(p.off, defectNoDelimiter)
 		}
 		n.End, n.Lines = end, lines-f.lines
-		if end < n.Body { // the line end is the one before the body
-			n.End, n.Lines = n.Body, 0
+		if end < n.Body {
+			// The line end is the header's, for this part and all around it.
+			end, lines = n.Body, p.lines
+			n.End, n.Lines = end, 0
 		}
 	}
 	p.open = p.open[:keep+1]
