@@ -9,7 +9,7 @@
 // expunges meanwhile stays in the session's numbering; retrieving it fails, or
 // succeeds while it can still be recovered; deleting it is no error.
 //
-// QUIT deletes in one change, durable before +OK. Messages that were retrieved
+// QUIT deletes all or none, durably before +OK. Messages that were retrieved
 // then get \Seen, so that other clients know. A connection that breaks off
 // changes nothing.
 //
@@ -80,6 +80,10 @@ func (d *Door) Open(ctx context.Context, info *pop3server.Info, who sasl.Identit
 func openInbox(ctx context.Context, account *mailbox.Account) (*session, error) {
 	info, err := account.Mailbox(ctx, "INBOX")
 	if err != nil {
+		return nil, err
+	}
+	// What a QUIT has decided before the program died is not seen again.
+	if err := account.FinishExpunge(ctx, info.ID); err != nil {
 		return nil, err
 	}
 	view, err := account.Open(ctx, info.ID)

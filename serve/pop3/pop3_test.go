@@ -284,7 +284,7 @@ func TestChangesMeanwhile(t *testing.T) {
 
 // A large maildrop is listed from memory, and all of it is deleted at once.
 func TestManyMessages(t *testing.T) {
-	const n = 3000
+	const n = 3500 // more than one transaction holds
 	h := newHouse(t)
 	ctx := t.Context()
 	a := h.mailboxes.Account(h.accounts["bob"])

@@ -126,7 +126,7 @@ func plainHeader(body mailbox.Body) (bool, error) {
 // no harm.
 func (s *session) Update(ctx context.Context, deleted, retrieved iter.Seq[int]) error {
 	if uids := s.uids(deleted, 0); len(uids) > 0 {
-		if _, _, err := s.account.Expunge(ctx, s.info.ID, uids, mailbox.ExpungeOptions{}); err != nil {
+		if err := s.account.ExpungeAll(ctx, s.info.ID, uids); err != nil {
 			return err
 		}
 	}

@@ -51,4 +51,5 @@ const (
 	Subscr        = 's' // hash of name -> subscribed name
 	Token         = 'k' // generation, hash of token -> what was appended
 	Pending       = 'p' // number -> a copy in several transactions
+	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
 )
