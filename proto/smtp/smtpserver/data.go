@@ -183,5 +183,9 @@ func (d *dataReader) skip() error {
 			return nil
 		}
 	}
+	// Of two faults the same one is told, however the message came.
+	if d.fault != nil && d.size > d.c.options.MaxSize {
+		d.fault = tooLarge
+	}
 	return nil
 }

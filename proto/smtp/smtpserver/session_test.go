@@ -92,8 +92,9 @@ func (s *session) Data(ctx context.Context, r io.Reader) (smtp.Reply, error) {
 	case "halfread": // a bug in a door must not lose mail
 		_, _ = io.CopyN(io.Discard, r, 1)
 		return smtp.Reply{Code: 250, Text: "wrong"}, nil
-	case "slow":
-		time.Sleep(20 * time.Second)
+	case "stuck": // until nobody waits any more
+		<-ctx.Done()
+		return smtp.Reply{}, ctx.Err()
 	}
 	var b strings.Builder
 	if _, err := io.Copy(&b, r); err != nil {
@@ -104,6 +105,7 @@ func (s *session) Data(ctx context.Context, r io.Reader) (smtp.Reply, error) {
 	defer s.house.mu.Unlock()
 	s.house.messages = append(s.house.messages, s.now)
 	text := "taken " + strconv.Itoa(b.Len()) + " with " + s.now.with + " " + strconv.QuoteToASCII(tail(s.now.body))
+	s.now = message{}
 	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Text: text}, nil
 }
 
@@ -137,11 +139,14 @@ func (users) Password(_ context.Context, _ sasl.Peer, _, user, password string) 
 }
 
 func (users) SCRAM(context.Context, sasl.Peer, string) (sasl.SCRAMKeys, error) {
-	return sasl.SCRAMKeys{}, sasl.ErrTemporary
+	return sasl.NewSCRAMKeys("secret", []byte("salt"), 4096)
 }
 
-func (users) SCRAMResult(context.Context, sasl.Peer, string, string, bool) (sasl.Identity, error) {
-	return sasl.Identity{}, sasl.ErrTemporary
+func (users) SCRAMResult(_ context.Context, _ sasl.Peer, _, user string, succeeded bool) (sasl.Identity, error) {
+	if !succeeded {
+		return sasl.Identity{}, sasl.ErrCredentials
+	}
+	return sasl.Identity{Account: 1, Login: mail.Address{Local: user, Domain: "x.test"}, Mechanism: "SCRAM-SHA-256"}, nil
 }
 
 // optionsOf reads the O: lines of a transcript.
