@@ -1,0 +1,162 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/proto/smtp"
+	"waxwing/store/blob"
+)
+
+// MaxHops is how many Received fields a message may have; one more and it is
+// going round in circles. RFC 5321 §6.3
+const MaxHops = 100
+
+// maxTraceHeader is how much of a header is read to count hops.
+const maxTraceHeader = 256 << 10
+
+// An Arrival is a message that has been received whole, parsed on the way,
+// and belongs to nobody yet. Close it when its recipients have it.
+type Arrival struct {
+	ID     string // names the message in logs, traces and Received fields
+	Body   *blob.Staged
+	Parsed *message.Message
+
+	// Token, if not empty, makes each delivery of this arrival happen once,
+	// however often it is tried with the same token.
+	Token string
+}
+
+// token gives the token of one delivery; empty if there are none.
+func (a *Arrival) token(to string) string {
+	if a.Token == "" {
+		return ""
+	}
+	return a.Token + " " + to
+}
+
+// NewID makes the id of a message: 16 letters that sort by time.
+func NewID(now time.Time) string {
+	var b [10]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	_, _ = rand.Read(b[6:]) // never fails
+	return sortableBase32.EncodeToString(b[:])
+}
+
+var sortableBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// Stage takes in a message from r: one pass that spools and parses it. A
+// message that begins with something other than a header field gets an empty
+// header, so that what is put in front of it stays a header.
+func Stage(ctx context.Context, blobs blob.Store, now time.Time, r io.Reader) (*Arrival, error) {
+	a := &Arrival{ID: NewID(now), Body: blob.Stage(ctx, blobs)}
+	parser := message.NewParser()
+	sink := &intake{to: io.MultiWriter(a.Body, parser)}
+	_, err := io.Copy(sink, r)
+	if err == nil {
+		err = sink.end()
+	}
+	if err == nil {
+		err = a.Body.Finish()
+	}
+	if err != nil {
+		_ = a.Body.Close()
+		return nil, err
+	}
+	a.Parsed = parser.Finish()
+	return a, nil
+}
+
+// Close lets go of the bytes.
+func (a *Arrival) Close() error { return a.Body.Close() }
+
+// Header gives the header as it arrived, as much of it as tells of its way.
+func (a *Arrival) Header() ([]byte, error) {
+	n := min(a.Parsed.Root.Body, maxTraceHeader)
+	if whole := a.Body.Bytes(); whole != nil {
+		return whole[:min(n, int64(len(whole)))], nil
+	}
+	header := make([]byte, n)
+	if _, err := a.Body.ReadAt(header, 0); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read header: %w", err)
+	}
+	return header, nil
+}
+
+// CheckHops refuses a message that goes round in circles. RFC 5321 §6.3
+func (a *Arrival) CheckHops() error {
+	header, err := a.Header()
+	if err != nil {
+		return err
+	}
+	hops := 0
+	for f := range message.Fields(header) {
+		if f.Is("Received") {
+			hops++
+		}
+	}
+	if hops > MaxHops {
+		return &smtp.Refusal{
+			Code: 554, Enhanced: smtp.Enhanced{5, 4, 6},
+			Text: fmt.Sprintf("too many hops: this message has been through %d servers, it is in a loop", hops),
+		}
+	}
+	return nil
+}
+
+// An intake looks at the first line before it lets bytes through.
+type intake struct {
+	to    io.Writer
+	first []byte // the first line, until it is known to be one
+	begun bool
+}
+
+// The longest line that is waited for to find a colon in it.
+const maxFieldName = 256
+
+func (w *intake) Write(p []byte) (int, error) {
+	if w.begun {
+		return w.to.Write(p)
+	}
+	w.first = append(w.first, p...)
+	if len(w.first) < maxFieldName && bytes.IndexByte(w.first, '\n') < 0 {
+		return len(p), nil
+	}
+	return len(p), w.begin()
+}
+
+// begin decides, once, whether an empty header is missing.
+func (w *intake) begin() error {
+	w.begun = true
+	if !beginsHeader(w.first) {
+		if _, err := io.WriteString(w.to, "\r\n"); err != nil {
+			return err
+		}
+	}
+	_, err := w.to.Write(w.first)
+	w.first = nil
+	return err
+}
+
+func (w *intake) end() error {
+	if w.begun {
+		return nil
+	}
+	return w.begin()
+}
+
+// beginsHeader tells whether b starts with a header field or with the empty
+// line behind an empty header. RFC 5322 §2.1
+func beginsHeader(b []byte) bool {
+	for f := range message.Fields(b) {
+		return len(f.Name) > 0
+	}
+	return true
+}

@@ -1,0 +1,191 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+	"waxwing/store/directory"
+	"waxwing/store/mailbox"
+	"waxwing/store/outqueue"
+)
+
+// parallel is how many accounts a message is written to at once.
+const parallel = 16
+
+// A Deliverer knows where mail goes. It is safe for concurrent use.
+type Deliverer struct {
+	directory *directory.Directory
+	mailboxes *mailbox.Store
+	queue     *outqueue.Queue
+	log       *slog.Logger
+}
+
+// New makes a Deliverer.
+func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, log *slog.Logger) *Deliverer {
+	return &Deliverer{directory: d, mailboxes: m, queue: q, log: log}
+}
+
+// A Recipient is one whose way is known.
+type Recipient struct {
+	mail.Recipient
+	// Route is empty for a recipient who is not ours.
+	Route directory.Route
+}
+
+// Local tells whether the recipient's domain is ours.
+func (r Recipient) Local() bool { return len(r.Route.Accounts)+len(r.Route.Forwards) > 0 }
+
+// Resolve finds a recipient's way. A domain that is not ours gives a
+// Recipient that is not Local; a user who does not exist, a *smtp.Refusal.
+func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, error) {
+	route, err := d.directory.Resolve(ctx, to.Address)
+	switch {
+	case err == nil:
+		return Recipient{to, route}, nil
+	case errors.Is(err, directory.ErrNotLocal):
+		return Recipient{Recipient: to}, nil
+	case errors.Is(err, directory.ErrNoUser):
+		return Recipient{}, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user here"}
+	case errors.Is(err, directory.ErrTooMany), errors.Is(err, directory.ErrLoop):
+		return Recipient{}, &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "this address leads in circles", Err: err}
+	}
+	return Recipient{}, &smtp.Refusal{
+		Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the recipient just now", Err: err,
+	}
+}
+
+// IsLocal tells whether a domain is ours.
+func (d *Deliverer) IsLocal(ctx context.Context, domain string) (bool, error) {
+	return d.directory.IsLocal(ctx, domain)
+}
+
+// Deliver takes the arrival to all recipients. When it returns nil everything
+// is durable: in a mailbox, or in the outqueue. A *smtp.Refusal says that
+// nobody has got it (or, after trouble with the disk, that somebody may have
+// and the sender has to come again).
+//
+// Some recipients may fail where others succeed (over quota, say). SMTP has
+// one reply for all, so their part goes to the outqueue, which tries again
+// and in the end tells the sender.
+func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, trace []byte, to []Recipient) error {
+	plan := planFor(to)
+	if err := plan.breakLoops(a); err != nil {
+		return err
+	}
+	failures := d.fileAll(ctx, now, a, env.From, trace, plan.locals)
+	if len(plan.locals) > 0 && len(failures) == len(plan.locals) && !plan.remote() {
+		return gravest(failures)
+	}
+	submissions := plan.submissions(a, env, trace)
+	for _, f := range failures {
+		d.log.Warn("local delivery put off", obs.Msg, a.ID, obs.Account, f.local.Account.String(), obs.Err, f.err)
+		submissions = append(submissions, redelivery(a, env, trace, f.local))
+	}
+	if len(submissions) == 0 {
+		return nil
+	}
+	if _, err := d.queue.Enqueue(ctx, now, submissions...); err != nil {
+		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot keep the message just now, try later", Err: err}
+	}
+	return nil
+}
+
+// A failure is a local recipient that did not get the message.
+type failure struct {
+	local local
+	err   error // a *smtp.Refusal
+}
+
+// fileAll writes the message to all accounts, several at once, and gives
+// those that failed.
+func (d *Deliverer) fileAll(ctx context.Context, now time.Time, a *Arrival, from mail.Address, trace []byte, to []local) []failure {
+	var (
+		mu       sync.Mutex // guards failures
+		failures []failure
+		writers  sync.WaitGroup
+		slots    = make(chan struct{}, parallel)
+	)
+	file := func(l local) {
+		if err := d.File(ctx, now, a, from, trace, l.Target); err != nil {
+			mu.Lock()
+			failures = append(failures, failure{l, err})
+			mu.Unlock()
+		}
+	}
+	for _, l := range to {
+		// A large body is handed to its owners one after the other.
+		if len(to) == 1 || a.Body.Bytes() == nil {
+			file(l)
+			continue
+		}
+		slots <- struct{}{}
+		writers.Go(func() {
+			defer func() { <-slots }()
+			file(l)
+		})
+	}
+	writers.Wait()
+	return failures
+}
+
+// File puts the message into one account's INBOX and returns when it is
+// durable there, or a *smtp.Refusal.
+func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from mail.Address, trace []byte, to directory.Target) error {
+	account := d.mailboxes.Account(to.Account)
+	entry := mailbox.NewEntry{
+		Mailbox: mailbox.Inbox,
+		Body:    a.Body,
+		Parsed:  a.Parsed,
+		Prefix:  deliveryHeader(from, to, trace),
+		Token:   a.token(to.Account.String()),
+	}
+	appended, err := account.Append(ctx, now, entry)
+	if err != nil {
+		return refusalFor(err)
+	}
+	d.log.Info("message delivered", obs.Msg, a.ID, obs.Account, to.Account.String(),
+		obs.Rcpt, to.Address.String(), obs.Size, int64(a.Body.Size()), "uid", uint32(appended[0].UID))
+	return nil
+}
+
+// deliveryHeader gives what final delivery puts in front of a message.
+func deliveryHeader(from mail.Address, to directory.Target, trace []byte) []byte {
+	final := to.Address
+	if to.Detail != "" {
+		final.Local += "+" + to.Detail
+	}
+	// One Return-Path, the first line of all. RFC 5321 §4.4
+	header := "Return-Path: <" + from.String() + ">\r\nDelivered-To: " + final.String() + "\r\n"
+	return append([]byte(header), trace...)
+}
+
+// refusalFor says what a mailbox's error means to a sender.
+func refusalFor(err error) *smtp.Refusal {
+	switch {
+	case errors.Is(err, mailbox.ErrOverQuota):
+		return &smtp.Refusal{Code: 552, Enhanced: smtp.Enhanced{5, 2, 2}, Text: "the recipient's mailbox is full", Err: err}
+	case errors.Is(err, mailbox.ErrTooLarge):
+		return &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 6, 0}, Text: "the message has too many parts, or too large a header", Err: err}
+	case errors.Is(err, mailbox.ErrNoAccount), errors.Is(err, mailbox.ErrNoMailbox):
+		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user here", Err: err}
+	}
+	return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot store the message just now, try later", Err: err}
+}
+
+// gravest chooses what to tell a sender when nobody got the message: that it
+// is worth trying again, if it is for anybody.
+func gravest(failures []failure) error {
+	for _, f := range failures {
+		var refusal *smtp.Refusal
+		if errors.As(f.err, &refusal) && refusal.Temporary() {
+			return f.err
+		}
+	}
+	return failures[0].err
+}

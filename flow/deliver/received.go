@@ -1,0 +1,54 @@
+package deliver
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+)
+
+// A Hop is what a Received field tells. RFC 5321 §4.4
+type Hop struct {
+	Hello    string     // what the client called itself
+	Addr     netip.Addr // where it really was
+	By       string     // our host name
+	Protocol string     // the word for "with", RFC 3848
+	TLS      *tls.ConnectionState
+	ID       string
+	For      mail.Address // the recipient if there is only one; null otherwise, which keeps the others secret
+	At       time.Time
+}
+
+// Received gives the field, folded, with its line end. RFC 5321 §4.4
+func (h Hop) Received() []byte {
+	var b strings.Builder
+	b.WriteString("Received: from " + h.from() + "\r\n\tby " + h.By + " with " + h.Protocol)
+	if h.TLS != nil {
+		fmt.Fprintf(&b, "\r\n\t(%s %s)", strings.ReplaceAll(tls.VersionName(h.TLS.Version), " ", ""),
+			tls.CipherSuiteName(h.TLS.CipherSuite))
+	}
+	b.WriteString("\r\n\tid " + h.ID)
+	if !h.For.IsNull() {
+		b.WriteString("\r\n\tfor <" + h.For.String() + ">")
+	}
+	b.WriteString(";\r\n\t" + message.FormatDate(h.At) + "\r\n")
+	return []byte(b.String())
+}
+
+// from gives the From-domain of RFC 5321 §4.4: the name given in HELO, with
+// the address that the connection came from. A name that is none is left out.
+func (h Hop) from() string {
+	if !h.Addr.IsValid() {
+		return "localhost"
+	}
+	literal := mail.FormatLiteral(h.Addr)
+	name, err := mail.ParseDomain(strings.TrimSuffix(h.Hello, "."))
+	if err != nil {
+		return literal
+	}
+	return name + " (" + literal + ")"
+}

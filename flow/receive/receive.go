@@ -1,0 +1,68 @@
+// Package receive takes mail from strangers: port 25. It decides who may be
+// written to, takes the message in, and hands it to deliver. No mail is
+// relayed for a stranger.
+package receive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"waxwing/flow/deliver"
+	"waxwing/mail"
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+	"waxwing/store/blob"
+)
+
+// A Receiver takes mail in. It is safe for concurrent use.
+type Receiver struct {
+	deliverer *deliver.Deliverer
+	blobs     blob.Store
+	log       *slog.Logger
+}
+
+// New makes a Receiver.
+func New(d *deliver.Deliverer, blobs blob.Store, log *slog.Logger) *Receiver {
+	return &Receiver{deliverer: d, blobs: blobs, log: log}
+}
+
+// Recipient says whether a stranger may write to an address: it must be one
+// of ours. RFC 5321 §3.6.2, RFC 2505 §2.1: no open relay.
+func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Recipient, error) {
+	resolved, err := r.deliverer.Resolve(ctx, to)
+	if err != nil {
+		return deliver.Recipient{}, err
+	}
+	if !resolved.Local() {
+		return deliver.Recipient{}, &smtp.Refusal{
+			Code: 550, Enhanced: smtp.Enhanced{5, 7, 1},
+			Text: "relaying denied: this server takes mail for its own domains only; to send, log in on port 587 or 465",
+		}
+	}
+	return resolved, nil
+}
+
+// Message takes in one message for recipients that Recipient has accepted,
+// and returns its id when everything is durable. hop tells where it comes
+// from; ID, For and At are filled in.
+func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+	now := time.Now()
+	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, arrival.Close()) }()
+	if err := arrival.CheckHops(); err != nil {
+		return "", err
+	}
+	hop.ID, hop.At = arrival.ID, now
+	if len(to) == 1 {
+		hop.For = to[0].Address
+	}
+	r.log.Info("message received", obs.Msg, arrival.ID, obs.Remote, hop.Addr.String(), obs.From, env.From.String(),
+		"recipients", len(to), obs.Size, int64(arrival.Body.Size()), "message_id", arrival.Parsed.Envelope.MessageID)
+	return arrival.ID, r.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to)
+}

@@ -1,0 +1,232 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"waxwing/flow/deliver"
+	"waxwing/format/message"
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+	"waxwing/store/directory"
+	"waxwing/store/outqueue"
+)
+
+// parallelDomains is how many domains of one message are sent to at once.
+const parallelDomains = 8
+
+// An attempt is one try of one message.
+type attempt struct {
+	*Relay
+	lease *outqueue.Lease
+	item  *outqueue.Item
+	body  *outqueue.Body
+	began time.Time
+
+	mu      sync.Mutex     // held over calls of the queue: one at a time for a lease
+	answers map[int]answer // not recorded yet, by recipient; guarded by mu
+	open    int            // recipients not answered yet; guarded by mu
+}
+
+// attempt tries one leased item and records what came of it. If ctx ends the
+// item stays as it is and becomes due again when the lease has passed.
+func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
+	a := &attempt{
+		Relay: r, lease: lease, item: lease.Item, began: time.Now(),
+		answers: map[int]answer{},
+	}
+	log := r.log.With(obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message)
+	body, err := r.queue.OpenBody(ctx, a.item)
+	if err != nil {
+		log.Error("cannot read a queued message", obs.Err, err)
+		return
+	}
+	defer func() {
+		if err := body.Close(); err != nil {
+			log.Error("cannot close a queued message", obs.Err, err)
+		}
+	}()
+	a.body = body
+	stop := a.holdLease(ctx)
+	defer stop()
+
+	groups := a.groups()
+	slots := make(chan struct{}, parallelDomains)
+	var sending sync.WaitGroup
+	for _, g := range groups {
+		slots <- struct{}{}
+		sending.Go(func() {
+			defer func() { <-slots }()
+			a.settle(ctx, g, a.run(ctx, g))
+		})
+	}
+	sending.Wait()
+}
+
+// A group is the recipients that are tried together.
+type group struct {
+	domain  string // in lower case
+	local   bool
+	indexes []int // in Envelope.To
+}
+
+// groups sorts the pending recipients by domain.
+func (a *attempt) groups() []group {
+	var all []group
+	at := map[string]int{}
+	for _, i := range a.item.Pending() {
+		a.open++
+		domain := strings.ToLower(a.item.Envelope.To[i].Address.Domain)
+		n, ok := at[domain]
+		if !ok {
+			n = len(all)
+			at[domain] = n
+			all = append(all, group{domain: domain})
+		}
+		all[n].indexes = append(all[n].indexes, i)
+	}
+	return all
+}
+
+// run tries one group.
+func (a *attempt) run(ctx context.Context, g group) []answer {
+	if a.item.Account != 0 {
+		return a.refile(ctx, g)
+	}
+	local, err := a.deliverer.IsLocal(ctx, g.domain)
+	if err != nil {
+		return fill(make([]answer, len(g.indexes)), answer{err: err})
+	}
+	if local {
+		return a.deliverLocally(ctx, g)
+	}
+	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok {
+		return fill(make([]answer, len(g.indexes)), trouble)
+	}
+	leave, err := a.places.enter(ctx, g.domain)
+	if err != nil {
+		return fill(make([]answer, len(g.indexes)), answer{err: err})
+	}
+	defer leave()
+	return a.send(ctx, g.domain, a.transfer(g))
+}
+
+// transfer makes the transaction for a group.
+func (a *attempt) transfer(g group) transfer {
+	to := make([]smtp.Rcpt, len(g.indexes))
+	ascii := a.item.Envelope.From.IsASCII()
+	for n, i := range g.indexes {
+		r := a.item.Envelope.To[i]
+		to[n] = smtp.Rcpt{To: r.Address, Original: r.Original, Notify: r.Notify}
+		ascii = ascii && r.Address.IsASCII()
+	}
+	env := a.item.Envelope
+	m := smtp.Mail{
+		From: env.From, Size: a.item.Size, EightBit: env.EightBit, EnvelopeID: env.ID,
+		// What needs no SMTPUTF8 can go to hosts that do not have it.
+		UTF8: env.UTF8 && (!ascii || a.headerIsUTF8()),
+	}
+	if env.ReturnHeaders {
+		m.Return = smtp.ReturnHeaders
+	}
+	return transfer{mail: m, to: to, open: a.reader}
+}
+
+func (a *attempt) reader() io.Reader {
+	return a.body.Reader()
+}
+
+// maxHeaderLooked is how much of a header is searched for UTF-8.
+const maxHeaderLooked = 256 << 10
+
+// headerIsUTF8 tells whether the header needs SMTPUTF8. RFC 6531 §3.4
+func (a *attempt) headerIsUTF8() bool {
+	header := make([]byte, min(int64(a.body.Size()), maxHeaderLooked))
+	n, err := a.body.ReadAt(header, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return true
+	}
+	header, _ = message.SplitHeader(header[:n])
+	for _, c := range header {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// deliverLocally takes the message to recipients of our own domains: it is a
+// notification, or the domain has become ours.
+func (a *attempt) deliverLocally(ctx context.Context, g group) []answer {
+	answers := make([]answer, len(g.indexes))
+	arrival, err := a.stage(ctx)
+	if err != nil {
+		return fill(answers, answer{err: err})
+	}
+	defer func() { _ = arrival.Close() }()
+	for n, i := range g.indexes {
+		to, err := a.deliverer.Resolve(ctx, a.item.Envelope.To[i])
+		if err == nil {
+			err = a.deliverer.Deliver(ctx, time.Now(), arrival, a.item.Envelope, nil, []deliver.Recipient{to})
+		}
+		answers[n] = answer{err: err}
+	}
+	return answers
+}
+
+// refile takes the message to the one account that could not take it before.
+func (a *attempt) refile(ctx context.Context, g group) []answer {
+	answers := make([]answer, len(g.indexes))
+	arrival, err := a.stage(ctx)
+	if err != nil {
+		return fill(answers, answer{err: err})
+	}
+	defer func() { _ = arrival.Close() }()
+	for n, i := range g.indexes {
+		target := directory.Target{Account: a.item.Account, Address: a.item.Envelope.To[i].Address}
+		answers[n] = answer{err: a.deliverer.File(ctx, time.Now(), arrival, a.item.Envelope.From, nil, target)}
+	}
+	return answers
+}
+
+// stage reads the message from the queue as if it had just arrived. The item's
+// id makes each delivery happen once, even if we die before we have recorded
+// it.
+func (a *attempt) stage(ctx context.Context) (*deliver.Arrival, error) {
+	arrival, err := deliver.Stage(ctx, a.blobs, a.began, a.reader())
+	if err != nil {
+		return nil, fmt.Errorf("read queued message: %w", err)
+	}
+	arrival.ID, arrival.Token = a.item.Message, "queue "+a.item.ID.String()
+	return arrival, nil
+}
+
+// holdLease extends the lease until the returned function is called.
+func (a *attempt) holdLease(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	var holding sync.WaitGroup
+	holding.Go(func() {
+		for {
+			wait := time.NewTimer(max(time.Until(a.lease.Expires)/3, time.Second))
+			select {
+			case <-done:
+				wait.Stop()
+				return
+			case <-wait.C:
+			}
+			a.mu.Lock()
+			err := a.queue.Extend(ctx, time.Now(), a.lease)
+			a.mu.Unlock()
+			if err != nil {
+				a.log.Warn("cannot extend the lease of a queued message", obs.Queue, a.item.ID.String(), obs.Err, err)
+				return
+			}
+		}
+	})
+	return func() { close(done); holding.Wait() }
+}

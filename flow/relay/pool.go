@@ -1,0 +1,94 @@
+package relay
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// keepIdle is how long a connection is kept for the next message to the
+	// same host: short, since it takes one of the host's places.
+	keepIdle = 5 * time.Second
+	// maxPerLink is how many messages go over one connection.
+	maxPerLink = 100
+	// maxIdle is how many connections are kept in all.
+	maxIdle = 100
+)
+
+// A pool keeps connections that have done their work and may do more.
+type pool struct {
+	mu    sync.Mutex
+	idle  map[netip.AddrPort][]kept // guarded by mu
+	count int                       // guarded by mu
+}
+
+type kept struct {
+	link  *link
+	until time.Time
+}
+
+func newPool() *pool { return &pool{idle: map[netip.AddrPort][]kept{}} }
+
+// take gives a kept connection to an address, the newest one.
+func (p *pool) take(at netip.AddrPort) *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.idle[at]
+	if len(list) == 0 {
+		return nil
+	}
+	newest := list[len(list)-1]
+	p.set(at, list[:len(list)-1])
+	p.count--
+	return newest.link
+}
+
+// put keeps a connection, or takes leave if it has served enough.
+func (p *pool) put(ctx context.Context, l *link, now time.Time) {
+	p.mu.Lock()
+	full := p.count >= maxIdle
+	if l.Usable() && l.sent < maxPerLink && !full {
+		p.set(l.at, append(p.idle[l.at], kept{l, now.Add(keepIdle)}))
+		p.count++
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	l.Quit(ctx)
+}
+
+// sweep takes leave of connections that have been idle for too long, or of
+// all.
+func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
+	var old []*link
+	p.mu.Lock()
+	for at, list := range p.idle {
+		var young []kept
+		for _, k := range list {
+			if all || !now.Before(k.until) {
+				old = append(old, k.link)
+			} else {
+				young = append(young, k)
+			}
+		}
+		p.set(at, young)
+	}
+	p.count -= len(old)
+	p.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, l := range old {
+		leaving.Go(func() { l.Quit(ctx) })
+	}
+	leaving.Wait()
+}
+
+// set replaces the list of an address; mu is held.
+func (p *pool) set(at netip.AddrPort, list []kept) {
+	if len(list) == 0 {
+		delete(p.idle, at)
+		return
+	}
+	p.idle[at] = list
+}

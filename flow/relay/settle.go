@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"waxwing/obs"
+	"waxwing/proto/smtp"
+	"waxwing/store/outqueue"
+)
+
+// recordAgain is how long to wait when the queue cannot write.
+const recordAgain = 5 * time.Second
+
+// settle records what came of a group. What a peer has taken is recorded at
+// once; refusals and delays wait for the last group, so that the sender gets
+// one notification.
+func (a *attempt) settle(ctx context.Context, g group, answers []answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open -= len(g.indexes)
+	last := a.open == 0
+	for n, i := range g.indexes {
+		a.answers[i] = answers[n]
+		a.say(i, answers[n])
+	}
+	if ctx.Err() != nil {
+		a.forgetInterrupted()
+	}
+	if !last {
+		a.record(ctx, a.delivered())
+		return
+	}
+	a.conclude(ctx)
+}
+
+// say logs one answer.
+func (a *attempt) say(i int, w answer) {
+	attrs := []any{
+		obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message, obs.From, a.item.Envelope.From.String(),
+		obs.Rcpt, a.item.Envelope.To[i].Address.String(), obs.Remote, w.remote,
+	}
+	switch {
+	case w.err == nil:
+		a.log.Info("message sent", append(attrs, obs.Reply, w.reply, obs.Took, time.Since(a.began))...)
+	case temporary(w.err):
+		a.log.Info("message put off", append(attrs, obs.Err, w.err)...)
+	default:
+		a.log.Info("message refused", append(attrs, obs.Err, w.err)...)
+	}
+}
+
+// forgetInterrupted drops failures that come from our own end: they say
+// nothing about the recipients.
+func (a *attempt) forgetInterrupted() {
+	for i, w := range a.answers {
+		if w.err != nil && temporary(w.err) {
+			delete(a.answers, i)
+		}
+	}
+}
+
+// delivered gives the part of the attempt that must not be lost.
+func (a *attempt) delivered() outqueue.Attempt {
+	done := outqueue.Attempt{Keep: true}
+	for i, w := range a.answers {
+		if w.err == nil {
+			done.Results = append(done.Results, result(i, w, outqueue.Delivered))
+			delete(a.answers, i)
+		}
+	}
+	return done
+}
+
+// conclude records the rest and gives the item back to the queue.
+func (a *attempt) conclude(ctx context.Context) {
+	now := time.Now()
+	next, again := a.schedule.next(now, a.item.Created, a.item.Tries+1)
+	end := outqueue.Attempt{Next: next, Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began)}}
+	var failed []outqueue.Result
+	for i, w := range a.answers {
+		state := outqueue.Delivered
+		switch {
+		case w.err == nil:
+		case !temporary(w.err):
+			state = outqueue.Failed
+		case !again:
+			state = outqueue.Expired
+		default:
+			state = outqueue.Pending
+		}
+		res := result(i, w, state)
+		end.Results = append(end.Results, res)
+		if state == outqueue.Failed || state == outqueue.Expired {
+			failed = append(failed, res)
+		}
+		end.Try.Remote, end.Try.Text = w.remote, describe(w)
+	}
+	if ctx.Err() != nil && len(a.answers) == 0 {
+		end.Next = now // nothing was tried: at the next start
+		end.Try = outqueue.Try{}
+	}
+	notice, err := a.notify(context.WithoutCancel(ctx), now, failed)
+	if err != nil {
+		// Without a notification the failure must not be final.
+		a.log.Error("cannot make a bounce", obs.Queue, a.item.ID.String(), obs.Err, err)
+		return
+	}
+	if notice != nil {
+		defer func() { _ = notice.Body.Close() }()
+		end.Then = append(end.Then, *notice)
+	}
+	a.record(ctx, end)
+}
+
+func result(i int, w answer, state outqueue.State) outqueue.Result {
+	return outqueue.Result{Index: i, State: state, Reply: replyOf(w), Remote: w.remote}
+}
+
+// replyOf puts an answer in the words of the queue.
+func replyOf(w answer) outqueue.Reply {
+	if w.err == nil {
+		_, text, _ := strings.Cut(w.reply, " ")
+		return outqueue.Reply{Code: 250, Text: text}
+	}
+	var refusal *smtp.Refusal
+	if errors.As(w.err, &refusal) {
+		enhanced := ""
+		if refusal.Enhanced != (smtp.Enhanced{}) {
+			enhanced = refusal.Enhanced.String()
+		}
+		return outqueue.Reply{Code: refusal.Code, Enhanced: enhanced, Text: refusal.Text}
+	}
+	return outqueue.Reply{Text: w.err.Error()}
+}
+
+// replyText gives a reply as one line.
+func replyText(r outqueue.Reply) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)), " ")
+}
+
+// describe gives one line for the item's history.
+func describe(w answer) string {
+	if w.err == nil {
+		return w.reply
+	}
+	var refusal *smtp.Refusal
+	if errors.As(w.err, &refusal) {
+		return refusal.Reply().String()
+	}
+	return w.err.Error()
+}
+
+// record makes results durable. It does not give up while the lease is ours:
+// a peer that has taken the message would otherwise get it again.
+func (a *attempt) record(ctx context.Context, done outqueue.Attempt) {
+	if done.Keep && len(done.Results) == 0 {
+		return
+	}
+	for {
+		err := a.queue.Result(context.WithoutCancel(ctx), time.Now(), a.lease, done)
+		if err == nil {
+			return
+		}
+		a.log.Error("cannot record an attempt", obs.Queue, a.item.ID.String(), obs.Err, err)
+		if errors.Is(err, outqueue.ErrLeaseLost) || errors.Is(err, outqueue.ErrNotFound) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(recordAgain):
+		}
+	}
+}

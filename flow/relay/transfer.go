@@ -1,0 +1,150 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"waxwing/proto/smtp"
+	"waxwing/proto/smtp/smtpclient"
+)
+
+// maxAddresses is how many addresses of one host are tried.
+const maxAddresses = 4
+
+// A transfer is one message to the recipients of one domain.
+type transfer struct {
+	mail smtp.Mail
+	to   []smtp.Rcpt
+	open func() io.Reader // the message, from the start
+}
+
+// An answer is what became of one recipient.
+type answer struct {
+	err    error  // nil if the peer has taken the message
+	reply  string // the peer's words
+	remote string // who said it; empty if it was us
+}
+
+// send takes the transfer to the best of the hosts that will have it, and
+// gives an answer for each recipient. RFC 5321 §5.1
+func (r *Relay) send(ctx context.Context, domain string, t transfer) []answer {
+	answers := make([]answer, len(t.to))
+	hosts, err := exchangers(ctx, r.resolver, domain, r.hostname)
+	if err != nil {
+		return fill(answers, answer{err: err})
+	}
+	var trouble answer // of the hosts that could not be talked to
+	for _, host := range hosts {
+		addrs, err := addresses(ctx, r.resolver, host)
+		if err != nil {
+			trouble = graver(trouble, answer{err: err})
+			continue
+		}
+		for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
+			final, nextHost := r.try(ctx, host, addr, t, answers)
+			if !nextHost {
+				return answers
+			}
+			trouble = graver(trouble, final)
+			if ctx.Err() != nil {
+				return fill(answers, trouble)
+			}
+		}
+	}
+	if temporary(trouble.err) && ctx.Err() == nil {
+		r.down.mark(domain, trouble, time.Now())
+	}
+	return fill(answers, trouble)
+}
+
+// transmit runs the transaction.
+//
+// Deviation: RFC 6152 §3 wants a message with 8-bit octets converted, or
+// returned, where the next host does not offer 8BITMIME. Hosts without it
+// pass 8-bit octets on all the same, and a conversion would break signatures.
+func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, error) {
+	t.mail.EightBit = t.mail.EightBit && l.Extensions().Has(smtp.EightBitMIME)
+	return l.Send(ctx, t.mail, t.to, t.open())
+}
+
+// try sends to one address. If another host may do better it says so, with
+// the trouble that there was; otherwise the answers are complete.
+func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, next bool) {
+	l, err := r.dialer.connect(ctx, host, addr)
+	if err != nil {
+		return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, true
+	}
+	outcome, err := l.transmit(ctx, t)
+	var lost *smtpclient.Lost
+	if errors.As(err, &lost) && !lost.Unknown && l.reused {
+		// A kept connection that the host has closed meanwhile says nothing
+		// about the host.
+		l.Close()
+		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
+			return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, true
+		}
+		outcome, err = l.transmit(ctx, t)
+	}
+	l.sent++
+	defer r.dialer.pool.put(context.WithoutCancel(ctx), l, time.Now())
+	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
+		return answer{err: err, remote: l.remote()}, true
+	}
+	for i := range answers {
+		answers[i] = answer{err: err, reply: outcome.Reply.String(), remote: l.remote()}
+		if refused := outcome.Refused[i]; refused != nil {
+			answers[i].err = refused
+		}
+	}
+	return answer{}, false
+}
+
+// worthAnotherHost tells whether the error is about the host and not about the
+// message: the line broke early, or MAIL was put off.
+func worthAnotherHost(err error) bool {
+	var lost *smtpclient.Lost
+	if errors.As(err, &lost) {
+		return !lost.Unknown
+	}
+	var refusal *smtp.Refusal
+	var step smtpclient.InReplyTo
+	return errors.As(err, &refusal) && refusal.Temporary() && errors.As(err, &step) && step == "MAIL"
+}
+
+func allUnanswered(refused []error) bool {
+	for _, err := range refused {
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// graver keeps the trouble that leaves hope, if there is one.
+func graver(a, b answer) answer {
+	if a.err != nil && temporary(a.err) && !temporary(b.err) {
+		return a
+	}
+	return b
+}
+
+// temporary tells whether an error may pass. What is neither a peer's word
+// nor ours is trouble of the moment.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	if errors.As(err, &t) {
+		return t.Temporary()
+	}
+	return true
+}
+
+func fill(answers []answer, with answer) []answer {
+	for i := range answers {
+		answers[i] = with
+	}
+	return answers
+}

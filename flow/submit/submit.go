@@ -1,0 +1,104 @@
+// Package submit takes mail from our own users: ports 587 and 465. It checks
+// that they write in their own name, mends what a client left out (RFC 6409
+// §8), and hands the message to deliver.
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"waxwing/flow/deliver"
+	"waxwing/mail"
+	"waxwing/obs"
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
+	"waxwing/store/blob"
+	"waxwing/store/directory"
+)
+
+// A Submitter takes mail from users. It is safe for concurrent use.
+type Submitter struct {
+	deliverer *deliver.Deliverer
+	directory *directory.Directory
+	blobs     blob.Store
+	hostname  string
+	log       *slog.Logger
+}
+
+// New makes a Submitter. The hostname stands in the Message-IDs that it makes.
+func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, hostname string, log *slog.Logger) *Submitter {
+	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: hostname, log: log}
+}
+
+// Sender refuses a reverse-path that is not the user's own. The null
+// reverse-path is for notifications (RFC 5321 §4.5.5), which clients send.
+func (s *Submitter) Sender(ctx context.Context, who sasl.Identity, from mail.Address) error {
+	if from.IsNull() {
+		return nil
+	}
+	own, err := s.own(ctx, who, from)
+	if err != nil {
+		return err
+	}
+	if !own {
+		return &smtp.Refusal{
+			Code: 553, Enhanced: smtp.Enhanced{5, 7, 1},
+			Text: fmt.Sprintf("<%s> is not an address of %s", from, who.Login),
+		}
+	}
+	return nil
+}
+
+func (s *Submitter) own(ctx context.Context, who sasl.Identity, a mail.Address) (bool, error) {
+	own, err := s.directory.MaySendAs(ctx, who.Account, a)
+	if err != nil {
+		return false, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the sender just now", Err: err}
+	}
+	return own, nil
+}
+
+// Recipient finds the way to a recipient, who may be anywhere.
+func (s *Submitter) Recipient(ctx context.Context, to mail.Recipient) (deliver.Recipient, error) {
+	resolved, err := s.deliverer.Resolve(ctx, to)
+	if err != nil {
+		return deliver.Recipient{}, err
+	}
+	if _, literal := to.Address.Literal(); !literal && !resolved.Local() && to.Address.Domain == "" {
+		return deliver.Recipient{}, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 3}, Text: "the address needs a domain"}
+	}
+	return resolved, nil
+}
+
+// Message takes in one message and returns its id when everything is durable:
+// in the mailboxes of our own recipients, in the outqueue for the others.
+// hop tells where it comes from; ID, For and At are filled in.
+func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+	now := time.Now()
+	header, rest, err := readHeader(body)
+	if err != nil {
+		return "", err
+	}
+	if err := s.checkAuthor(ctx, who, header); err != nil {
+		return "", err
+	}
+	arrival, err := deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, who, now), rest))
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, arrival.Close()) }()
+	if err := arrival.CheckHops(); err != nil {
+		return "", err
+	}
+	hop.ID, hop.At = arrival.ID, now
+	if len(to) == 1 {
+		hop.For = to[0].Address
+	}
+	s.log.Info("message submitted", obs.Msg, arrival.ID, obs.Login, who.Login.String(), obs.Remote, hop.Addr.String(),
+		obs.From, env.From.String(), "recipients", len(to), obs.Size, int64(arrival.Body.Size()),
+		"message_id", arrival.Parsed.Envelope.MessageID)
+	return arrival.ID, s.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to)
+}

@@ -1,0 +1,86 @@
+// Package mx is the door for mail from other servers: port 25. It binds the
+// SMTP machine to flow/receive.
+package mx
+
+import (
+	"context"
+	"io"
+
+	"waxwing/flow/deliver"
+	"waxwing/flow/receive"
+	"waxwing/mail"
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
+	"waxwing/proto/smtp/smtpserver"
+)
+
+// Door gives what makes a session for each connection. The hostname stands in
+// Received fields.
+func Door(r *receive.Receiver, hostname string) smtpserver.Newer {
+	return func(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
+		return &session{receiver: r, hostname: hostname, info: info}, nil
+	}
+}
+
+// A session is one connection and at most one transaction.
+type session struct {
+	receiver   *receive.Receiver
+	hostname   string
+	info       *smtpserver.Info
+	envelope   mail.Envelope
+	recipients []deliver.Recipient
+}
+
+func (s *session) Hello(context.Context, string, bool) error { return nil }
+
+// Authenticated is never asked: port 25 offers no AUTH.
+func (s *session) Authenticated(context.Context, sasl.Identity) error {
+	return &smtp.Refusal{Code: 502, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "log in on port 587 or 465"}
+}
+
+func (s *session) Mail(_ context.Context, m smtp.Mail) error {
+	s.Reset()
+	s.envelope = m.Envelope()
+	return nil
+}
+
+func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
+	to, err := s.receiver.Recipient(ctx, r.Recipient())
+	if err != nil {
+		return err
+	}
+	s.recipients = append(s.recipients, to)
+	return nil
+}
+
+func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) {
+	hop := deliver.Hop{
+		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
+		Protocol: s.info.Protocol(), TLS: s.info.TLS,
+	}
+	id, err := s.receiver.Message(ctx, s.envelope, s.recipients, hop, body)
+	s.Reset()
+	if err != nil {
+		return smtp.Reply{}, err
+	}
+	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Text: "delivered as " + id}, nil
+}
+
+// Verify says nothing to strangers. RFC 5321 §7.3
+func (s *session) Verify(context.Context, string) (smtp.Reply, error) {
+	return smtp.Reply{
+		Code: 252, Enhanced: smtp.Enhanced{2, 0, 0},
+		Text: "cannot VRFY for strangers, but send some mail and it will be attempted",
+	}, nil
+}
+
+// Expand says nothing to strangers. RFC 5321 §7.3
+func (s *session) Expand(context.Context, string) (smtp.Reply, error) {
+	return smtp.Reply{}, &smtp.Refusal{Code: 502, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "lists are not shown to strangers"}
+}
+
+func (s *session) Reset() {
+	s.envelope, s.recipients = mail.Envelope{}, nil
+}
+
+func (s *session) Close() {}

@@ -1,0 +1,101 @@
+// Package submission is the door for mail from our own users: ports 587 and
+// 465. It binds the SMTP machine to flow/submit. RFC 6409
+package submission
+
+import (
+	"context"
+	"io"
+
+	"waxwing/flow/deliver"
+	"waxwing/flow/submit"
+	"waxwing/mail"
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
+	"waxwing/proto/smtp/smtpserver"
+)
+
+// Door gives what makes a session for each connection. The hostname stands in
+// Received fields.
+func Door(s *submit.Submitter, hostname string) smtpserver.Newer {
+	return func(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
+		return &session{submitter: s, hostname: hostname, info: info}, nil
+	}
+}
+
+// A session is one connection and at most one transaction.
+type session struct {
+	submitter  *submit.Submitter
+	hostname   string
+	info       *smtpserver.Info
+	envelope   mail.Envelope
+	recipients []deliver.Recipient
+}
+
+// errNotLoggedIn refuses what strangers may not do. RFC 4954 §6, RFC 6409 §4.3
+var errNotLoggedIn = &smtp.Refusal{Code: 530, Enhanced: smtp.Enhanced{5, 7, 0}, Text: "log in first"}
+
+func (s *session) Hello(context.Context, string, bool) error { return nil }
+
+func (s *session) Authenticated(context.Context, sasl.Identity) error { return nil }
+
+func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
+	s.Reset()
+	if s.info.Identity == nil {
+		return errNotLoggedIn
+	}
+	if err := s.submitter.Sender(ctx, *s.info.Identity, m.From); err != nil {
+		return err
+	}
+	s.envelope = m.Envelope()
+	return nil
+}
+
+func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
+	to, err := s.submitter.Recipient(ctx, r.Recipient())
+	if err != nil {
+		return err
+	}
+	s.recipients = append(s.recipients, to)
+	return nil
+}
+
+func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) {
+	if s.info.Identity == nil {
+		return smtp.Reply{}, errNotLoggedIn
+	}
+	hop := deliver.Hop{
+		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
+		Protocol: s.info.Protocol(), TLS: s.info.TLS,
+	}
+	id, err := s.submitter.Message(ctx, *s.info.Identity, s.envelope, s.recipients, hop, body)
+	s.Reset()
+	if err != nil {
+		return smtp.Reply{}, err
+	}
+	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Text: "accepted as " + id}, nil
+}
+
+// Verify tells users the truth. RFC 5321 §3.5.3
+func (s *session) Verify(ctx context.Context, who string) (smtp.Reply, error) {
+	if s.info.Identity == nil {
+		return smtp.Reply{
+			Code: 252, Enhanced: smtp.Enhanced{2, 0, 0},
+			Text: "cannot VRFY before you log in, but send some mail and it will be attempted",
+		}, nil
+	}
+	return s.submitter.Verify(ctx, *s.info.Identity, who)
+}
+
+// Expand tells users who is behind an alias. RFC 5321 §3.5.2
+func (s *session) Expand(ctx context.Context, list string) (smtp.Reply, error) {
+	if s.info.Identity == nil {
+		return smtp.Reply{}, errNotLoggedIn
+	}
+	return s.submitter.Expand(ctx, *s.info.Identity, list)
+}
+
+func (s *session) Reset() {
+	s.envelope, s.recipients = mail.Envelope{}, nil
+}
+
+func (s *session) Close() {}
