@@ -1,0 +1,269 @@
+package outqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strings"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/keys"
+	"waxwing/store/kv"
+)
+
+// Get gives one item.
+func (q *Queue) Get(ctx context.Context, id ID) (*Item, error) {
+	shard, err := q.locate(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", id, err)
+	}
+	var it *Item
+	err = q.db.View(ctx, partition(shard), func(r kv.Reader) error {
+		b, err := r.Get(stateKey(id))
+		if errors.Is(err, kv.ErrNotFound) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		s, err := decodeState(b)
+		if err != nil {
+			return err
+		}
+		it, err = readItem(r, id, s)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", id, err)
+	}
+	return it, nil
+}
+
+// A Filter chooses items. The zero value chooses all.
+type Filter struct {
+	After ID // only those behind it
+	Limit int
+
+	Held     bool // only those that are held
+	Deferred bool // only those that have been tried in vain
+
+	Account mail.AccountID // whose submission or redelivery it is
+	From    string         // part of the reverse-path
+	To      string         // part of a recipient's address
+}
+
+func (f *Filter) wantsState(s state) bool {
+	return (!f.Held || s.held) && (!f.Deferred || s.tried)
+}
+
+func (f *Filter) wants(it *Item) bool {
+	if f.Account != 0 && it.Account != f.Account && it.Origin.Account != f.Account {
+		return false
+	}
+	if !contains(it.Envelope.From, f.From) {
+		return false
+	}
+	if f.To == "" {
+		return true
+	}
+	for _, to := range it.Envelope.To {
+		if contains(to.Address, f.To) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(a mail.Address, part string) bool {
+	return part == "" || strings.Contains(strings.ToLower(a.String()), strings.ToLower(part))
+}
+
+// listPage is how many items List reads in one view.
+const listPage = 100
+
+// List goes through items in the order of their ids, which is that of their
+// coming within a shard. It reads page by page: items that come or go
+// meanwhile may be in it or not.
+func (q *Queue) List(ctx context.Context, f Filter) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		shards, err := q.count(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		left := f.Limit
+		if left <= 0 {
+			left = math.MaxInt
+		}
+		for at := f.After + 1; at.shard() < shards; {
+			items, next, err := q.page(ctx, at, f)
+			if err != nil {
+				yield(nil, fmt.Errorf("list queue: %w", err))
+				return
+			}
+			for _, it := range items {
+				if left == 0 || !yield(it, nil) {
+					return
+				}
+				left--
+			}
+			if left == 0 {
+				return
+			}
+			at = next
+		}
+	}
+}
+
+// page reads the items of one page that the filter wants, and gives the id at
+// which the next page begins.
+func (q *Queue) page(ctx context.Context, at ID, f Filter) (items []*Item, next ID, err error) {
+	shard := at.shard()
+	next = newID(shard+1, 0)
+	err = q.db.View(ctx, partition(shard), func(r kv.Reader) error {
+		var ids []ID
+		n := 0
+		for row, err := range r.Scan(stateKey(at), []byte{keys.QueueState + 1}, kv.ScanOptions{Limit: listPage}) {
+			if err != nil {
+				return err
+			}
+			s, err := decodeState(row.Value)
+			if err != nil {
+				return err
+			}
+			id := idOf(row.Key)
+			if n++; n == listPage {
+				next = id + 1
+			}
+			if f.wantsState(s) {
+				ids = append(ids, id)
+			}
+		}
+		_, all, err := readAll(r, ids)
+		for _, it := range all {
+			if f.wants(it) {
+				items = append(items, it)
+			}
+		}
+		return err
+	})
+	return items, next, err
+}
+
+// Hold keeps items from being tried until Release. An attempt that is under
+// way goes on. Items that do not exist give ErrNotFound, after the others.
+func (q *Queue) Hold(ctx context.Context, ids ...ID) error {
+	return q.change(ctx, "hold", ids, func(_ *shardTxn, s *state) { s.held = true })
+}
+
+// Release ends Hold; the items keep their times.
+func (q *Queue) Release(ctx context.Context, ids ...ID) error {
+	return q.change(ctx, "release", ids, func(_ *shardTxn, s *state) { s.held = false })
+}
+
+// Retry makes items due now, if nobody is at them.
+func (q *Queue) Retry(ctx context.Context, now time.Time, ids ...ID) error {
+	return q.change(ctx, "retry", ids, func(_ *shardTxn, s *state) {
+		if !s.leased {
+			s.due = now.UnixNano()
+		}
+	})
+}
+
+// change changes the states of items and pokes the relay.
+func (q *Queue) change(ctx context.Context, what string, ids []ID, fn func(*shardTxn, *state)) error {
+	err := q.each(ctx, ids, func(tx *shardTxn, id ID, old state) error {
+		s := old
+		fn(tx, &s)
+		if s != old {
+			tx.schedule(id, old, s)
+		}
+		return nil
+	})
+	q.poke()
+	if err != nil {
+		return fmt.Errorf("%s queue items: %w", what, err)
+	}
+	return nil
+}
+
+// Delete removes items, also those that somebody is at, whose Result will get
+// ErrNotFound. Nobody is told.
+func (q *Queue) Delete(ctx context.Context, ids ...ID) error {
+	err := q.each(ctx, ids, func(tx *shardTxn, id ID, s state) error {
+		it, err := readItem(tx, id, s)
+		if err != nil {
+			return err
+		}
+		return tx.remove(it, s)
+	})
+	if err != nil {
+		return fmt.Errorf("delete queue items: %w", err)
+	}
+	return nil
+}
+
+// eachBatch is how many items one transaction changes.
+const eachBatch = 100
+
+// each runs fn on items, shard by shard, in transactions of some size, and
+// gives ErrNotFound for those that do not exist once the others are done.
+func (q *Queue) each(ctx context.Context, ids []ID, fn func(*shardTxn, ID, state) error) error {
+	shards, err := q.count(ctx)
+	if err != nil {
+		return err
+	}
+	byShard := map[int][]ID{}
+	var missing error
+	for _, id := range ids {
+		if id.shard() >= shards {
+			missing = errors.Join(missing, fmt.Errorf("%s: %w", id, ErrNotFound))
+			continue
+		}
+		byShard[id.shard()] = append(byShard[id.shard()], id)
+	}
+	for shard, ids := range byShard {
+		for len(ids) > 0 {
+			batch := ids[:min(eachBatch, len(ids))]
+			ids = ids[len(batch):]
+			gone, err := q.eachOf(ctx, shard, shards, batch, fn)
+			if err != nil {
+				return err
+			}
+			missing = errors.Join(missing, gone)
+		}
+	}
+	return missing
+}
+
+func (q *Queue) eachOf(ctx context.Context, shard, shards int, ids []ID, fn func(*shardTxn, ID, state) error) (missing, err error) {
+	var tx *shardTxn
+	err = kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) (err error) {
+		missing = nil
+		if tx, err = begin(kvtx, shard, shards); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			s, err := tx.state(id)
+			if errors.Is(err, ErrNotFound) {
+				missing = errors.Join(missing, fmt.Errorf("%s: %w", id, err))
+				continue
+			}
+			if err == nil {
+				err = fn(tx, id, s)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		tx.end()
+		return nil
+	})
+	if err == nil {
+		q.drop(ctx, shard, tx.freed)
+	}
+	return missing, err
+}

@@ -1,0 +1,334 @@
+package outqueue
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/blob"
+	"waxwing/store/keys"
+	"waxwing/store/kv"
+)
+
+// mailBytes spares conversions of counts.
+type mailBytes = mail.ByteCount
+
+const (
+	// tokenWindow is how long a token is remembered.
+	tokenWindow = 24 * time.Hour
+	// txnSize is how much a transaction of several items takes.
+	txnSize = 2 << 20
+	// maxPrefix bounds the header fields in front of a body.
+	maxPrefix = 256 << 10
+)
+
+func encodeClaims(n int) []byte {
+	return binary.BigEndian.AppendUint32([]byte{version}, uint32(n))
+}
+
+func claims(r kv.Reader, sum blob.Sum) (int, error) {
+	b, err := r.Get(blobKey(sum))
+	if errors.Is(err, kv.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if len(b) != 5 || b[0] != version {
+		return 0, errVersion
+	}
+	return int(binary.BigEndian.Uint32(b[1:])), nil
+}
+
+// Enqueue takes submissions over and returns when they are durable. Those of
+// one call are taken all or none, unless their inline bodies make more than a
+// few megabytes or they have tokens of different shards; then an error may
+// leave some of them behind, and only tokens make it safe to come again.
+func (q *Queue) Enqueue(ctx context.Context, now time.Time, subs ...Submission) ([]ID, error) {
+	shards, err := q.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range subs {
+		if err := q.check(&subs[i]); err != nil {
+			return nil, err
+		}
+	}
+	ids := make([]ID, len(subs))
+	var commits []kv.Commit
+	for _, g := range q.group(subs, shards) {
+		c, err := q.enqueue(ctx, now, g, shards, subs, ids)
+		if err != nil {
+			return nil, fmt.Errorf("enqueue: %w", err)
+		}
+		commits = append(commits, c)
+	}
+	for _, c := range commits {
+		if err := c.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("enqueue: %w", err)
+		}
+	}
+	q.poke()
+	return ids, nil
+}
+
+// check says what is wrong with a submission.
+func (q *Queue) check(s *Submission) error {
+	switch {
+	case len(s.Envelope.To) == 0:
+		return errors.New("enqueue: no recipients")
+	case s.Body == nil:
+		return errors.New("enqueue: no body")
+	case len(s.Envelope.To) > q.o.MaxRecipients:
+		return fmt.Errorf("enqueue: %d recipients: %w", len(s.Envelope.To), ErrTooLarge)
+	case len(s.Prefix) > maxPrefix:
+		return fmt.Errorf("enqueue: prefix of %d octets: %w", len(s.Prefix), ErrTooLarge)
+	}
+	octets := len(s.Message) + len(s.Envelope.ID) + len(s.Origin.Hello) + len(s.Origin.Service) + len(s.Origin.Remote)
+	for _, to := range s.Envelope.To {
+		octets += len(to.Address.Local) + len(to.Address.Domain) + len(to.Original)
+	}
+	if octets > 1<<20 {
+		return fmt.Errorf("enqueue: envelope of %d octets: %w", octets, ErrTooLarge)
+	}
+	return nil
+}
+
+// A group is the submissions of one transaction.
+type group struct {
+	shard   int
+	indexes []int
+}
+
+// group cuts submissions into transactions. A token decides about the shard;
+// all others go where the first of the call goes.
+func (q *Queue) group(subs []Submission, shards int) []group {
+	var groups []group
+	sizes := map[int]int{}
+	open := map[int]int{} // shard -> its last group
+	fallback := int(q.turn.Add(1)) % shards
+	for i, s := range subs {
+		shard := fallback
+		if s.Token != "" {
+			sum := sha256.Sum256([]byte(s.Token))
+			shard = int(binary.BigEndian.Uint32(sum[28:]) % uint32(shards))
+			if i == 0 {
+				fallback = shard
+			}
+		}
+		size := len(s.Prefix) + 512*len(s.Envelope.To)
+		size += len(s.Body.Bytes())
+		at, ok := open[shard]
+		if !ok || sizes[shard]+size > txnSize {
+			at = len(groups)
+			groups = append(groups, group{shard: shard})
+			open[shard], sizes[shard] = at, 0
+		}
+		sizes[shard] += size
+		groups[at].indexes = append(groups[at].indexes, i)
+	}
+	return groups
+}
+
+// enqueue runs one transaction.
+func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int, subs []Submission, ids []ID) (kv.Commit, error) {
+	own := make([]Submission, 0, len(g.indexes))
+	for _, i := range g.indexes {
+		own = append(own, subs[i])
+	}
+	release, err := q.keep(ctx, g.shard, own)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
+		tx, err := begin(kvtx, g.shard, shards)
+		if err != nil {
+			return err
+		}
+		if tx.head.counts.Items >= int64(q.o.MaxItems/shards) {
+			return ErrFull
+		}
+		for n, i := range g.indexes {
+			if ids[i], err = tx.enqueue(now, &own[n]); err != nil {
+				return err
+			}
+		}
+		tx.end()
+		return nil
+	})
+}
+
+// keep makes the large bodies durable under the shard, and holds their stripes
+// until release: see drop.
+func (q *Queue) keep(ctx context.Context, shard int, subs []Submission) (release func(), err error) {
+	var stripes []int
+	for _, s := range subs {
+		if !s.Body.IsInline() {
+			stripes = append(stripes, q.stripe(s.Body.Sum()))
+		}
+	}
+	slices.Sort(stripes) // one order for all, or two would wait for each other
+	stripes = slices.Compact(stripes)
+	for _, i := range stripes {
+		q.stripes[i].Lock()
+	}
+	release = func() {
+		for _, i := range stripes {
+			q.stripes[i].Unlock()
+		}
+	}
+	kept := map[blob.Sum]bool{}
+	for _, s := range subs {
+		if s.Body.IsInline() || kept[s.Body.Sum()] {
+			continue
+		}
+		if _, err := s.Body.Keep(ctx, owner(shard)); err != nil {
+			release()
+			return nil, err
+		}
+		kept[s.Body.Sum()] = true
+	}
+	return release, nil
+}
+
+func (q *Queue) stripe(sum blob.Sum) int { return int(sum[0]) % len(q.stripes) }
+
+// drop deletes large bodies whose last item has gone durably, unless another
+// item has come meanwhile: it looks again while nobody can keep the body. A
+// crash before it leaves garbage for the sweep. What goes wrong does so, too.
+func (q *Queue) drop(ctx context.Context, shard int, sums []blob.Sum) {
+	for _, sum := range sums {
+		if err := q.dropOne(ctx, shard, sum); err != nil {
+			q.o.Log.Warn("body of the queue is left to the sweep", "sum", sum.String(), "err", err)
+		}
+	}
+}
+
+func (q *Queue) dropOne(ctx context.Context, shard int, sum blob.Sum) error {
+	mu := &q.stripes[q.stripe(sum)]
+	mu.Lock()
+	defer mu.Unlock()
+	var n int
+	err := q.db.View(ctx, partition(shard), func(r kv.Reader) (err error) {
+		n, err = claims(r, sum)
+		return err
+	})
+	if err != nil || n > 0 {
+		return err
+	}
+	return q.blobs.Delete(ctx, blob.Key{Owner: owner(shard), Sum: sum})
+}
+
+// enqueue writes one item.
+func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
+	token, id, err := tx.token(now, s.Token)
+	if err != nil || id != 0 {
+		return id, err
+	}
+	id = newID(tx.shard, tx.head.next)
+	tx.head.next++
+	it := &Item{
+		ID: id, Message: s.Message, Envelope: s.Envelope, Origin: s.Origin, Account: s.Account, Created: now,
+		Status: make([]Status, len(s.Envelope.To)),
+		Size:   mail.ByteCount(len(s.Prefix)) + s.Body.Size(),
+		inline: mail.ByteCount(len(s.Prefix)),
+	}
+	inline := io.Reader(bytes.NewReader(s.Prefix))
+	if s.Body.IsInline() {
+		it.inline = it.Size
+		inline = io.MultiReader(inline, bytes.NewReader(s.Body.Bytes()))
+	} else {
+		sum := s.Body.Sum()
+		it.blob = &sum
+		if _, err := tx.claim(sum, 1); err != nil {
+			return 0, err
+		}
+	}
+	st := state{due: max(now.UnixNano(), unixNano(s.Due)), octets: uint64(it.Size)}
+	if st.chunks, err = tx.putBody(id, inline, int(it.inline)); err != nil {
+		return 0, err
+	}
+	if st.parts, err = tx.putRecord(it, 0); err != nil {
+		return 0, err
+	}
+	tx.schedule(id, state{}, st)
+	if token != nil {
+		tx.Put(token, tokenRecord(id, now))
+		tx.Put(tokenAgeKey(now, token), nil)
+	}
+	return id, nil
+}
+
+// putBody writes what lies in the engine, in chunks.
+func (tx *shardTxn) putBody(id ID, r io.Reader, size int) (uint16, error) {
+	buf := make([]byte, min(size, partSize))
+	n := 0
+	for ; size > 0; n++ {
+		chunk := buf[:min(size, len(buf))]
+		if _, err := io.ReadFull(r, chunk); err != nil {
+			return 0, err
+		}
+		tx.Put(bodyKey(id, n), chunk)
+		size -= len(chunk)
+	}
+	return uint16(n), nil
+}
+
+// token looks up what a token has made. It gives the token's key, nil for no
+// token, and forgets some that are too old.
+func (tx *shardTxn) token(now time.Time, token string) ([]byte, ID, error) {
+	if token == "" {
+		return nil, 0, nil
+	}
+	sum := sha256.Sum256([]byte(token))
+	key := append([]byte{keys.QueueToken}, sum[:16]...)
+	if err := tx.forget(now.Add(-tokenWindow)); err != nil {
+		return nil, 0, err
+	}
+	b, err := tx.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return key, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(b) != 17 || b[0] != version {
+		return nil, 0, errVersion
+	}
+	return key, ID(binary.BigEndian.Uint64(b[1:])), nil
+}
+
+func tokenRecord(id ID, now time.Time) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{version}, uint64(id))
+	return binary.BigEndian.AppendUint64(b, uint64(now.UnixNano()))
+}
+
+func tokenAgeKey(t time.Time, token []byte) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{keys.QueueTokenAge}, uint64(max(t.UnixNano(), 0)))
+	return append(b, token[1:]...)
+}
+
+// forget removes a few tokens from before a time, more than come in.
+func (tx *shardTxn) forget(before time.Time) error {
+	lo := []byte{keys.QueueTokenAge}
+	hi := binary.BigEndian.AppendUint64(lo, uint64(max(before.UnixNano(), 0)))
+	for item, err := range tx.Scan(lo, hi, kv.ScanOptions{KeysOnly: true, Limit: 8}) {
+		if err != nil {
+			return err
+		}
+		if len(item.Key) != 1+8+16 {
+			return errors.New("key of the queue's tokens is malformed")
+		}
+		tx.Delete(append([]byte{keys.QueueToken}, item.Key[9:]...))
+		tx.Delete(item.Key)
+	}
+	return nil
+}

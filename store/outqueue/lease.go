@@ -1,0 +1,216 @@
+package outqueue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"waxwing/store/keys"
+	"waxwing/store/kv"
+)
+
+// maxDue bounds how many items one transaction leases.
+const maxDue = 500
+
+// Due leases up to limit items that are due, the ones that have waited longest
+// first in each shard, and returns when the leases are durable. An item that
+// is not given back (Result) in time becomes due again.
+func (q *Queue) Due(ctx context.Context, now time.Time, limit int) ([]*Lease, error) {
+	shards, err := q.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var leases []*Lease
+	first := int(q.turn.Add(1))
+	for i := range shards {
+		if len(leases) >= limit {
+			break
+		}
+		shard := (first + i) % shards
+		next, err := q.next(ctx, shard)
+		if err != nil {
+			return leases, err
+		}
+		if next == 0 || next > now.UnixNano() {
+			continue // and nothing is written
+		}
+		more, err := q.lease(ctx, now, shard, shards, min(limit-len(leases), maxDue))
+		if err != nil {
+			return leases, fmt.Errorf("lease queue items: %w", err)
+		}
+		leases = append(leases, more...)
+	}
+	return leases, nil
+}
+
+// Next gives the time at which the next item is due, which may have passed;
+// zero if there is none.
+func (q *Queue) Next(ctx context.Context) (time.Time, error) {
+	shards, err := q.count(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var first int64
+	for shard := range shards {
+		next, err := q.next(ctx, shard)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if next != 0 && (first == 0 || next < first) {
+			first = next
+		}
+	}
+	return fromNano(first), nil
+}
+
+// next gives the first entry of a shard's index; zero for none.
+func (q *Queue) next(ctx context.Context, shard int) (due int64, err error) {
+	err = q.db.View(ctx, partition(shard), func(r kv.Reader) error {
+		h, err := readHead(r)
+		if err != nil {
+			return err
+		}
+		for item, err := range r.Scan(dueKey(h.low, 0), []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
+			if err != nil {
+				return err
+			}
+			due, _, err = splitDueKey(item.Key)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for queue items: %w", err)
+	}
+	return due, nil
+}
+
+// lease runs one transaction of Due.
+func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit int) ([]*Lease, error) {
+	var leases []*Lease
+	expires := now.Add(q.o.Lease)
+	err := kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) error {
+		leases = nil
+		tx, err := begin(kvtx, shard, shards)
+		if err != nil {
+			return err
+		}
+		ids, err := tx.due(now, limit)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		old, items, err := readAll(tx, ids)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			s := old[i]
+			s.leased, s.due = true, expires.UnixNano()
+			s.epoch++
+			tx.schedule(id, old[i], s)
+			items[i].Leased, items[i].Due = true, expires
+			leases = append(leases, &Lease{Item: items[i], Expires: expires, epoch: s.epoch})
+		}
+		tx.end()
+		return nil
+	})
+	return leases, err
+}
+
+// due gives the items that are due, and moves the head's mark to behind those
+// that will be gone from the index.
+func (tx *shardTxn) due(now time.Time, limit int) ([]ID, error) {
+	var (
+		ids  []ID
+		last int64
+	)
+	hi := dueKey(now.UnixNano()+1, 0)
+	for item, err := range tx.Scan(dueKey(tx.head.low, 0), hi, kv.ScanOptions{KeysOnly: true, Limit: limit}) {
+		if err != nil {
+			return nil, err
+		}
+		due, id, err := splitDueKey(item.Key)
+		if err != nil {
+			return nil, err
+		}
+		ids, last = append(ids, id), due
+	}
+	if len(ids) < limit {
+		last = now.UnixNano() + 1
+	}
+	tx.head.low = last
+	return ids, nil
+}
+
+// readAll reads the states and records of items in two round trips.
+func readAll(r kv.Reader, ids []ID) ([]state, []*Item, error) {
+	stateKeys := make([][]byte, len(ids))
+	for i, id := range ids {
+		stateKeys[i] = stateKey(id)
+	}
+	rows, err := r.GetMany(stateKeys)
+	if err != nil {
+		return nil, nil, err
+	}
+	states := make([]state, len(ids))
+	var parts [][]byte
+	for i, id := range ids {
+		if states[i], err = decodeState(rows[i]); err != nil {
+			return nil, nil, fmt.Errorf("state of %s: %w", id, err)
+		}
+		for part := range int(states[i].parts) {
+			parts = append(parts, itemKey(id, part))
+		}
+	}
+	if rows, err = r.GetMany(parts); err != nil {
+		return nil, nil, err
+	}
+	items := make([]*Item, len(ids))
+	for i, id := range ids {
+		n := int(states[i].parts)
+		if items[i], err = assemble(id, states[i], rows[:n]); err != nil {
+			return nil, nil, err
+		}
+		rows = rows[n:]
+	}
+	return states, items, nil
+}
+
+// leased checks that a lease is still its owner's, and gives the item's state.
+func (tx *shardTxn) leased(l *Lease) (state, error) {
+	s, err := tx.state(l.Item.ID)
+	if err == nil && (!s.leased || s.epoch != l.epoch) {
+		err = ErrLeaseLost
+	}
+	return s, err
+}
+
+// Extend lengthens a lease, from now on, and returns when that is durable.
+func (q *Queue) Extend(ctx context.Context, now time.Time, l *Lease) error {
+	shard := l.Item.ID.shard()
+	shards, err := q.count(ctx)
+	if err != nil {
+		return err
+	}
+	expires := now.Add(q.o.Lease)
+	err = kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) error {
+		tx, err := begin(kvtx, shard, shards)
+		if err != nil {
+			return err
+		}
+		old, err := tx.leased(l)
+		if err != nil {
+			return err
+		}
+		s := old
+		s.due = expires.UnixNano()
+		tx.schedule(l.Item.ID, old, s)
+		tx.end()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("extend lease of %s: %w", l.Item.ID, err)
+	}
+	l.Expires = expires
+	return nil
+}

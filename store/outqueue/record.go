@@ -1,0 +1,300 @@
+package outqueue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"waxwing/mail"
+	"waxwing/store/blob"
+	"waxwing/store/keys"
+)
+
+// Limits of what is kept of strangers' words.
+const (
+	maxReply   = 1 << 10 // octets of a reply's text
+	maxHistory = 8       // tries of an item
+	partSize   = 60 << 10
+)
+
+// version is the first octet of every record.
+const version = 1
+
+var errVersion = errors.New("record of the queue has an unknown version")
+
+// itemRecord is an Item without its state. Numbers are never used again.
+type itemRecord struct {
+	Message  string            `cbor:"1,keyasint,omitempty"`
+	From     addressRecord     `cbor:"2,keyasint"`
+	To       []recipientRecord `cbor:"3,keyasint"`
+	UTF8     bool              `cbor:"4,keyasint,omitempty"`
+	EightBit bool              `cbor:"5,keyasint,omitempty"`
+	EnvID    string            `cbor:"6,keyasint,omitempty"`
+	Headers  bool              `cbor:"7,keyasint,omitempty"`
+	Origin   originRecord      `cbor:"8,keyasint"`
+	Account  uint64            `cbor:"9,keyasint,omitempty"`
+	Created  int64             `cbor:"10,keyasint"`
+	Size     int64             `cbor:"11,keyasint"`
+	Inline   int64             `cbor:"12,keyasint"`
+	Blob     []byte            `cbor:"13,keyasint,omitempty"`
+	Tries    int               `cbor:"14,keyasint,omitempty"`
+	History  []tryRecord       `cbor:"15,keyasint,omitempty"`
+}
+
+type addressRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Local  string
+	Domain string
+}
+
+type recipientRecord struct {
+	Address  addressRecord `cbor:"1,keyasint"`
+	Original string        `cbor:"2,keyasint,omitempty"`
+	Notify   uint8         `cbor:"3,keyasint,omitempty"`
+	State    uint8         `cbor:"4,keyasint,omitempty"`
+	Attempts int           `cbor:"5,keyasint,omitempty"`
+	Last     int64         `cbor:"6,keyasint,omitempty"`
+	Code     int           `cbor:"7,keyasint,omitempty"`
+	Enhanced string        `cbor:"8,keyasint,omitempty"`
+	Text     string        `cbor:"9,keyasint,omitempty"`
+	Remote   string        `cbor:"10,keyasint,omitempty"`
+}
+
+type originRecord struct {
+	Account uint64 `cbor:"1,keyasint,omitempty"`
+	Service string `cbor:"2,keyasint,omitempty"`
+	Remote  string `cbor:"3,keyasint,omitempty"`
+	Hello   string `cbor:"4,keyasint,omitempty"`
+}
+
+type tryRecord struct {
+	Began  int64  `cbor:"1,keyasint"`
+	Took   int64  `cbor:"2,keyasint,omitempty"`
+	Remote string `cbor:"3,keyasint,omitempty"`
+	Text   string `cbor:"4,keyasint,omitempty"`
+}
+
+// encodeItem gives the record of it, to be cut into parts.
+func encodeItem(it *Item) ([]byte, error) {
+	r := itemRecord{
+		Message: it.Message, From: addressRecord{Local: it.Envelope.From.Local, Domain: it.Envelope.From.Domain},
+		UTF8: it.Envelope.UTF8, EightBit: it.Envelope.EightBit, EnvID: it.Envelope.ID, Headers: it.Envelope.ReturnHeaders,
+		Origin: originRecord{
+			Account: uint64(it.Origin.Account), Service: it.Origin.Service, Remote: it.Origin.Remote, Hello: it.Origin.Hello,
+		},
+		Account: uint64(it.Account), Created: it.Created.UnixNano(), Size: int64(it.Size), Inline: int64(it.inline),
+		Tries: it.Tries,
+		To:    make([]recipientRecord, len(it.Envelope.To)),
+	}
+	if it.blob != nil {
+		r.Blob = it.blob[:]
+	}
+	for i, to := range it.Envelope.To {
+		s := it.Status[i]
+		r.To[i] = recipientRecord{
+			Address:  addressRecord{Local: to.Address.Local, Domain: to.Address.Domain},
+			Original: to.Original, Notify: uint8(to.Notify), State: uint8(s.State), Attempts: s.Attempts,
+			Last: unixNano(s.Last), Code: s.Reply.Code, Enhanced: s.Reply.Enhanced, Text: s.Reply.Text, Remote: s.Remote,
+		}
+	}
+	for _, t := range it.History {
+		r.History = append(r.History, tryRecord{
+			Began: t.Began.UnixNano(), Took: int64(t.Took), Remote: t.Remote, Text: t.Text,
+		})
+	}
+	b, err := cbor.Marshal(&r)
+	if err != nil {
+		return nil, fmt.Errorf("encode queue item: %w", err)
+	}
+	return append([]byte{version}, b...), nil
+}
+
+func decodeItem(id ID, b []byte) (*Item, error) {
+	if len(b) == 0 || b[0] != version {
+		return nil, fmt.Errorf("item %s: %w", id, errVersion)
+	}
+	var r itemRecord
+	if err := cbor.Unmarshal(b[1:], &r); err != nil {
+		return nil, fmt.Errorf("item %s: %w", id, err)
+	}
+	it := &Item{
+		ID: id, Message: r.Message,
+		Envelope: mail.Envelope{
+			From: mail.Address{Local: r.From.Local, Domain: r.From.Domain},
+			UTF8: r.UTF8, EightBit: r.EightBit, ID: r.EnvID, ReturnHeaders: r.Headers,
+			To: make([]mail.Recipient, len(r.To)),
+		},
+		Status: make([]Status, len(r.To)),
+		Origin: Origin{
+			Account: mail.AccountID(r.Origin.Account), Service: r.Origin.Service, Remote: r.Origin.Remote, Hello: r.Origin.Hello,
+		},
+		Account: mail.AccountID(r.Account), Created: time.Unix(0, r.Created),
+		Size: mail.ByteCount(r.Size), inline: mail.ByteCount(r.Inline), Tries: r.Tries,
+	}
+	if len(r.Blob) == len(blob.Sum{}) {
+		it.blob = (*blob.Sum)(r.Blob)
+	}
+	for i, to := range r.To {
+		it.Envelope.To[i] = mail.Recipient{
+			Address:  mail.Address{Local: to.Address.Local, Domain: to.Address.Domain},
+			Original: to.Original, Notify: mail.Notify(to.Notify),
+		}
+		it.Status[i] = Status{
+			State: State(to.State), Attempts: to.Attempts, Last: fromNano(to.Last),
+			Reply: Reply{Code: to.Code, Enhanced: to.Enhanced, Text: to.Text}, Remote: to.Remote,
+		}
+	}
+	for _, t := range r.History {
+		it.History = append(it.History, Try{
+			Began: time.Unix(0, t.Began), Took: time.Duration(t.Took), Remote: t.Remote, Text: t.Text,
+		})
+	}
+	return it, nil
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// A state is the hot part of an item:
+//
+//	version 1, flags 1, parts 2, chunks 2, due 8, epoch 8, octets 8
+type state struct {
+	held, leased  bool
+	parts, chunks uint16 // how many rows the record and the body have
+	due           int64  // where it stands in the index, unless held
+	epoch         uint64 // of the newest lease
+	octets        uint64
+	tried         bool
+}
+
+const (
+	flagHeld = 1 << iota
+	flagLeased
+	flagTried
+)
+
+const stateSize = 30
+
+func (s state) encode() []byte {
+	b := make([]byte, 0, stateSize)
+	var flags byte
+	if s.held {
+		flags |= flagHeld
+	}
+	if s.leased {
+		flags |= flagLeased
+	}
+	if s.tried {
+		flags |= flagTried
+	}
+	b = append(b, version, flags)
+	b = binary.BigEndian.AppendUint16(b, s.parts)
+	b = binary.BigEndian.AppendUint16(b, s.chunks)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.due))
+	b = binary.BigEndian.AppendUint64(b, s.epoch)
+	return binary.BigEndian.AppendUint64(b, s.octets)
+}
+
+func decodeState(b []byte) (state, error) {
+	if len(b) != stateSize || b[0] != version {
+		return state{}, errVersion
+	}
+	return state{
+		held: b[1]&flagHeld != 0, leased: b[1]&flagLeased != 0, tried: b[1]&flagTried != 0,
+		parts: binary.BigEndian.Uint16(b[2:]), chunks: binary.BigEndian.Uint16(b[4:]),
+		due: int64(binary.BigEndian.Uint64(b[6:])), epoch: binary.BigEndian.Uint64(b[14:]),
+		octets: binary.BigEndian.Uint64(b[22:]),
+	}, nil
+}
+
+// A head is the shard's: version 1, shards 2, next 8, low 8, and the counts.
+type head struct {
+	shards uint16 // of the whole queue; the same in all heads
+	next   uint64 // the next item's number
+	low    int64  // nothing in the index stands before it
+	counts Counts
+}
+
+// Counts tell how much is in the queue.
+type Counts struct {
+	Items    int64
+	Held     int64 // of them, are held
+	Deferred int64 // of them, have been tried in vain
+	Octets   mail.ByteCount
+}
+
+const headSize = 51
+
+func (h head) encode() []byte {
+	b := make([]byte, 0, headSize)
+	b = append(b, version)
+	b = binary.BigEndian.AppendUint16(b, h.shards)
+	for _, n := range []uint64{
+		h.next, uint64(h.low), uint64(h.counts.Items), uint64(h.counts.Held), uint64(h.counts.Deferred), uint64(h.counts.Octets),
+	} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func decodeHead(b []byte) (head, error) {
+	if len(b) != headSize || b[0] != version {
+		return head{}, errVersion
+	}
+	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[3+8*i:]) }
+	return head{
+		shards: binary.BigEndian.Uint16(b[1:]), next: n(0), low: int64(n(1)),
+		counts: Counts{Items: int64(n(2)), Held: int64(n(3)), Deferred: int64(n(4)), Octets: mail.ByteCount(n(5))},
+	}, nil
+}
+
+// The keys.
+
+func headKey() []byte { return []byte{keys.QueueHead} }
+
+func itemKey(id ID, part int) []byte {
+	return binary.BigEndian.AppendUint16(idKey(keys.QueueItem, id), uint16(part))
+}
+
+func stateKey(id ID) []byte { return idKey(keys.QueueState, id) }
+
+func bodyKey(id ID, chunk int) []byte {
+	return binary.BigEndian.AppendUint16(idKey(keys.QueueBody, id), uint16(chunk))
+}
+
+func idKey(prefix byte, id ID) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 11), prefix), uint64(id))
+}
+
+// dueKey orders times before 1970 wrongly; there are none.
+func dueKey(due int64, id ID) []byte {
+	b := append(make([]byte, 0, 17), keys.QueueDue)
+	b = binary.BigEndian.AppendUint64(b, uint64(max(due, 0)))
+	return binary.BigEndian.AppendUint64(b, uint64(id))
+}
+
+func splitDueKey(key []byte) (due int64, id ID, err error) {
+	if len(key) != 17 {
+		return 0, 0, errors.New("key of the queue's index is malformed")
+	}
+	return int64(binary.BigEndian.Uint64(key[1:])), ID(binary.BigEndian.Uint64(key[9:])), nil
+}
+
+func blobKey(sum blob.Sum) []byte { return append([]byte{keys.QueueBlob}, sum[:]...) }
+
+// idOf gives the item of a key that is a prefix and an id.
+func idOf(key []byte) ID { return ID(binary.BigEndian.Uint64(key[1:])) }

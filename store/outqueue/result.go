@@ -1,0 +1,137 @@
+package outqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"waxwing/store/kv"
+)
+
+// Result notes what came of an attempt and returns when that is durable. An
+// attempt that ends the lease removes the item if nobody is Pending any more,
+// else makes it due at Attempt.Next. Results for recipients that are settled
+// already change nothing, so a Result whose fate is unknown can be repeated
+// (with Then under tokens) for as long as the lease holds. Results of one lease
+// may be noted concurrently; Lease.Item stays as it was.
+func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) error {
+	shard := l.Item.ID.shard()
+	shards, err := q.count(ctx)
+	if err != nil {
+		return err
+	}
+	if err := q.checkAttempt(l.Item, &a); err != nil {
+		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
+	}
+	release, err := q.keep(ctx, shard, a.Then)
+	if err != nil {
+		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
+	}
+	var tx *shardTxn
+	commit, err := q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) (err error) {
+		if tx, err = begin(kvtx, shard, shards); err != nil {
+			return err
+		}
+		if err := tx.settle(now, l, &a); err != nil {
+			return err
+		}
+		for i := range a.Then {
+			if _, err := tx.enqueue(now, &a.Then[i]); err != nil {
+				return err
+			}
+		}
+		tx.end()
+		return nil
+	})
+	release()
+	if err == nil {
+		err = commit.Wait(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
+	}
+	q.drop(ctx, shard, tx.freed)
+	if len(a.Then) > 0 {
+		q.poke()
+	}
+	return nil
+}
+
+func (q *Queue) checkAttempt(it *Item, a *Attempt) error {
+	for _, r := range a.Results {
+		if r.Index < 0 || r.Index >= len(it.Status) || r.State > Expired {
+			return fmt.Errorf("there is no recipient %d or state %d", r.Index, r.State)
+		}
+	}
+	for i := range a.Then {
+		if err := q.check(&a.Then[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNoNext is a mistake of the caller: the item would be tried at once, again
+// and again.
+var errNoNext = errors.New("recipients are pending and there is no next try")
+
+// settle brings the results into the item.
+func (tx *shardTxn) settle(now time.Time, l *Lease, a *Attempt) error {
+	old, err := tx.leased(l)
+	if err != nil {
+		return err
+	}
+	it, err := readItem(tx, l.Item.ID, old)
+	if err != nil {
+		return err
+	}
+	for _, r := range a.Results {
+		it.Status[r.Index].note(now, r)
+	}
+	s := old
+	if !a.Keep {
+		if len(it.Pending()) == 0 {
+			return tx.remove(it, old)
+		}
+		if a.Next.IsZero() {
+			return errNoNext
+		}
+		it.ended(a.Try)
+		s.leased, s.tried, s.due = false, true, max(a.Next.UnixNano(), now.UnixNano())
+	}
+	if s.parts, err = tx.putRecord(it, old.parts); err != nil {
+		return err
+	}
+	tx.schedule(it.ID, old, s)
+	return nil
+}
+
+// note brings one result in.
+func (s *Status) note(now time.Time, r Result) {
+	if s.State != Pending {
+		return
+	}
+	s.State, s.Last, s.Attempts = r.State, now, s.Attempts+1
+	s.Reply, s.Remote = r.Reply, clip(r.Remote)
+	s.Reply.Text, s.Reply.Enhanced = clip(r.Reply.Text), clip(r.Reply.Enhanced)
+}
+
+// ended notes the end of a try.
+func (it *Item) ended(t Try) {
+	it.Tries++
+	if t.Began.IsZero() {
+		return
+	}
+	t.Remote, t.Text = clip(t.Remote), clip(t.Text)
+	it.History = append(it.History, t)
+	if n := len(it.History) - maxHistory; n > 0 {
+		it.History = it.History[n:]
+	}
+}
+
+// clip bounds the words of a stranger, and makes them UTF-8.
+func clip(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxReply)], "")
+}

@@ -1,0 +1,158 @@
+package outqueue
+
+import (
+	"errors"
+	"fmt"
+
+	"waxwing/store/blob"
+	"waxwing/store/kv"
+)
+
+// A shardTxn is one transaction on a shard, with its head read at the
+// beginning and written at the end.
+type shardTxn struct {
+	kv.Txn
+	shard int
+	head  head
+	freed []blob.Sum // bodies that have lost their last item
+}
+
+// begin reads the head. fn of Update may run again: everything is made anew.
+func begin(tx kv.Txn, shard int, shards int) (*shardTxn, error) {
+	h, err := readHead(tx)
+	h.shards = uint16(shards)
+	return &shardTxn{Txn: tx, shard: shard, head: h}, err
+}
+
+// end writes the head.
+func (tx *shardTxn) end() { tx.Put(headKey(), tx.head.encode()) }
+
+func (tx *shardTxn) state(id ID) (state, error) {
+	b, err := tx.Get(stateKey(id))
+	if errors.Is(err, kv.ErrNotFound) {
+		return state{}, ErrNotFound
+	}
+	if err != nil {
+		return state{}, err
+	}
+	return decodeState(b)
+}
+
+// schedule sets an item's place in the index to that of the new state, and
+// writes the state.
+func (tx *shardTxn) schedule(id ID, old, s state) {
+	if old != (state{}) && !old.held {
+		tx.Delete(dueKey(old.due, id))
+	}
+	if !s.held {
+		tx.Put(dueKey(s.due, id), nil)
+		tx.head.low = min(tx.head.low, s.due)
+	}
+	tx.Put(stateKey(id), s.encode())
+	tx.head.counts.add(s, 1)
+	if old != (state{}) {
+		tx.head.counts.add(old, -1)
+	}
+}
+
+func (c *Counts) add(s state, n int64) {
+	c.Items += n
+	c.Octets += mailBytes(s.octets) * mailBytes(n)
+	if s.held {
+		c.Held += n
+	}
+	if s.tried {
+		c.Deferred += n
+	}
+}
+
+// putRecord writes the record in parts and gives their number. had is how many
+// parts there were.
+func (tx *shardTxn) putRecord(it *Item, had uint16) (uint16, error) {
+	b, err := encodeItem(it)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for ; len(b) > 0; n++ {
+		part := b[:min(partSize, len(b))]
+		tx.Put(itemKey(it.ID, n), part)
+		b = b[len(part):]
+	}
+	for i := n; i < int(had); i++ {
+		tx.Delete(itemKey(it.ID, i))
+	}
+	return uint16(n), nil
+}
+
+// readItem reads an item whose state is known.
+func readItem(r kv.Reader, id ID, s state) (*Item, error) {
+	parts := make([][]byte, s.parts)
+	for i := range parts {
+		parts[i] = itemKey(id, i)
+	}
+	rows, err := r.GetMany(parts)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(id, s, rows)
+}
+
+func assemble(id ID, s state, rows [][]byte) (*Item, error) {
+	var b []byte
+	for _, row := range rows {
+		if row == nil {
+			return nil, fmt.Errorf("item %s: a part of its record is missing", id)
+		}
+		if b == nil && len(rows) == 1 {
+			b = row
+			break
+		}
+		b = append(b, row...)
+	}
+	it, err := decodeItem(id, b)
+	if err != nil {
+		return nil, err
+	}
+	it.Held, it.Leased = s.held, s.leased
+	it.Due = fromNano(s.due)
+	return it, nil
+}
+
+// remove deletes an item with everything that it has.
+func (tx *shardTxn) remove(it *Item, s state) error {
+	if !s.held {
+		tx.Delete(dueKey(s.due, it.ID))
+	}
+	tx.Delete(stateKey(it.ID))
+	for i := range int(s.parts) {
+		tx.Delete(itemKey(it.ID, i))
+	}
+	for i := range int(s.chunks) {
+		tx.Delete(bodyKey(it.ID, i))
+	}
+	tx.head.counts.add(s, -1)
+	if it.blob == nil {
+		return nil
+	}
+	left, err := tx.claim(*it.blob, -1)
+	if err == nil && left == 0 {
+		tx.freed = append(tx.freed, *it.blob)
+	}
+	return err
+}
+
+// claim changes the number of items that have a large body.
+func (tx *shardTxn) claim(sum blob.Sum, change int) (int, error) {
+	n, err := claims(tx, sum)
+	if err != nil {
+		return 0, err
+	}
+	n += change
+	if n <= 0 {
+		tx.Delete(blobKey(sum))
+		return 0, nil
+	}
+	tx.Put(blobKey(sum), encodeClaims(n))
+	return n, nil
+}
