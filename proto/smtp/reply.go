@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 )
@@ -97,6 +98,9 @@ func (r Reply) String() string {
 	b := r.appendLine(nil, strings.ReplaceAll(r.Text, "\n", " / "), false)
 	return string(b[:len(b)-2])
 }
+
+// LogValue gives the reply to a log that wants it, and costs nothing else.
+func (r Reply) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // Positive tells whether the reply accepts what was asked (2xx) or asks for
 // more (3xx). RFC 5321 §4.2.1

@@ -66,7 +66,8 @@ func New(ctx context.Context, nc net.Conn, o Options) (*Client, error) {
 }
 
 func (c *Client) greet(ctx context.Context) error {
-	defer c.start(ctx, greetingTimeout)()
+	defer c.watch(ctx)()
+	c.within(ctx, greetingTimeout)
 	r, err := c.expect(ctx, "greeting", 2)
 	c.greeting = r.Text
 	return err
@@ -146,10 +147,8 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 		return c.lost(ctx, "STARTTLS", errors.New("more than a reply came before the TLS handshake"))
 	}
 	t := tls.Client(c.nc, config)
-	end := c.start(ctx, commandTimeout)
-	err := t.HandshakeContext(ctx)
-	end()
-	if err != nil {
+	c.within(ctx, commandTimeout)
+	if err := t.HandshakeContext(ctx); err != nil {
 		return c.lost(ctx, "TLS handshake", err)
 	}
 	state := t.ConnectionState()

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
-	"time"
 
 	"waxwing/mail"
 	"waxwing/proto/smtp"
@@ -54,7 +54,8 @@ func (c *Client) Send(ctx context.Context, m smtp.Mail, to []smtp.Rcpt, body io.
 			return o, err
 		}
 	}
-	t := &transaction{c: c, mail: m, to: to, refused: o.Refused}
+	defer c.watch(ctx)()
+	t := &transaction{c: c, mail: m, to: to, refused: o.Refused, steps: make([]step, 0, len(to)+3)}
 	if err := t.envelope(ctx); err != nil {
 		return o, err
 	}
@@ -141,7 +142,7 @@ func (t *transaction) envelope(ctx context.Context) error {
 	t.steps = append(t.steps, step{verb: "MAIL", class: 2})
 	for i, r := range t.to {
 		if !pipelining || len(c.out) > pipelined-smtp.MaxLine {
-			if err := t.exchange(ctx, commandTimeout); err != nil {
+			if err := t.exchange(ctx); err != nil {
 				return err
 			}
 			if t.mailErr != nil {
@@ -153,7 +154,7 @@ func (t *transaction) envelope(ctx context.Context) error {
 		t.steps = append(t.steps, step{verb: "RCPT", class: 2, rcpt: i})
 	}
 	if !pipelining {
-		if err := t.exchange(ctx, commandTimeout); err != nil {
+		if err := t.exchange(ctx); err != nil {
 			return err
 		}
 		if t.mailErr != nil || t.accepted == 0 {
@@ -162,17 +163,17 @@ func (t *transaction) envelope(ctx context.Context) error {
 	}
 	c.out = append(c.out, "DATA\r\n"...)
 	t.steps = append(t.steps, step{verb: "DATA", class: 3})
-	if err := t.exchange(ctx, commandTimeout); err != nil {
+	if err := t.exchange(ctx); err != nil {
 		return err
 	}
 	return t.settle(ctx)
 }
 
 // exchange sends the group and reads all of its replies.
-func (t *transaction) exchange(ctx context.Context, timeout time.Duration) error {
+func (t *transaction) exchange(ctx context.Context) error {
 	c := t.c
-	defer c.start(ctx, timeout)()
-	if len(t.steps) > 0 {
+	c.within(ctx, commandTimeout)
+	if c.log.Enabled(ctx, slog.LevelDebug) {
 		c.logSent(ctx, "group", string(c.out))
 	}
 	if err := c.flush(ctx, t.steps[0].verb); err != nil {
@@ -183,9 +184,8 @@ func (t *transaction) exchange(ctx context.Context, timeout time.Duration) error
 		if s.verb == "DATA" {
 			wait = dataTimeout
 		}
-		end := c.start(ctx, wait) // each reply has its own time
+		c.within(ctx, wait) // each reply has its own time
 		_, err := c.expect(ctx, s.verb, s.class)
-		end()
 		var lost *Lost
 		if errors.As(err, &lost) {
 			return err
@@ -235,7 +235,7 @@ func (t *transaction) settle(ctx context.Context) error {
 
 func (t *transaction) emptyMessage(ctx context.Context) error {
 	c := t.c
-	defer c.start(ctx, finalTimeout)()
+	c.within(ctx, finalTimeout)
 	c.out = append(c.out, ".\r\n"...)
 	if err := c.flush(ctx, "message"); err != nil {
 		return err
@@ -261,7 +261,7 @@ func (c *Client) message(ctx context.Context, body io.Reader) (smtp.Reply, error
 	if err := w.flush(); err != nil {
 		return smtp.Reply{}, c.lastWord(ctx, err)
 	}
-	defer c.start(ctx, finalTimeout)()
+	c.within(ctx, finalTimeout)
 	r, err := c.expect(ctx, "message", 2)
 	c.open = false
 	var lost *Lost
@@ -273,7 +273,7 @@ func (c *Client) message(ctx context.Context, body io.Reader) (smtp.Reply, error
 
 // lastWord looks whether the peer has said why it does not listen any more.
 func (c *Client) lastWord(ctx context.Context, failed error) error {
-	defer c.start(ctx, lastWordTimeout)()
+	c.within(ctx, lastWordTimeout)
 	r, err := c.readReply(ctx, "message")
 	if err == nil && (r.Code/100 == 4 || r.Code/100 == 5) {
 		return refusal(r, "message")
@@ -306,7 +306,7 @@ func (w *dataWriter) Write(p []byte) (int, error) {
 }
 
 func (w *dataWriter) flush() error {
-	defer w.c.start(w.ctx, blockTimeout)()
+	w.c.within(w.ctx, blockTimeout)
 	w.failed = w.c.flush(w.ctx, "message")
 	return w.failed
 }

@@ -54,16 +54,23 @@ type InReplyTo string
 // Error names the step.
 func (s InReplyTo) Error() string { return "in reply to " + string(s) }
 
-// start prepares for a step: it must be done when the time is over or ctx
-// ends. The function ends the step.
-func (c *Client) start(ctx context.Context, timeout time.Duration) func() {
-	_ = c.nc.SetDeadline(time.Now().Add(timeout)) // reads and writes fail as well then
+// watch makes the end of ctx cut short what is under way, until the function
+// is called.
+func (c *Client) watch(ctx context.Context) func() bool {
 	if ctx.Done() == nil {
-		return func() {}
+		return func() bool { return true }
 	}
 	nc := c.nc
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	return context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+}
+
+// within gives the next reads and writes their time.
+func (c *Client) within(ctx context.Context, timeout time.Duration) {
+	_ = c.nc.SetDeadline(time.Now().Add(timeout)) // they fail as well then
+	if ctx.Err() != nil {
+		// What watch has done must not be undone.
+		_ = c.nc.SetDeadline(time.Unix(1, 0))
+	}
 }
 
 // lost makes the connection unusable and says why.
@@ -97,7 +104,9 @@ func (c *Client) readReply(ctx context.Context, step string) (smtp.Reply, error)
 		}
 		if n > 0 {
 			c.in = append(c.in[:0], c.in[n:]...)
-			c.log.Debug("smtp peer replied", "step", step, obs.Reply, r.String())
+			if c.log.Enabled(ctx, slog.LevelDebug) {
+				c.log.Debug("smtp peer replied", "step", step, obs.Reply, r.String())
+			}
 			if r.Code == 421 {
 				// It hangs up. RFC 5321 §3.8
 				c.broken = &Lost{Step: step, Err: refusal(r, step)}
@@ -145,7 +154,8 @@ func (c *Client) command(ctx context.Context, step, line string, timeout time.Du
 	if c.broken != nil {
 		return smtp.Reply{}, c.broken
 	}
-	defer c.start(ctx, timeout)()
+	defer c.watch(ctx)()
+	c.within(ctx, timeout)
 	c.out = append(append(c.out, line...), '\r', '\n')
 	c.logSent(ctx, step, line)
 	if err := c.flush(ctx, step); err != nil {

@@ -173,6 +173,9 @@ func (c *conn) say(err error) (fault bool) {
 		c.hangUp(r)
 		return false
 	}
+	if r.Err != nil { // else the dialog at Debug tells all there is
+		c.log.Info("smtp command refused", obs.Reply, r)
+	}
 	c.reply(r.Reply())
 	return !r.Temporary()
 }

@@ -51,7 +51,7 @@ func (c *conn) data(ctx context.Context, _ smtp.Command) {
 		c.refuse(errors.New("session accepted a message that it has not read"))
 	default:
 		c.errors, c.idle, c.refusedRecipients = 0, 0, 0
-		c.log.Info("message taken", obs.Size, int64(d.size), obs.Reply, reply.String(), obs.Took, time.Since(d.started))
+		c.log.Debug("message taken", obs.Size, int64(d.size), obs.Reply, reply, obs.Took, time.Since(d.started))
 		c.reply(reply)
 	}
 	if !d.ended {
