@@ -86,7 +86,7 @@ type prepared struct {
 	refsKey   []byte
 	deletions int64
 	tokens    [][]byte // this generation's and the last's
-	at        int      // index of its values: body, refs, mentions, tokens
+	at        int      // index of its values: body, mentions, tokens
 }
 
 func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry) ([]Appended, error) {
@@ -103,7 +103,7 @@ func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEnt
 			return nil, err
 		}
 		p.at = len(want)
-		want = append(want, p.bodyKey, p.refsKey)
+		want = append(want, p.bodyKey)
 		want = append(want, p.mentions...)
 		want = append(want, p.tokens...)
 		boxes = addBox(boxes, p.entry.Mailbox)
@@ -195,7 +195,7 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (Appended, error) {
 	p := &list[i]
 	e := p.entry
-	tokens := got[p.at+2+len(p.mentions):][:len(p.tokens)]
+	tokens := got[p.at+1+len(p.mentions):][:len(p.tokens)]
 	for _, b := range tokens {
 		if b != nil {
 			return decodeToken(b)
@@ -254,7 +254,7 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 // keys, as they were before the transaction.
 func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mail.ThreadID, error) {
 	if t.emails > 0 { // the one before may be of the same thread or body
-		want := append([][]byte{p.bodyKey, p.refsKey}, p.mentions...)
+		want := append([][]byte{p.bodyKey}, p.mentions...)
 		var err error
 		if got, err = t.GetMany(want); err != nil {
 			return 0, 0, err
@@ -263,11 +263,11 @@ func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mai
 	t.emails++
 	t.head.email++
 	id := t.head.email
-	thread, err := t.thread(id, p.mentions, got[2:2+len(p.mentions)])
+	thread, err := t.thread(id, p.mentions, got[1:1+len(p.mentions)])
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := t.putBody(p, got[1], got[0]); err != nil {
+	if err := t.putBody(p, got[0]); err != nil {
 		return 0, 0, err
 	}
 	record := p.record

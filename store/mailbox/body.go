@@ -78,18 +78,23 @@ func decodeRelease(b []byte) (release, error) {
 // was since it was kept: it must be kept again.
 var errBodyGoes = errors.New("body is being deleted")
 
-// putBody stores a body or counts one more email for it. got are the values
-// of the keys of bodyKeys.
-func (t *txn) putBody(p *prepared, refs, there []byte) error {
+// putBody stores a body or counts one more email for it. there is the value
+// of its bodyKey. Most bodies are new, and cost no read of their references.
+func (t *txn) putBody(p *prepared, there []byte) error {
 	n := int64(0)
-	switch {
-	case refs != nil:
-		var err error
-		if n, err = decodeRefs(refs); err != nil {
+	if p.record.where == bodyBlob || there != nil {
+		got, err := t.GetMany([][]byte{p.refsKey})
+		if err != nil {
 			return err
 		}
-	case p.record.where == bodyInline && there != nil:
-		n = 1
+		switch {
+		case got[0] != nil:
+			if n, err = decodeRefs(got[0]); err != nil {
+				return err
+			}
+		case p.record.where == bodyInline:
+			n = 1
+		}
 	}
 	if p.record.where == bodyBlob {
 		if t.head.deletions != p.deletions {

@@ -134,6 +134,19 @@ func (s *Snapshot) add(entries ...Entry) {
 	}
 }
 
+// room makes room for n entries to come, as far as they fit in a block. The
+// tail is full or empty.
+func (s *Snapshot) room(n int) {
+	if len(s.tail) >= blockSize {
+		s.blocks = append(s.blocks, block{s.tailAt, s.tail})
+		s.tailAt += len(s.tail)
+		s.tail = nil
+	}
+	if len(s.tail) == 0 && n > 0 {
+		s.tail = make([]Entry, 0, min(n, blockSize))
+	}
+}
+
 // apply gives the snapshot that follows s by an effect.
 func (s *Snapshot) apply(e *effect) *Snapshot {
 	next := *s

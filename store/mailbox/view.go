@@ -160,6 +160,9 @@ func (a *Account) readSnapshot(r kv.Reader, h *head, id mail.MailboxID) (*Snapsh
 		if err != nil {
 			return nil, err
 		}
+		if len(s.tail) == cap(s.tail) {
+			s.room(m.Messages - s.Len())
+		}
 		s.add(e)
 	}
 	if s.Len() != m.Messages {
