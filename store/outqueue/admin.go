@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -142,9 +143,12 @@ func (q *Queue) page(ctx context.Context, at ID, f Filter) (items []*Item, next 
 				ids = append(ids, id)
 			}
 		}
-		_, all, err := readAll(r, ids)
-		for _, it := range all {
-			if f.wants(it) {
+		_, all, damaged, err := readAll(r, ids)
+		for i, it := range all {
+			switch {
+			case damaged[i] != nil:
+				q.o.Log.Error("queue item cannot be read", obs.Queue, ids[i].String(), obs.Err, damaged[i])
+			case f.wants(it):
 				items = append(items, it)
 			}
 		}
@@ -196,7 +200,7 @@ func (q *Queue) Delete(ctx context.Context, ids ...ID) error {
 	err := q.each(ctx, ids, func(tx *shardTxn, id ID, s state) error {
 		it, err := readItem(tx, id, s)
 		if err != nil {
-			return err
+			it = &Item{ID: id} // it cannot be read, but it can go
 		}
 		return tx.remove(it, s)
 	})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/blob"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
@@ -147,8 +148,7 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
+	c, err := q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
 		tx, err := begin(kvtx, g.shard, shards)
 		if err != nil {
 			return err
@@ -164,6 +164,21 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 		tx.end()
 		return nil
 	})
+	release()
+	if err != nil {
+		q.dropBodies(ctx, g.shard, own)
+		return nil, err
+	}
+	return c, nil
+}
+
+// dropBodies deletes the large bodies of submissions that were not taken.
+func (q *Queue) dropBodies(ctx context.Context, shard int, subs []Submission) {
+	for _, s := range subs {
+		if !s.Body.IsInline() {
+			q.drop(ctx, shard, []blob.Sum{s.Body.Sum()})
+		}
+	}
 }
 
 // keep makes the large bodies durable under the shard, and holds their stripes
@@ -207,7 +222,7 @@ func (q *Queue) stripe(sum blob.Sum) int { return int(sum[0]) % len(q.stripes) }
 func (q *Queue) drop(ctx context.Context, shard int, sums []blob.Sum) {
 	for _, sum := range sums {
 		if err := q.dropOne(ctx, shard, sum); err != nil {
-			q.o.Log.Warn("body of the queue is left to the sweep", "sum", sum.String(), "err", err)
+			q.o.Log.Warn("body of the queue is left to the sweep", "sum", sum.String(), obs.Err, err)
 		}
 	}
 }

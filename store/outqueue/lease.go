@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -95,15 +96,20 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit i
 		if err != nil {
 			return err
 		}
-		ids, err := tx.due(now, limit)
+		times, ids, err := tx.due(now, limit)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		old, items, err := readAll(tx, ids)
+		old, items, damaged, err := readAll(tx, ids)
 		if err != nil {
 			return err
 		}
 		for i, id := range ids {
+			if damaged[i] != nil {
+				q.o.Log.Error("queue item cannot be read and is set aside", obs.Queue, id.String(), obs.Err, damaged[i])
+				tx.setAside(times[i], id, old[i])
+				continue
+			}
 			s := old[i]
 			s.leased, s.due = true, expires.UnixNano()
 			s.epoch++
@@ -117,63 +123,70 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit i
 	return leases, err
 }
 
-// due gives the items that are due, and moves the head's mark to behind those
+// due gives the items that are due and since when, and moves the head's mark to behind those
 // that will be gone from the index.
-func (tx *shardTxn) due(now time.Time, limit int) ([]ID, error) {
-	var (
-		ids  []ID
-		last int64
-	)
+func (tx *shardTxn) due(now time.Time, limit int) (times []int64, ids []ID, err error) {
 	hi := dueKey(now.UnixNano()+1, 0)
 	for item, err := range tx.Scan(dueKey(tx.head.low, 0), hi, kv.ScanOptions{KeysOnly: true, Limit: limit}) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		due, id, err := splitDueKey(item.Key)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		ids, last = append(ids, id), due
+		times, ids = append(times, due), append(ids, id)
 	}
-	if len(ids) < limit {
-		last = now.UnixNano() + 1
+	tx.head.low = now.UnixNano() + 1
+	if len(ids) == limit {
+		tx.head.low = times[limit-1]
 	}
-	tx.head.low = last
-	return ids, nil
+	return times, ids, nil
 }
 
-// readAll reads the states and records of items in two round trips.
-func readAll(r kv.Reader, ids []ID) ([]state, []*Item, error) {
+// readAll reads the states and records of items in two round trips. One that
+// cannot be read gives a nil item and its error; its state is zero if that is
+// what is damaged.
+func readAll(r kv.Reader, ids []ID) (states []state, items []*Item, damaged []error, err error) {
 	stateKeys := make([][]byte, len(ids))
 	for i, id := range ids {
 		stateKeys[i] = stateKey(id)
 	}
 	rows, err := r.GetMany(stateKeys)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	states := make([]state, len(ids))
+	states, items, damaged = make([]state, len(ids)), make([]*Item, len(ids)), make([]error, len(ids))
 	var parts [][]byte
 	for i, id := range ids {
-		if states[i], err = decodeState(rows[i]); err != nil {
-			return nil, nil, fmt.Errorf("state of %s: %w", id, err)
-		}
+		states[i], damaged[i] = decodeState(rows[i])
 		for part := range int(states[i].parts) {
 			parts = append(parts, itemKey(id, part))
 		}
 	}
 	if rows, err = r.GetMany(parts); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	items := make([]*Item, len(ids))
 	for i, id := range ids {
 		n := int(states[i].parts)
-		if items[i], err = assemble(id, states[i], rows[:n]); err != nil {
-			return nil, nil, err
+		if damaged[i] == nil {
+			items[i], damaged[i] = assemble(id, states[i], rows[:n])
 		}
 		rows = rows[n:]
 	}
-	return states, items, nil
+	return states, items, damaged, nil
+}
+
+// setAside takes an item that cannot be read out of the way of the others: it
+// is held, or leaves the index if there is nothing to hold.
+func (tx *shardTxn) setAside(due int64, id ID, s state) {
+	if s == (state{}) {
+		tx.Delete(dueKey(due, id))
+		return
+	}
+	held := s
+	held.held = true
+	tx.schedule(id, s, held)
 }
 
 // leased checks that a lease is still its owner's, and gives the item's state.

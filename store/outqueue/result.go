@@ -46,7 +46,9 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 		return nil
 	})
 	release()
-	if err == nil {
+	if err != nil {
+		q.dropBodies(ctx, shard, a.Then)
+	} else {
 		err = commit.Wait(ctx)
 	}
 	if err != nil {

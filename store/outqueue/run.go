@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"waxwing/obs"
 	"waxwing/store/blob"
 	"waxwing/store/kv"
 )
@@ -42,7 +43,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := q.Sweep(ctx, time.Now().Add(-sweepAge)); err != nil && ctx.Err() == nil {
-			q.o.Log.Warn("sweep of the queue's bodies failed", "err", err)
+			q.o.Log.Warn("sweep of the queue's bodies failed", obs.Err, err)
 		}
 		select {
 		case <-tick.C:

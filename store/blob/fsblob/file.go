@@ -17,10 +17,10 @@ import (
 
 // A file is one open blob.
 type file struct {
-	*os.File // ReadAt, Close
-	size     mail.ByteCount
-	sum      blob.Sum
-	hash     hash.Hash // of what Read has given; nil before the first
+	file *os.File
+	size mail.ByteCount
+	sum  blob.Sum
+	hash hash.Hash // of what Read has given; nil before the first
 }
 
 // Open implements blob.Store.
@@ -39,28 +39,26 @@ func (s *Store) Open(ctx context.Context, key blob.Key) (blob.Blob, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open blob: %w", err), f.Close())
 	}
-	return &file{File: f, size: mail.ByteCount(fi.Size()), sum: key.Sum}, nil
+	return &file{file: f, size: mail.ByteCount(fi.Size()), sum: key.Sum}, nil
 }
 
 func (f *file) Size() mail.ByteCount { return f.size }
 
-// Read checks the sum at the end; os.File's own ways to the bytes, which do
-// not, are hidden.
+func (f *file) Close() error { return f.file.Close() }
+
+func (f *file) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
+
+// Read checks the sum at the end.
 func (f *file) Read(p []byte) (int, error) {
 	if f.hash == nil {
 		f.hash = sha256.New()
 	}
-	n, err := f.File.Read(p)
+	n, err := f.file.Read(p)
 	f.hash.Write(p[:n])
 	if err == io.EOF && blob.Sum(f.hash.Sum(nil)) != f.sum {
 		err = fmt.Errorf("blob %s: %w", f.sum, blob.ErrCorrupt)
 	}
 	return n, err
-}
-
-// WriteTo reads through Read.
-func (f *file) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{f})
 }
 
 // List implements blob.Store.
