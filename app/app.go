@@ -71,46 +71,45 @@ type worker struct {
 }
 
 // Open opens everything; nothing is served before Run. The caller closes it.
-func Open(c config.Config, o Options) (a *App, err error) {
-	now := time.Now()
-	a = &App{config: c}
+func Open(c config.Config, o Options) (*App, error) {
+	a := &App{config: c}
 	a.log, a.level = newLog(o.Log, c.Log)
+	if err := a.open(o, time.Now()); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open(o Options, now time.Time) (err error) {
+	c := a.config
 	if err := makeData(c); err != nil {
-		return nil, err
+		return err
 	}
 	if a.sockets, err = listen(c.Listen, a.log); err != nil {
-		return nil, err
+		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.sockets.Close())
-		}
-	}()
 	if o.Confine {
 		if err := becomeUser(c); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if a.certs, err = openCertificates(c, o, a.sockets, now, a.log); err != nil {
-		return nil, err
+		return err
 	}
 	if o.Confine {
 		if err := restrict(c, a.log); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if a.stores, err = openStores(c, a.log); err != nil {
-		return nil, err
+		return err
 	}
 	admin, err := adminapi.Listen(c.Data) // the store's lock is ours by now
 	if err != nil {
-		return nil, errors.Join(err, a.stores.Close())
+		return err
 	}
 	a.sockets[serviceAdmin] = []net.Listener{admin}
-	if err := a.furnish(o, now); err != nil {
-		return nil, errors.Join(err, a.stores.Close())
-	}
-	return a, nil
+	return a.furnish(o, now)
 }
 
 // Close closes what Open has opened, after Run.

@@ -124,7 +124,7 @@ A complete mail system runs on 127.0.0.1, in {{.Dir}}
 
 Try it:
 
-  swaks --server 127.0.0.1:{{.P 587}} --tls --auth-user alice@example.test --auth-password waxwing \
+  swaks --server 127.0.0.1:{{.P 587}} --auth-user alice@example.test --auth-password waxwing \
         --from alice@example.test --to bob@example.test
   curl --cacert {{.Arg "ca.pem"}} --user bob@example.test:waxwing \
         'imaps://localhost:{{.P 993}}/INBOX;MAILINDEX=1'

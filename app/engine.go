@@ -13,6 +13,7 @@ import (
 	"waxwing/store/kv"
 	"waxwing/store/kv/pebblekv"
 	"waxwing/store/mailbox"
+	"waxwing/store/outqueue"
 )
 
 // stores are the rooms that survive a restart.
@@ -21,6 +22,7 @@ type stores struct {
 	blobs     *fsblob.Store
 	directory *directory.Directory
 	mailboxes *mailbox.Store
+	queue     *outqueue.Queue
 }
 
 // openStores opens what lies in the data directory, which must exist.
@@ -46,10 +48,14 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 		Quota:  c.Mailbox.Quota.Octets(),
 		Log:    log,
 	})
+	s.queue = outqueue.New(s.db, s.blobs, outqueue.Options{Log: log})
 	return s, nil
 }
 
 // Close closes them in the opposite order.
 func (s stores) Close() error {
+	if s.db == nil {
+		return nil // never opened
+	}
 	return errors.Join(s.mailboxes.Close(), s.blobs.Close(), s.db.Close())
 }

@@ -2,56 +2,94 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"net"
-	"net/http"
-	"strconv"
 	"time"
 
-	"waxwing/app/certs"
+	"waxwing/app/config"
 	"waxwing/auth"
+	"waxwing/dns"
+	"waxwing/flow/deliver"
+	"waxwing/flow/receive"
+	"waxwing/flow/relay"
+	"waxwing/flow/submit"
 	"waxwing/obs"
+	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/pop3/pop3server"
+	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/adminapi"
+	"waxwing/serve/imap"
+	"waxwing/serve/mx"
 	"waxwing/serve/pop3"
+	"waxwing/serve/submission"
 	"waxwing/serve/web"
 )
 
 // furnish makes the rooms above the store, and the doors that lead to them.
 func (a *App) furnish(o Options, now time.Time) error {
 	c, s := a.config, a.stores
+	resolver, err := openResolver(c.DNS, a.log)
+	if err != nil {
+		return err
+	}
 	logins := auth.New(s.directory, auth.Options{Log: a.log})
-	maildrops := pop3.New(s.mailboxes, pop3.Options{})
+	delivery := deliver.New(s.directory, s.mailboxes, s.queue, a.log)
+	incoming := receive.New(delivery, s.blobs, a.log)
+	outgoing := submit.New(delivery, s.directory, s.blobs, c.Hostname, a.log)
+	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
+		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log,
+		Schedule: relay.Schedule{First: c.Relay.Retry.Std(), Lifetime: c.Relay.GiveUp.Std()},
+	})
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err
 	}
 	admin := adminapi.New(adminapi.Options{
-		Directory: s.directory,
-		Mailboxes: s.mailboxes,
-		Status:    adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
-		Log:       a.log.With(obs.Service, serviceAdmin),
+		Directory: s.directory, Mailboxes: s.mailboxes, Queue: s.queue,
+		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
+		Log:    a.log.With(obs.Service, serviceAdmin),
 	})
 
 	a.workers = append(a.workers,
 		worker{"directory", s.directory.Run},
+		worker{"outqueue", s.queue.Run},
+		worker{"relay", onward.Run},
 		worker{"purge", a.purge},
 	)
 	for _, run := range a.certs.runs {
 		a.workers = append(a.workers, worker{"certificates", run})
 	}
-	for _, service := range []string{servicePOP3, servicePOP3S} {
-		a.open(service, pop3server.New(maildrops.Open, pop3server.Options{
-			Hostname: c.Hostname, Log: a.log, Auth: logins,
-			TLS: certs.ServerConfig(a.certs.source, "pop3"), ImplicitTLS: service == servicePOP3S, // RFC 8314 §3.2
-			PlaintextOnLoopback: o.PlaintextLogins,
-			MaxConnections:      c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
-			DrainTimeout: drainTimeout,
-		}))
+
+	a.addDoor(serviceMX, smtpserver.New(mx.Door(incoming, c.Hostname), a.mxOptions()))
+	for _, service := range []string{serviceSubmission, serviceSubmissions} {
+		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	a.open(serviceHTTPS, a.httpServer(serviceHTTPS, pages))
-	a.open(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
-	a.open(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
+	accounts := imap.New(s.mailboxes, s.blobs)
+	for _, service := range []string{serviceIMAP, serviceIMAPS} {
+		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
+	}
+	maildrops := pop3.New(s.mailboxes, pop3.Options{})
+	for _, service := range []string{servicePOP3, servicePOP3S} {
+		a.addDoor(service, pop3server.New(maildrops.Open, a.pop3Options(service, logins, o)))
+	}
+	a.addDoor(serviceHTTPS, a.httpServer(serviceHTTPS, pages))
+	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
+	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil
+}
+
+// openResolver asks the configured DNS server, or those of the machine.
+func openResolver(c config.DNS, log *slog.Logger) (dns.Resolver, error) {
+	if c.Resolver != "" {
+		return dns.NewStub(dns.StubOptions{Servers: []string{c.Resolver}})
+	}
+	resolver, err := dns.NewStub(dns.StubOptions{})
+	if err == nil {
+		return resolver, nil
+	}
+	const local = "127.0.0.1:53" // what resolv.conf(5) says when it names none
+	log.Warn("no DNS server is known, asking this machine", "server", local, obs.Err, err)
+	return dns.NewStub(dns.StubOptions{Servers: []string{local}})
 }
 
 // A server accepts connections until its context ends, and returns when those
@@ -60,8 +98,8 @@ type server interface {
 	Serve(context.Context, net.Listener) error
 }
 
-// open adds a door.
-func (a *App) open(service string, s server) {
+// addDoor adds a door.
+func (a *App) addDoor(service string, s server) {
 	a.doors = append(a.doors, door{service, s.Serve})
 }
 
@@ -81,43 +119,4 @@ func (a *App) purge(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// plainPages is what the http service says: answers to the certificate
-// authority, and the way to https.
-func (a *App) plainPages() http.Handler {
-	redirect := web.Redirect(a.config.Hostname, strconv.Itoa(a.sockets.endpoint(serviceHTTPS).Port))
-	if a.certs.acme != nil {
-		return a.certs.acme(redirect)
-	}
-	return redirect
-}
-
-// settings is what a person types into a mail program.
-func (a *App) settings() []web.Setting {
-	var settings []web.Setting
-	for _, s := range []web.Setting{
-		{Service: serviceIMAPS, TLS: "TLS"},
-		{Service: serviceIMAP, TLS: "STARTTLS"},
-		{Service: servicePOP3S, TLS: "TLS"},
-		{Service: servicePOP3, TLS: "STARTTLS"},
-		{Service: serviceSubmissions, TLS: "TLS"},
-		{Service: serviceSubmission, TLS: "STARTTLS"},
-	} {
-		at := a.sockets.endpoint(s.Service)
-		if at.Port == 0 {
-			continue
-		}
-		s.Port = at.Port
-		switch s.Service {
-		case serviceIMAPS, serviceIMAP:
-			s.Service = "IMAP (reading)"
-		case servicePOP3S, servicePOP3:
-			s.Service = "POP3 (fetching)"
-		default:
-			s.Service = "SMTP (sending)"
-		}
-		settings = append(settings, s)
-	}
-	return settings
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"waxwing/app/certs"
 )
 
@@ -33,6 +35,7 @@ func (h httpServer) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          httpErrors(h.app.log, h.service),
 	}
+	l = netutil.LimitListener(l, h.app.config.Limits.Connections)
 	done := make(chan error, 1)
 	go func() {
 		if h.service == serviceHTTPS {

@@ -39,15 +39,21 @@ type cli struct {
 	Domain  domainCmd  `cmd:"" help:"Administer the domains that mail is received for."`
 	Account accountCmd `cmd:"" help:"Administer accounts and their passwords."`
 	Alias   aliasCmd   `cmd:"" help:"Administer addresses that lead to others."`
+	Queue   queueCmd   `cmd:"" help:"See and steer mail that is on its way out."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 
 const description = `A complete mail system: receives, sends and keeps mail for your domains.
 
-To try it:        waxwing dev
-To run it:        waxwing init /etc/waxwing --domain example.org --hostname mx.example.org
-                  waxwing serve --config /etc/waxwing/waxwing.toml
-To add somebody:  waxwing account add ann@example.org
+To try it on this machine:
+
+  waxwing dev
+
+To run it, and to add somebody:
+
+  waxwing init /etc/waxwing --domain example.org --hostname mx.example.org
+  waxwing serve --config /etc/waxwing/waxwing.toml
+  waxwing account add ann@example.org
 
 Every command explains itself with --help.`
 
@@ -58,8 +64,12 @@ type exited int
 // understood.
 func run(args []string, in io.Reader, out, errOut io.Writer) (code int) {
 	defer func() {
-		if e, ok := recover().(exited); ok {
+		switch e := recover().(type) {
+		case nil:
+		case exited:
 			code = int(e)
+		default:
+			panic(e)
 		}
 	}()
 	// The first signal asks to end; the second, with its default effect, does.

@@ -12,8 +12,8 @@ type initCmd struct {
 	Dir      string `arg:"" help:"Directory for waxwing.toml; made if there is none." placeholder:"DIR"`
 	Domain   string `help:"The domain of your addresses, such as example.org." required:"" placeholder:"D"`
 	Hostname string `help:"The name of this server, such as mx.example.org." required:"" placeholder:"H"`
-	Data     string `help:"Directory for mail, accounts and keys." placeholder:"DIR" default:"" `
-	Admin    string `help:"Address of the first account." placeholder:"ADDRESS" default:""`
+	Data     string `help:"Directory for mail, accounts and keys." placeholder:"DIR"`
+	Admin    string `help:"Address of the first account." placeholder:"ADDRESS"`
 	User     string `help:"System user that the server becomes when it is started by root; it will own the data." placeholder:"NAME"`
 	TLS      string `help:"Where certificates come from: acme (Let's Encrypt), files, own-ca." enum:"acme,files,own-ca" default:"acme" name:"tls"`
 	Email    string `help:"Where the certificate authority may write to." placeholder:"ADDRESS"`
@@ -40,7 +40,7 @@ func (c initCmd) Run(ctx context.Context, s streams) error {
 }
 
 type serveCmd struct {
-	Config string `help:"The configuration file." required:"" placeholder:"FILE" type:"existingfile"`
+	Config string `help:"The configuration file." required:"" placeholder:"FILE"`
 }
 
 func (serveCmd) Help() string {
@@ -66,7 +66,7 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
-	Config string `help:"The configuration file." required:"" placeholder:"FILE" type:"existingfile"`
+	Config string `help:"The configuration file." required:"" placeholder:"FILE"`
 }
 
 func (c configCheckCmd) Run(s streams) error {

@@ -10,12 +10,14 @@ import (
 	"waxwing/mail"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
+	"waxwing/store/outqueue"
 )
 
 // Options are the rooms that the API administers.
 type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
+	Queue     *outqueue.Queue
 	Status    Status
 	Log       *slog.Logger
 }
@@ -55,6 +57,14 @@ func (a *API) Handler() http.Handler {
 	route("GET /v1/aliases/{address}", a.getAlias)
 	route("PATCH /v1/aliases/{address}", a.changeAlias)
 	route("DELETE /v1/aliases/{address}", a.deleteAlias)
+
+	route("GET /v1/queue", a.listQueue)
+	route("GET /v1/queue/counts", a.countQueue)
+	route("GET /v1/queue/{id}", a.getItem)
+	route("DELETE /v1/queue/{id}", a.deleteItem)
+	route("POST /v1/queue/{id}/hold", a.holdItem)
+	route("POST /v1/queue/{id}/release", a.releaseItem)
+	route("POST /v1/queue/{id}/retry", a.retryItem)
 
 	mux.Handle("/", a.handle(http.StatusOK, func(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusNotFound, "%s %s is not part of the API", r.Method, r.URL.Path)

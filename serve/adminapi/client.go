@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,12 +79,11 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (T
 	return out, err
 }
 
-// list goes through all pages.
-func list[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+// list goes through all pages of a list that query chooses from.
+func list[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		after := ""
-		for {
-			p, err := call[page[T]](ctx, c, http.MethodGet, path+"?after="+url.QueryEscape(after), nil)
+		for query := maps.Clone(query); ; {
+			p, err := call[page[T]](ctx, c, http.MethodGet, path+"?"+query.Encode(), nil)
 			if err != nil {
 				var zero T
 				yield(zero, err)
@@ -97,7 +97,7 @@ func list[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error
 			if p.Next == "" {
 				return
 			}
-			after = p.Next
+			query.Set("after", p.Next)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Domains lists all domains.
 func (c *Client) Domains(ctx context.Context) iter.Seq2[Domain, error] {
-	return list[Domain](ctx, c, "/v1/domains")
+	return list[Domain](ctx, c, "/v1/domains", url.Values{})
 }
 
 // Domain gives one domain.
@@ -134,7 +134,7 @@ func (c *Client) DeleteDomain(ctx context.Context, name string) error {
 
 // Accounts lists all accounts.
 func (c *Client) Accounts(ctx context.Context) iter.Seq2[Account, error] {
-	return list[Account](ctx, c, "/v1/accounts")
+	return list[Account](ctx, c, "/v1/accounts", url.Values{})
 }
 
 // Account gives one account with what it uses.
@@ -164,7 +164,7 @@ func (c *Client) DeleteAccount(ctx context.Context, address string) error {
 
 // Aliases lists all aliases.
 func (c *Client) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
-	return list[Alias](ctx, c, "/v1/aliases")
+	return list[Alias](ctx, c, "/v1/aliases", url.Values{})
 }
 
 // Alias gives one alias.
@@ -185,4 +185,50 @@ func (c *Client) ChangeAlias(ctx context.Context, address string, change AliasCh
 // DeleteAlias removes an alias.
 func (c *Client) DeleteAlias(ctx context.Context, address string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/aliases/"+url.PathEscape(address), nil, nil)
+}
+
+// Queue lists what is on its way out.
+func (c *Client) Queue(ctx context.Context, f QueueFilter) iter.Seq2[QueueItem, error] {
+	query := url.Values{}
+	if f.Held {
+		query.Set("held", "true")
+	}
+	if f.Deferred {
+		query.Set("deferred", "true")
+	}
+	if f.From != "" {
+		query.Set("from", f.From)
+	}
+	if f.To != "" {
+		query.Set("to", f.To)
+	}
+	return list[QueueItem](ctx, c, "/v1/queue", query)
+}
+
+// QueueCounts tells how much is on its way out.
+func (c *Client) QueueCounts(ctx context.Context) (QueueCounts, error) {
+	return call[QueueCounts](ctx, c, http.MethodGet, "/v1/queue/counts", nil)
+}
+
+// QueueItem gives one item.
+func (c *Client) QueueItem(ctx context.Context, id string) (QueueItem, error) {
+	return call[QueueItem](ctx, c, http.MethodGet, "/v1/queue/"+url.PathEscape(id), nil)
+}
+
+// Hold keeps an item from being tried until Release.
+func (c *Client) Hold(ctx context.Context, id string) error { return c.steer(ctx, id, "hold") }
+
+// Release ends Hold.
+func (c *Client) Release(ctx context.Context, id string) error { return c.steer(ctx, id, "release") }
+
+// Retry makes an item due now.
+func (c *Client) Retry(ctx context.Context, id string) error { return c.steer(ctx, id, "retry") }
+
+func (c *Client) steer(ctx context.Context, id, what string) error {
+	return c.do(ctx, http.MethodPost, "/v1/queue/"+url.PathEscape(id)+"/"+what, nil, nil)
+}
+
+// DeleteItem removes an item; nobody is told.
+func (c *Client) DeleteItem(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/queue/"+url.PathEscape(id), nil, nil)
 }

@@ -11,7 +11,8 @@
 //	PUT    /v1/accounts/{address}/password
 //	GET    /v1/aliases                         POST
 //	GET    /v1/aliases/{address}               PATCH  DELETE
-//	GET    /v1/queue
+//	GET    /v1/queue                           ?held=true&deferred=true&from=PART&to=PART
+//	GET    /v1/queue/counts
 //	GET    /v1/queue/{id}                      DELETE
 //	POST   /v1/queue/{id}/hold  /release  /retry
 //

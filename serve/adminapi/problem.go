@@ -9,6 +9,7 @@ import (
 	"waxwing/obs"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
+	"waxwing/store/outqueue"
 )
 
 // A Problem is an error as the API says it. RFC 9457 §3
@@ -41,6 +42,7 @@ func problemOf(err error) *Problem {
 		{directory.ErrNotFound, http.StatusNotFound},
 		{directory.ErrNoUser, http.StatusNotFound},
 		{mailbox.ErrNoAccount, http.StatusNotFound},
+		{outqueue.ErrNotFound, http.StatusNotFound},
 		{directory.ErrExists, http.StatusConflict},
 		{directory.ErrInUse, http.StatusConflict},
 		{directory.ErrChanged, http.StatusConflict},

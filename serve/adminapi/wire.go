@@ -97,3 +97,56 @@ type page[T any] struct {
 
 // maxPage is the most items of a page; the default, too.
 const maxPage = 500
+
+// QueueItem is a message that still has to go.
+type QueueItem struct {
+	ID         string           `json:"id"`
+	Message    string           `json:"message"` // its id at the door, as in the log
+	From       string           `json:"from"`    // reverse-path; empty for a notification
+	Recipients []QueueRecipient `json:"recipients"`
+	Size       int64            `json:"size"`
+	Created    time.Time        `json:"created"`
+	Due        time.Time        `json:"due"` // the next try
+	Held       bool             `json:"held"`
+	Underway   bool             `json:"underway"` // being tried right now
+	Tries      int              `json:"tries"`
+	History    []QueueTry       `json:"history,omitempty"` // the last tries
+	Service    string           `json:"service,omitempty"` // by which door it came
+	Remote     string           `json:"remote,omitempty"`  // from where
+	Account    string           `json:"account,omitempty"` // id of the account that it goes to, if it is one of ours
+}
+
+// QueueRecipient is one recipient of an item.
+type QueueRecipient struct {
+	Address  string `json:"address"`
+	State    string `json:"state"` // "pending", "delivered", "failed", "expired"
+	Attempts int    `json:"attempts"`
+	Code     int    `json:"code,omitempty"`     // of the last reply
+	Enhanced string `json:"enhanced,omitempty"` // RFC 3463
+	Reply    string `json:"reply,omitempty"`
+	Remote   string `json:"remote,omitempty"` // whose reply it was
+}
+
+// QueueTry is one try.
+type QueueTry struct {
+	Began   time.Time `json:"began"`
+	Seconds float64   `json:"seconds"`
+	Remote  string    `json:"remote,omitempty"`
+	Text    string    `json:"text"`
+}
+
+// QueueCounts tell how much is in the queue.
+type QueueCounts struct {
+	Items    int64 `json:"items"`
+	Held     int64 `json:"held"`
+	Deferred int64 `json:"deferred"`
+	Octets   int64 `json:"octets"`
+}
+
+// QueueFilter chooses items; the zero value chooses all.
+type QueueFilter struct {
+	Held     bool   // only those that are held
+	Deferred bool   // only those that were tried in vain
+	From     string // part of the reverse-path
+	To       string // part of a recipient's address
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"net/http"
+	"strconv"
+
+	"waxwing/app/certs"
+	"waxwing/proto/imap/imapserver"
+	"waxwing/proto/pop3/pop3server"
+	"waxwing/proto/sasl"
+	"waxwing/proto/smtp/smtpserver"
+	"waxwing/serve/web"
+)
+
+// mxOptions is how other servers are served.
+func (a *App) mxOptions() smtpserver.Options {
+	c := a.config
+	return smtpserver.Options{
+		Hostname: c.Hostname, Service: serviceMX, Log: a.log,
+		TLS:     certs.ServerConfig(a.certs.source),
+		MaxSize: c.Limits.MessageSize.Octets(), MaxRecipients: c.Limits.Recipients,
+		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		DrainTimeout: drainTimeout,
+	}
+}
+
+// submissionOptions is how our users' programs are served that send mail.
+func (a *App) submissionOptions(service string, logins sasl.Backend, o Options) smtpserver.Options {
+	options := a.mxOptions()
+	options.Service = service
+	options.ImplicitTLS = service == serviceSubmissions // RFC 8314 §3.3
+	options.Auth, options.RequireAuth = logins, true    // RFC 6409 §4.3
+	options.RequireTLS, options.PlaintextAuth = !o.PlaintextLogins, o.PlaintextLogins
+	options.Newlines = smtpserver.NormaliseBareNewlines
+	return options
+}
+
+func (a *App) imapOptions(service string, logins sasl.Backend, o Options) imapserver.Options {
+	c := a.config
+	return imapserver.Options{
+		Hostname: c.Hostname, Log: a.log, Version: Version(),
+		TLS: certs.ServerConfig(a.certs.source, "imap"), ImplicitTLS: service == serviceIMAPS, // RFC 8314 §3.2
+		Auth: logins, PlaintextOnLoopback: o.PlaintextLogins,
+		MaxMessage:     c.Limits.MessageSize.Octets(),
+		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		DrainTimeout: drainTimeout,
+	}
+}
+
+func (a *App) pop3Options(service string, logins sasl.Backend, o Options) pop3server.Options {
+	c := a.config
+	return pop3server.Options{
+		Hostname: c.Hostname, Log: a.log,
+		TLS: certs.ServerConfig(a.certs.source, "pop3"), ImplicitTLS: service == servicePOP3S, // RFC 8314 §3.2
+		Auth: logins, PlaintextOnLoopback: o.PlaintextLogins,
+		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		DrainTimeout: drainTimeout,
+	}
+}
+
+// plainPages is what the http service says: answers to the certificate
+// authority, and the way to https.
+func (a *App) plainPages() http.Handler {
+	redirect := web.Redirect(a.config.Hostname, strconv.Itoa(a.sockets.endpoint(serviceHTTPS).Port))
+	if a.certs.acme != nil {
+		return a.certs.acme(redirect)
+	}
+	return redirect
+}
+
+// settings is what a person types into a mail program.
+func (a *App) settings() []web.Setting {
+	var settings []web.Setting
+	for _, s := range []web.Setting{
+		{Service: serviceIMAPS, TLS: "TLS"},
+		{Service: serviceIMAP, TLS: "STARTTLS"},
+		{Service: servicePOP3S, TLS: "TLS"},
+		{Service: servicePOP3, TLS: "STARTTLS"},
+		{Service: serviceSubmissions, TLS: "TLS"},
+		{Service: serviceSubmission, TLS: "STARTTLS"},
+	} {
+		at := a.sockets.endpoint(s.Service)
+		if at.Port == 0 {
+			continue
+		}
+		s.Port = at.Port
+		switch s.Service {
+		case serviceIMAPS, serviceIMAP:
+			s.Service = "IMAP (reading)"
+		case servicePOP3S, servicePOP3:
+			s.Service = "POP3 (fetching)"
+		default:
+			s.Service = "SMTP (sending)"
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"waxwing": main})
+}
+
+// The scripts run the program as a person would; they double as documentation.
+//
+//	$PORT                 a port base that is free
+//	start NAME COMMAND... starts a command in the background, with its output in
+//	                      NAME.out and NAME.err
+//	signal NAME SIGNAL    sends it a signal
+//	ended NAME            waits until it has ended, without an error
+//	await TEXT FILE       waits until the file holds the text
+//	browse CA URL         fetches a page, trusting a CA
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Values[started] = map[string]*background{}
+			base, err := freeBase()
+			e.Setenv("PORT", strconv.Itoa(base))
+			e.Setenv("HTTPS", strconv.Itoa(base+443))
+			e.Setenv("IMAPS", strconv.Itoa(base+993))
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start":  start,
+			"signal": sendSignal,
+			"ended":  ended,
+			"await":  await,
+			"browse": browse,
+		},
+	})
+}
+
+// freeBase finds a port base below the ports that the kernel gives away.
+func freeBase() (int, error) {
+	for range 100 {
+		base := 11000 + 1000*rand.IntN(20)
+		free := true
+		for _, port := range []int{25, 80, 110, 143, 443, 465, 587, 993, 995} {
+			l, err := net.Listen("tcp", fmt.Sprintf(":%d", base+port))
+			if err != nil {
+				free = false
+				break
+			}
+			l.Close()
+		}
+		if free {
+			return base, nil
+		}
+	}
+	return 0, fmt.Errorf("no free ports")
+}
+
+// A background is a command that start has started, by its name in the
+// script's environment.
+type background struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+func start(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME COMMAND...")
+	}
+	bin, err := exec.LookPath(args[1])
+	ts.Check(err)
+	b := &background{exec.Command(bin, args[2:]...), make(chan error, 1)}
+	b.cmd.Dir = ts.MkAbs(".")
+	for _, stream := range []struct {
+		to   *io.Writer
+		name string
+	}{{&b.cmd.Stdout, ".out"}, {&b.cmd.Stderr, ".err"}} {
+		f, err := os.Create(ts.MkAbs(args[0] + stream.name))
+		ts.Check(err)
+		ts.Defer(func() { f.Close() })
+		*stream.to = f
+	}
+	ts.Check(b.cmd.Start())
+	go func() { b.done <- b.cmd.Wait() }()
+	ts.Value(started).(map[string]*background)[args[0]] = b
+	ts.Defer(func() { _ = b.cmd.Process.Kill() })
+}
+
+// started is where a script's environment keeps what it has started.
+const started = "started"
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	if neg || len(args) != 2 || signals[args[1]] == nil {
+		ts.Fatalf("usage: signal NAME TERM|HUP|KILL")
+	}
+	ts.Check(ts.Value(started).(map[string]*background)[args[0]].cmd.Process.Signal(signals[args[1]]))
+}
+
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ended NAME")
+	}
+	select {
+	case err := <-ts.Value(started).(map[string]*background)[args[0]].done:
+		ts.Check(err)
+	case <-time.After(time.Minute):
+		ts.Fatalf("%s has not ended", args[0])
+	}
+}
+
+// await waits until a file holds a text.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await TEXT FILE")
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[1]))
+		if err == nil && bytes.Contains(text, []byte(args[0])) {
+			return
+		}
+	}
+	ts.Fatalf("%s never held %q", args[1], args[0])
+}
+
+// browse prints a page.
+func browse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: browse CA URL")
+	}
+	roots := x509.NewCertPool()
+	pem, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	roots.AppendCertsFromPEM(pem)
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "mx.example.test"}}}
+	answer, err := client.Get(args[1])
+	ts.Check(err)
+	defer answer.Body.Close()
+	fmt.Fprintln(ts.Stdout(), answer.Status)
+	_, err = io.Copy(ts.Stdout(), answer.Body)
+	ts.Check(err)
+}
+
+// Every command explains itself: it has a summary, and its flags have help.
+func TestHelp(t *testing.T) {
+	var out, errOut strings.Builder
+	if code := run([]string{"--help"}, strings.NewReader(""), &out, &errOut); code != 0 || errOut.Len() > 0 {
+		t.Fatal(code, errOut.String())
+	}
+	_, list, _ := strings.Cut(out.String(), "Commands:\n")
+	commands := 0
+	for s := bufio.NewScanner(strings.NewReader(list)); s.Scan(); {
+		name, summary, found := strings.Cut(strings.TrimSpace(s.Text()), "  ")
+		if !found {
+			break // the list ends with an empty line
+		}
+		commands++
+		if strings.TrimSpace(summary) == "" {
+			t.Errorf("%s has no summary", name)
+		}
+		var help strings.Builder
+		if code := run(append(strings.Fields(name), "--help"), strings.NewReader(""), &help, &errOut); code != 0 {
+			t.Errorf("%s --help: %d", name, code)
+		}
+	}
+	if commands < 20 {
+		t.Errorf("only %d commands in:\n%s", commands, out.String())
+	}
+}
+
+// The unit file starts what the help says.
+func TestUnits(t *testing.T) {
+	for _, service := range []string{"mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"} {
+		text, err := os.ReadFile(filepath.Join("../../dist", "waxwing-"+service+".socket"))
+		if err != nil || !strings.Contains(string(text), "\nFileDescriptorName="+service+"\n") {
+			t.Errorf("%s: %v\n%s", service, err, text)
+		}
+	}
+}

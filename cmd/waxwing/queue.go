@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
+)
+
+type queueCmd struct {
+	List    queueListCmd    `cmd:"" help:"List what is on its way out."`
+	Show    queueShowCmd    `cmd:"" help:"Show one message, its recipients and what has been tried."`
+	Hold    queueHoldCmd    `cmd:"" help:"Do not try messages until they are released."`
+	Release queueReleaseCmd `cmd:"" help:"Try held messages again."`
+	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
+	Delete  queueDeleteCmd  `cmd:"" help:"Delete messages; nobody is told."`
+}
+
+func (queueCmd) Help() string {
+	return `Mail to other servers waits in the queue until they have taken it. What cannot be delivered is tried
+again with growing pauses, and goes back to its sender after some days.
+
+Examples:
+
+  waxwing queue list --deferred
+  waxwing queue show q10000000002f
+  waxwing queue retry --all --to @example.com
+  waxwing queue delete q10000000002f`
+}
+
+// queueFilter chooses items.
+type queueFilter struct {
+	Held     bool   `help:"Only those that are held."`
+	Deferred bool   `help:"Only those that have been tried in vain."`
+	From     string `help:"Only those whose sender contains this." placeholder:"TEXT"`
+	To       string `help:"Only those with a recipient that contains this." placeholder:"TEXT"`
+}
+
+func (f queueFilter) wire() adminapi.QueueFilter {
+	return adminapi.QueueFilter{Held: f.Held, Deferred: f.Deferred, From: f.From, To: f.To}
+}
+
+type queueListCmd struct {
+	lister
+	queueFilter
+}
+
+func (c queueListCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		items := client.Queue(ctx, c.wire())
+		return printList(s, c.JSON, items, "ITEM STATE NEXT-TRY SIZE FROM TO", func(it adminapi.QueueItem) []string {
+			return []string{
+				it.ID, stateOf(it), dueIn(it, time.Now()), mail.ByteCount(it.Size).String(), sender(it.From), recipients(it),
+			}
+		})
+	})
+}
+
+// stateOf says in a word or two how an item stands.
+func stateOf(it adminapi.QueueItem) string {
+	switch {
+	case it.Held:
+		return "held"
+	case it.Underway:
+		return "underway"
+	case it.Tries > 0:
+		return "tried " + strconv.Itoa(it.Tries) + "x"
+	}
+	return "new"
+}
+
+// dueIn says when an item is tried next.
+func dueIn(it adminapi.QueueItem, now time.Time) string {
+	switch left := it.Due.Sub(now); {
+	case it.Held:
+		return "never"
+	case it.Underway || left <= 0:
+		return "now"
+	default:
+		return "in " + left.Round(time.Second).String()
+	}
+}
+
+func sender(from string) string {
+	if from == "" {
+		return "<>"
+	}
+	return from
+}
+
+// recipients names the first recipients that are still to be tried.
+func recipients(it adminapi.QueueItem) string {
+	const most = 3
+	var pending []string
+	for _, r := range it.Recipients {
+		if r.State == "pending" {
+			pending = append(pending, r.Address)
+		}
+	}
+	if len(pending) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(pending[:most], " "), len(pending)-most)
+	}
+	return strings.Join(pending, " ")
+}
+
+type queueShowCmd struct {
+	lister
+	ID string `arg:"" help:"The item, as in the list."`
+}
+
+func (c queueShowCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		it, err := client.QueueItem(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, it)
+		}
+		facts := []string{
+			"item", it.ID, "message", it.Message, "state", stateOf(it), "next try", dueIn(it, time.Now()),
+			"since", when(it.Created), "size", mail.ByteCount(it.Size).String(),
+			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "from", sender(it.From),
+		}
+		for _, r := range it.Recipients {
+			facts = append(facts, "to", strings.Join(nonEmpty(r.Address, r.State, answer(r)), ", "))
+		}
+		for _, try := range it.History {
+			took := time.Duration(try.Seconds * float64(time.Second)).Round(time.Millisecond)
+			facts = append(facts, "tried "+when(try.Began), strings.Join(nonEmpty(try.Remote, try.Text, "took "+took.String()), ", "))
+		}
+		return printFacts(s.out, facts...)
+	})
+}
+
+// answer is what was last said of a recipient, and by whom.
+func answer(r adminapi.QueueRecipient) string {
+	text := strings.Join(nonEmpty(r.Enhanced, r.Reply), " ")
+	if r.Code != 0 {
+		text = strings.TrimSpace(strconv.Itoa(r.Code) + " " + text)
+	}
+	if r.Remote != "" && text != "" {
+		return r.Remote + " said: " + text
+	}
+	return text
+}
+
+func nonEmpty(list ...string) []string {
+	var kept []string
+	for _, s := range list {
+		if s != "" {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// queueItems chooses the items that a command steers: some by name, or all
+// that a filter finds.
+type queueItems struct {
+	server
+	queueFilter
+	IDs []string `arg:"" optional:"" help:"The items, as in the list." name:"id"`
+	All bool     `help:"All items, or all that --held, --deferred, --from and --to choose."`
+}
+
+// each calls fn for every chosen item.
+func (q queueItems) each(ctx context.Context, s streams, done string, fn func(*adminapi.Client, string) error) error {
+	if (len(q.IDs) > 0) == q.All {
+		return errors.New("name the items, or choose them with --all; see: waxwing queue list")
+	}
+	return q.with(func(client *adminapi.Client) error {
+		ids := q.IDs
+		if q.All {
+			for it, err := range client.Queue(ctx, q.wire()) {
+				if err != nil {
+					return err
+				}
+				ids = append(ids, it.ID)
+			}
+		}
+		var errs []error
+		n := 0
+		for _, id := range ids {
+			err := fn(client, id)
+			switch {
+			case err == nil:
+				n++
+			case q.All && gone(err): // it has gone meanwhile
+			default:
+				errs = append(errs, fmt.Errorf("%s: %w", id, err))
+			}
+		}
+		fmt.Fprintf(s.out, "%s %d\n", done, n)
+		return errors.Join(errs...)
+	})
+}
+
+func gone(err error) bool {
+	p, ok := errors.AsType[*adminapi.Problem](err)
+	return ok && p.Status == 404
+}
+
+type queueHoldCmd struct{ queueItems }
+
+func (c queueHoldCmd) Run(ctx context.Context, s streams) error {
+	return c.each(ctx, s, "held", func(client *adminapi.Client, id string) error { return client.Hold(ctx, id) })
+}
+
+type queueReleaseCmd struct{ queueItems }
+
+func (c queueReleaseCmd) Run(ctx context.Context, s streams) error {
+	return c.each(ctx, s, "released", func(client *adminapi.Client, id string) error { return client.Release(ctx, id) })
+}
+
+type queueRetryCmd struct{ queueItems }
+
+func (c queueRetryCmd) Run(ctx context.Context, s streams) error {
+	return c.each(ctx, s, "trying", func(client *adminapi.Client, id string) error { return client.Retry(ctx, id) })
+}
+
+type queueDeleteCmd struct {
+	queueItems
+	Yes bool `help:"Do not ask, with --all."`
+}
+
+func (c queueDeleteCmd) Run(ctx context.Context, s streams) error {
+	if c.All && !c.Yes {
+		if err := confirm(s, "Delete all these messages? Nobody is told, and they cannot be brought back."); err != nil {
+			return err
+		}
+	}
+	return c.each(ctx, s, "deleted", func(client *adminapi.Client, id string) error { return client.DeleteItem(ctx, id) })
+}

@@ -1,0 +1,127 @@
+package adminapi
+
+import (
+	"net/http"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/outqueue"
+)
+
+func itemOf(it *outqueue.Item) QueueItem {
+	item := QueueItem{
+		ID:       it.ID.String(),
+		Message:  it.Message,
+		From:     it.Envelope.From.String(),
+		Size:     int64(it.Size),
+		Created:  utc(it.Created),
+		Due:      utc(it.Due),
+		Held:     it.Held,
+		Underway: it.Leased,
+		Tries:    it.Tries,
+		Service:  it.Origin.Service,
+		Remote:   it.Origin.Remote,
+	}
+	if it.Account != 0 {
+		item.Account = it.Account.String()
+	}
+	for i, to := range it.Envelope.To {
+		status := it.Status[i]
+		item.Recipients = append(item.Recipients, QueueRecipient{
+			Address:  to.Address.String(),
+			State:    status.State.String(),
+			Attempts: status.Attempts,
+			Code:     status.Reply.Code,
+			Enhanced: status.Reply.Enhanced,
+			Reply:    status.Reply.Text,
+			Remote:   status.Remote,
+		})
+	}
+	for _, try := range it.History {
+		item.History = append(item.History, QueueTry{
+			Began: utc(try.Began), Seconds: try.Took.Seconds(), Remote: try.Remote, Text: try.Text,
+		})
+	}
+	return item
+}
+
+func (a *API) listQueue(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	filter := outqueue.Filter{
+		Held: query.Get("held") == "true", Deferred: query.Get("deferred") == "true",
+		From: query.Get("from"), To: query.Get("to"),
+	}
+	var err error
+	if s := query.Get("after"); s != "" {
+		if filter.After, err = outqueue.ParseID(s); err != nil {
+			return nil, problemf(http.StatusBadRequest, "after: %v", err)
+		}
+	}
+	if s := query.Get("account"); s != "" {
+		if filter.Account, err = mail.ParseAccountID(s); err != nil {
+			return nil, problemf(http.StatusBadRequest, "account: %v", err)
+		}
+	}
+	return paged(r, a.o.Queue.List(r.Context(), filter), itemOf,
+		func(it *outqueue.Item) string { return it.ID.String() })
+}
+
+func (a *API) countQueue(r *http.Request) (any, error) {
+	counts, err := a.o.Queue.Counts(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return QueueCounts{Items: counts.Items, Held: counts.Held, Deferred: counts.Deferred, Octets: int64(counts.Octets)}, nil
+}
+
+func itemID(r *http.Request) (outqueue.ID, error) {
+	id, err := outqueue.ParseID(r.PathValue("id"))
+	if err != nil {
+		return 0, problemf(http.StatusUnprocessableEntity, "%q is not the id of a queue item; see: waxwing queue list", r.PathValue("id"))
+	}
+	return id, nil
+}
+
+func (a *API) getItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	it, err := a.o.Queue.Get(r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	return itemOf(it), nil
+}
+
+func (a *API) deleteItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.o.Queue.Delete(r.Context(), id)
+}
+
+func (a *API) holdItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.o.Queue.Hold(r.Context(), id)
+}
+
+func (a *API) releaseItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.o.Queue.Release(r.Context(), id)
+}
+
+func (a *API) retryItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.o.Queue.Retry(r.Context(), time.Now(), id)
+}
