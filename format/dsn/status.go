@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"waxwing/format/message"
 )
@@ -65,10 +66,14 @@ func (w *fieldWriter) text(name, value string) {
 			word = strings.Map(toASCII, word)
 		}
 		for len(word) > maxWord {
+			cut := maxWord
+			for cut > maxWord-utf8.UTFMax && !utf8.RuneStart(word[cut]) {
+				cut--
+			}
 			w.b = append(w.b, ' ')
-			w.b = append(w.b, word[:maxWord]...)
+			w.b = append(w.b, word[:cut]...)
 			w.b = append(w.b, "\r\n"...)
-			word, column = word[maxWord:], 0
+			word, column = word[cut:], 0
 		}
 		if i > 0 && column > 0 && column+1+len(word) > 78 {
 			w.b = append(w.b, "\r\n"...)
@@ -153,15 +158,15 @@ func (s *Status) add(r *Recipient) {
 func (s *Status) take(f message.Field) {
 	switch strings.ToLower(string(f.Name)) {
 	case "original-envelope-id":
-		s.EnvelopeID = f.Text()
+		s.EnvelopeID = text(f)
 	case "reporting-mta":
-		s.ReportingMTA = ParseTyped(f.Text())
+		s.ReportingMTA = ParseTyped(text(f))
 	case "dsn-gateway":
-		s.Gateway = ParseTyped(f.Text())
+		s.Gateway = ParseTyped(text(f))
 	case "received-from-mta":
-		s.ReceivedFrom = ParseTyped(f.Text())
+		s.ReceivedFrom = ParseTyped(text(f))
 	case "arrival-date":
-		s.Arrival, _ = message.ParseDate(f.Text())
+		s.Arrival, _ = message.ParseDate(text(f))
 	}
 }
 
@@ -176,27 +181,37 @@ func (r *Recipient) starts(f message.Field) bool {
 func (r *Recipient) take(f message.Field) bool {
 	switch strings.ToLower(string(f.Name)) {
 	case "original-recipient":
-		r.Original = parseAddress(f.Text())
+		r.Original = parseAddress(text(f))
 	case "final-recipient":
-		r.Final = parseAddress(f.Text())
+		r.Final = parseAddress(text(f))
 	case "action":
-		r.Action = Action(strings.ToLower(firstWord(f.Text())))
+		r.Action = Action(strings.ToLower(firstWord(text(f))))
 	case "status":
-		r.Status = firstWord(f.Text())
+		r.Status = firstWord(text(f))
 	case "remote-mta":
-		r.RemoteMTA = ParseTyped(f.Text())
+		r.RemoteMTA = ParseTyped(text(f))
 	case "diagnostic-code":
-		r.Diagnostic = ParseTyped(f.Text())
+		r.Diagnostic = ParseTyped(text(f))
 	case "last-attempt-date":
-		r.LastAttempt, _ = message.ParseDate(f.Text())
+		r.LastAttempt, _ = message.ParseDate(text(f))
 	case "final-log-id":
-		r.LogID = f.Text()
+		r.LogID = text(f)
 	case "will-retry-until":
-		r.RetryUntil, _ = message.ParseDate(f.Text())
+		r.RetryUntil, _ = message.ParseDate(text(f))
 	default:
 		return false
 	}
 	return true
+}
+
+// text gives a field's text without control characters.
+func text(f message.Field) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, f.Text()))
 }
 
 func parseAddress(s string) Typed {

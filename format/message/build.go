@@ -32,8 +32,8 @@ type Builder struct {
 	UTF8 bool
 
 	// Encoding is the Content-Transfer-Encoding. For text it is chosen when
-	// it is empty: 7bit if that is possible, else the shorter of
-	// quoted-printable and base64.
+	// it is empty: 7bit if that is possible, else quoted-printable, or base64
+	// where most would have to be quoted.
 	Encoding string
 
 	mediaType   string

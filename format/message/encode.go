@@ -25,7 +25,7 @@ func textEncoding(text string) string {
 	switch {
 	case unsafe == 0 && longest <= maxLine:
 		return "7bit"
-	case 2*unsafe > len(text)/3: // three octets for one, against four for three
+	case 4*unsafe > len(text): // it would be longer, and no one could read it
 		return "base64"
 	}
 	return "quoted-printable"
