@@ -30,6 +30,7 @@ var floors = map[string]int{
 var sideways = [][2]string{
 	{"format/*", "format/message"},
 	{"format/*", "format/charset"},
+	{"store/kv/*", "store/kv/internal"},
 	{"crypt/*", "crypt/pem"},
 	{"trust/arc", "trust/dkim"},
 	{"trust/dmarc", "trust/spf"},
@@ -43,6 +44,7 @@ var sideways = [][2]string{
 	{"flow/submit", "flow/policy"},
 	{"flow/submit", "flow/deliver"},
 	{"flow/relay", "flow/deliver"},
+	{"app", "app/*"},
 }
 
 type listedPackage struct {

@@ -71,8 +71,7 @@ func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
 // A group is the recipients that are tried together.
 type group struct {
 	domain  string // in lower case
-	local   bool
-	indexes []int // in Envelope.To
+	indexes []int  // in Envelope.To
 }
 
 // groups sorts the pending recipients by domain.
