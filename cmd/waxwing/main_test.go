@@ -5,14 +5,17 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,8 +35,11 @@ func TestMain(m *testing.M) {
 //	start NAME COMMAND... starts a command in the background, with its output in
 //	                      NAME.out and NAME.err
 //	signal NAME SIGNAL    sends it a signal
-//	ended NAME            waits until it has ended, without an error
+//	ended NAME            waits until it has ended, without an error (! with one)
 //	await TEXT FILE       waits until the file holds the text
+//	await-output PATTERN COMMAND...
+//	                      runs a command until its output matches
+//	submit FROM TO        sends a message as one of dev's accounts
 //	browse CA URL         fetches a page, trusting a CA
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -52,7 +58,10 @@ func TestScripts(t *testing.T) {
 			"signal": sendSignal,
 			"ended":  ended,
 			"await":  await,
-			"browse": browse,
+			"submit": submit,
+
+			"await-output": awaitOutput,
+			"browse":       browse,
 		},
 	})
 }
@@ -119,12 +128,14 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func ended(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: ended NAME")
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] ended NAME")
 	}
 	select {
 	case err := <-ts.Value(started).(map[string]*background)[args[0]].done:
-		ts.Check(err)
+		if (err != nil) != neg {
+			ts.Fatalf("%s ended with %v", args[0], err)
+		}
 	case <-time.After(time.Minute):
 		ts.Fatalf("%s has not ended", args[0])
 	}
@@ -142,6 +153,46 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s never held %q", args[1], args[0])
+}
+
+// awaitOutput runs a command until its output matches a pattern.
+func awaitOutput(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await-output PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	var out []byte
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		cmd := exec.Command(args[1], args[2:]...)
+		cmd.Dir = ts.MkAbs(".")
+		if out, err = cmd.CombinedOutput(); err == nil && pattern.Match(out) {
+			return
+		}
+	}
+	ts.Fatalf("%v never said %q, but %s", args[1:], args[0], out)
+}
+
+// submit sends a message through the submission service.
+func submit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: submit FROM TO")
+	}
+	base, err := strconv.Atoi(ts.Getenv("PORT"))
+	ts.Check(err)
+	server := fmt.Sprintf("127.0.0.1:%d", base+587)
+	text := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: hello\r\n\r\nHello.\r\n", args[0], args[1])
+	// Without TLS: dev allows it on loopback, and so does the client.
+	c, err := smtp.Dial(server)
+	ts.Check(err)
+	defer c.Close()
+	ts.Check(c.Auth(smtp.PlainAuth("", args[0], "waxwing", "127.0.0.1")))
+	ts.Check(c.Mail(args[0]))
+	ts.Check(c.Rcpt(args[1]))
+	w, err := c.Data()
+	ts.Check(err)
+	_, err = io.WriteString(w, text)
+	ts.Check(errors.Join(err, w.Close(), c.Quit()))
 }
 
 // browse prints a page.
