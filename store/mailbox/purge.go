@@ -9,6 +9,7 @@ import (
 
 	"waxwing/mail"
 	"waxwing/obs"
+	"waxwing/store/blob"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -31,20 +32,55 @@ func (s *Store) Purge(ctx context.Context, now time.Time) error {
 		if !ok {
 			break
 		}
-		for n := -1; n != 0; {
-			if n, err = s.Account(id).Purge(ctx, now, 10*purgeBatch); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if !errors.Is(err, ErrNoAccount) {
-					s.log.Error("account not purged", obs.Account, id, obs.Err, err)
-					errs = append(errs, fmt.Errorf("purge %v: %w", id, err))
-				}
-				break
-			}
+		a := s.Account(id)
+		n := -1
+		for n != 0 && err == nil {
+			n, err = a.Purge(ctx, now, 10*purgeBatch)
+		}
+		if err == nil {
+			err = a.sweep(ctx, now)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && !errors.Is(err, ErrNoAccount) {
+			s.log.Error("account not purged", obs.Account, id, obs.Err, err)
+			errs = append(errs, fmt.Errorf("purge %v: %w", id, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unclaimed is after how long a body that was kept for a message that never
+// came is swept away.
+const unclaimed = 24 * time.Hour
+
+// sweep deletes the large bodies that a crash has left between keeping them
+// and committing the message.
+func (a *Account) sweep(ctx context.Context, now time.Time) error {
+	var named map[blob.Sum]bool
+	_, _, err := blob.Sweep(ctx, a.store.blobs, a.id, now.Add(-unclaimed), func(sum blob.Sum) (bool, error) {
+		if named != nil {
+			return named[sum], nil
+		}
+		// All at once: what comes later has been kept later than unclaimed.
+		named = make(map[blob.Sum]bool)
+		err := a.view(ctx, func(r kv.Reader, _ *head) error {
+			for _, prefix := range [...]byte{keys.Refs, keys.Release} {
+				for it, err := range r.Scan([]byte{prefix}, []byte{prefix + 1}, kv.ScanOptions{KeysOnly: true}) {
+					if err != nil {
+						return err
+					}
+					if len(it.Key) == 1+len(sum) {
+						named[blob.Sum(it.Key[1:])] = true
+					}
+				}
+			}
+			return nil
+		})
+		return named[sum], err
+	})
+	return err
 }
 
 // Purge removes for good up to limit or so of what has been gone for longer
