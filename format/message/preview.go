@@ -65,24 +65,38 @@ func (v *preview) end() {
 
 func (v *preview) text() string { return v.found }
 
+// decode gives the text of what has been collected, decoding no more of it
+// than is likely to be needed.
 func (v *preview) decode() string {
-	b := v.raw
+	const likely = 768
+	if !v.html && len(v.raw) > likely {
+		if text, full := v.decodeFrom(v.raw[:likely], true); full {
+			return text
+		}
+	}
+	text, _ := v.decodeFrom(v.raw, len(v.raw) == v.limit)
+	return text
+}
+
+// decodeFrom gives the text of raw and whether it is as long as a preview may
+// be. If raw is cut, a character may be at its end.
+func (v *preview) decodeFrom(raw []byte, cut bool) (text string, full bool) {
+	b := raw
 	if d := newBodyDecoder(v.encoding); d != nil {
-		v.decoded = d.end(d.decode(v.decoded[:0], b))
+		v.decoded = d.end(d.decode(v.decoded[:0], raw))
 		b = v.decoded
 	}
-	cut := len(v.raw) == v.limit
-	if cut { // perhaps in the middle of a character
+	if cut {
 		b = b[:max(0, len(b)-utf8.UTFMax)]
 	}
-	text := charset.Decode(b, v.charset)
+	decoded := charset.Decode(b, v.charset)
 	var c collapser
 	if v.html {
-		c.html(text)
+		c.html(decoded)
 	} else {
-		c.text(text)
+		c.text(decoded)
 	}
-	return strings.TrimRight(c.b.String(), " ")
+	return strings.TrimRight(c.b.String(), " "), c.full()
 }
 
 // collapser writes text with white space collapsed, up to maxPreview
