@@ -199,8 +199,11 @@ func (q *Queue) change(ctx context.Context, what string, ids []ID, fn func(*shar
 func (q *Queue) Delete(ctx context.Context, ids ...ID) error {
 	err := q.each(ctx, ids, func(tx *shardTxn, id ID, s state) error {
 		it, err := readItem(tx, id, s)
+		if errors.Is(err, errDamaged) {
+			it, err = &Item{ID: id}, nil // it cannot be read, but it can go
+		}
 		if err != nil {
-			it = &Item{ID: id} // it cannot be read, but it can go
+			return err
 		}
 		return tx.remove(it, s)
 	})

@@ -33,8 +33,8 @@
 // shard. In each (see store/keys):
 //
 //	h              head: next number, counts, and a time before which
-//	               nothing is due, so that no scan begins among the
-//	               graves of what has been sent
+//	               nothing is due, so that looking costs one read and no
+//	               scan begins among the graves of what has been sent
 //	i item part    the record, CBOR, in parts of at most 60 KiB
 //	s item         state: due, lease, flags; fixed layout
 //	d time item    the index of what is due; a leased item stands at

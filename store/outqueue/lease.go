@@ -3,12 +3,16 @@ package outqueue
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
+
+// never is the head's mark of a shard in which nothing will be due.
+const never = math.MaxInt64
 
 // maxDue bounds how many items one transaction leases.
 const maxDue = 500
@@ -28,11 +32,11 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int) ([]*Lease, er
 			break
 		}
 		shard := (first + i) % shards
-		next, err := q.next(ctx, shard)
+		h, err := q.look(ctx, shard)
 		if err != nil {
 			return leases, err
 		}
-		if next == 0 || next > now.UnixNano() {
+		if h.low > now.UnixNano() {
 			continue // and nothing is written
 		}
 		more, err := q.lease(ctx, now, shard, shards, min(limit-len(leases), maxDue))
@@ -44,46 +48,40 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int) ([]*Lease, er
 	return leases, nil
 }
 
-// Next gives the time at which the next item is due, which may have passed;
-// zero if there is none.
+// Next gives a time before which nothing becomes due that is in the queue now;
+// zero if there is nothing to wait for. It may be too early after items have
+// gone, but not twice: Due at that time finds out.
 func (q *Queue) Next(ctx context.Context) (time.Time, error) {
 	shards, err := q.count(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	var first int64
+	first := int64(never)
 	for shard := range shards {
-		next, err := q.next(ctx, shard)
+		h, err := q.look(ctx, shard)
 		if err != nil {
 			return time.Time{}, err
 		}
-		if next != 0 && (first == 0 || next < first) {
-			first = next
+		if h.counts.Items > h.counts.Held {
+			first = min(first, h.low)
 		}
 	}
-	return fromNano(first), nil
+	if first == never {
+		return time.Time{}, nil
+	}
+	return time.Unix(0, first), nil
 }
 
-// next gives the first entry of a shard's index; zero for none.
-func (q *Queue) next(ctx context.Context, shard int) (due int64, err error) {
-	err = q.db.View(ctx, partition(shard), func(r kv.Reader) error {
-		h, err := readHead(r)
-		if err != nil {
-			return err
-		}
-		for item, err := range r.Scan(dueKey(h.low, 0), []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
-			if err != nil {
-				return err
-			}
-			due, _, err = splitDueKey(item.Key)
-			return err
-		}
-		return nil
+// look reads the head of a shard.
+func (q *Queue) look(ctx context.Context, shard int) (h head, err error) {
+	err = q.db.View(ctx, partition(shard), func(r kv.Reader) (err error) {
+		h, err = readHead(r)
+		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("look for queue items: %w", err)
+		return head{}, fmt.Errorf("look for queue items: %w", err)
 	}
-	return due, nil
+	return h, nil
 }
 
 // lease runs one transaction of Due.
@@ -97,7 +95,7 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit i
 			return err
 		}
 		times, ids, err := tx.due(now, limit)
-		if err != nil || len(ids) == 0 {
+		if err != nil {
 			return err
 		}
 		old, items, damaged, err := readAll(tx, ids)
@@ -137,9 +135,18 @@ func (tx *shardTxn) due(now time.Time, limit int) (times []int64, ids []ID, err 
 		}
 		times, ids = append(times, due), append(ids, id)
 	}
-	tx.head.low = now.UnixNano() + 1
 	if len(ids) == limit {
 		tx.head.low = times[limit-1]
+		return times, ids, nil
+	}
+	tx.head.low = never
+	for item, err := range tx.Scan(hi, []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
+		if err == nil {
+			tx.head.low, _, err = splitDueKey(item.Key)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
 	}
 	return times, ids, nil
 }

@@ -113,7 +113,7 @@ func (q *Queue) count(ctx context.Context) (int, error) {
 func readHead(r kv.Reader) (head, error) {
 	b, err := r.Get(headKey())
 	if errors.Is(err, kv.ErrNotFound) {
-		return head{next: 1}, nil
+		return head{next: 1, low: never}, nil
 	}
 	if err != nil {
 		return head{}, err
@@ -152,17 +152,14 @@ func (q *Queue) Counts(ctx context.Context) (Counts, error) {
 	}
 	var sum Counts
 	for shard := range n {
-		err := q.db.View(ctx, partition(shard), func(r kv.Reader) error {
-			h, err := readHead(r)
-			sum.Items += h.counts.Items
-			sum.Held += h.counts.Held
-			sum.Deferred += h.counts.Deferred
-			sum.Octets += h.counts.Octets
-			return err
-		})
+		h, err := q.look(ctx, shard)
 		if err != nil {
-			return Counts{}, fmt.Errorf("count queue: %w", err)
+			return Counts{}, err
 		}
+		sum.Items += h.counts.Items
+		sum.Held += h.counts.Held
+		sum.Deferred += h.counts.Deferred
+		sum.Octets += h.counts.Octets
 	}
 	return sum, nil
 }

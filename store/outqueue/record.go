@@ -23,7 +23,10 @@ const (
 // version is the first octet of every record.
 const version = 1
 
-var errVersion = errors.New("record of the queue has an unknown version")
+var (
+	errDamaged = errors.New("record of the queue is damaged")
+	errVersion = fmt.Errorf("%w or of an unknown version", errDamaged)
+)
 
 // itemRecord is an Item without its state. Numbers are never used again.
 type itemRecord struct {
@@ -118,7 +121,7 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 	}
 	var r itemRecord
 	if err := cbor.Unmarshal(b[1:], &r); err != nil {
-		return nil, fmt.Errorf("item %s: %w", id, err)
+		return nil, fmt.Errorf("item %s: %w: %w", id, errDamaged, err)
 	}
 	it := &Item{
 		ID: id, Message: r.Message,

@@ -102,7 +102,7 @@ func assemble(id ID, s state, rows [][]byte) (*Item, error) {
 	var b []byte
 	for _, row := range rows {
 		if row == nil {
-			return nil, fmt.Errorf("item %s: a part of its record is missing", id)
+			return nil, fmt.Errorf("item %s: %w: a part is missing", id, errDamaged)
 		}
 		if b == nil && len(rows) == 1 {
 			b = row
