@@ -15,6 +15,36 @@ func FormatDate(t time.Time) string {
 // seconds or zone (UTC then), month before day, asctime, RFC 3339. The result
 // has the zone that was written. It says false for what makes no sense.
 func ParseDate(raw string) (time.Time, bool) {
+	t, ok := parseDate(raw)
+	if !ok {
+		if s := squeezeColons(raw); s != raw {
+			t, ok = parseDate(s)
+		}
+	}
+	return t, ok
+}
+
+// squeezeColons removes comments, and white space around colons, as old dates
+// may have it: "09(comment):   55  :  06". RFC 5322 §4.3, §A.6.3
+func squeezeColons(s string) string {
+	var b strings.Builder
+	for s != "" {
+		i := strings.IndexByte(s, '(')
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		_, s = cutComment(s[i:])
+	}
+	b.WriteString(s)
+	parts := strings.Split(b.String(), ":")
+	for i := range parts {
+		parts[i] = strings.Trim(parts[i], " \t\r\n")
+	}
+	return strings.Join(parts, ":")
+}
+
+func parseDate(raw string) (time.Time, bool) {
 	var d date
 	for s := raw; ; {
 		s = strings.TrimLeft(skipCFWS(s), " \t\r\n,")

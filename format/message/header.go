@@ -24,11 +24,14 @@ func (f Field) Text() string { return unfold(f.Value) }
 // A Header is the fields of a header in their order.
 type Header []Field
 
-// ParseHeader finds the fields at the start of b, up to the first empty line.
-// The fields refer to b.
+// ParseHeader finds the fields at the start of b, up to the first empty line,
+// ten thousand at most. The fields refer to b.
 func ParseHeader(b []byte) Header {
 	var h Header
 	for f := range Fields(b) {
+		if len(h) == maxFields {
+			break
+		}
 		h = append(h, f)
 	}
 	return h
