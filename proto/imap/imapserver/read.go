@@ -37,15 +37,19 @@ func (c *conn) readCommand() (*tagged, error) {
 	}()
 	var tag string
 	var rest int // where the command begins in text
-	for first := true; ; first = false {
+	for {
 		var err error
 		if text, err = c.in.line(text, limit-len(text), c.patience()); err != nil {
 			return nil, err
 		}
 		c.text = text
-		if first {
+		if tag == "" {
 			if len(text) == 0 {
 				continue // QUIRK: an empty line between commands is passed over.
+			}
+			if c.state == notAuthenticated && foreign(text) {
+				c.bye("", "This is an IMAP server")
+				return nil, nil
 			}
 			var after []byte
 			if tag, after, err = imap.ParseTag(text); err != nil {
@@ -112,13 +116,8 @@ func (c *conn) dialog(tag, name string, err error) {
 	}
 }
 
-// refuseLine answers a line without a usable tag. A client of another
-// protocol (a browser that was led here) is not argued with.
+// refuseLine answers a line without a usable tag.
 func (c *conn) refuseLine(tag string, text []byte, err error) error {
-	if c.state == notAuthenticated && foreign(text) {
-		c.bye("", "This is an IMAP server")
-		return errSaid
-	}
 	c.blame(tag, err.Error())
 	if lit, ok := imap.LineLiteral(text); ok && lit.NonSync {
 		return c.skip(lit)
@@ -126,7 +125,8 @@ func (c *conn) refuseLine(tag string, text []byte, err error) error {
 	return nil
 }
 
-// foreign tells whether a line is HTTP or TLS.
+// foreign tells whether a line is HTTP or TLS. A browser that was led here is
+// not argued with.
 func foreign(text []byte) bool {
 	for _, method := range [...]string{"GET /", "POST /", "HEAD /", "PUT /", "OPTIONS ", "CONNECT ", "PRI * HTTP", "\x16\x03"} {
 		if bytes.HasPrefix(text, []byte(method)) {
