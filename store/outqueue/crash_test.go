@@ -106,7 +106,9 @@ func TestPowerCut(t *testing.T) {
 			wg.Go(func() { enqueueUntil(ctx, t, q, blobs, l, fmt.Sprint(round, w)) })
 		}
 		wg.Go(func() { sendUntil(ctx, t, q, l, start.Add(time.Duration(round)*time.Hour)) })
-		time.Sleep(50 * time.Millisecond)
+		for len(l.copied(l.sent)) < 20 && !t.Failed() {
+			time.Sleep(time.Millisecond)
+		}
 		sent, enqueued := l.copied(l.sent), l.copied(l.enqueued)
 		after := fs.CrashClone(vfs.CrashCloneCfg{
 			UnsyncedDataPercent: []int{0, 60}[round%2], RNG: rand.New(rand.NewPCG(uint64(round), 2)),
@@ -126,9 +128,6 @@ func TestPowerCut(t *testing.T) {
 			if before[m] {
 				t.Errorf("round %d: %s would be sent again", round, m)
 			}
-		}
-		if len(sent) == 0 {
-			t.Errorf("round %d: nothing was sent", round)
 		}
 	}
 }

@@ -72,14 +72,12 @@ func TestDamage(t *testing.T) {
 	if err := readAll(t, s, key); err != nil {
 		t.Fatal(err)
 	}
-	for name, bytes := range map[string]string{
-		"changed": strings.Repeat("x", 999) + "y", "cut": "xxx", "empty": "",
-	} {
-		if err := os.WriteFile(path, []byte(bytes), 0o600); err != nil {
+	for _, damage := range []string{strings.Repeat("x", 999) + "y", "", "xxx"} {
+		if err := os.WriteFile(path, []byte(damage), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := readAll(t, s, key); !errors.Is(err, blob.ErrCorrupt) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%d octets: %v", len(damage), err)
 		}
 	}
 	keep(t, s, dir, 1000)
