@@ -297,14 +297,15 @@ func (a *Account) Subscribe(ctx context.Context, name string, subscribed bool) e
 
 // subscribe adds a name, as long as there are not too many.
 func (t *txn) subscribe(name string) error {
-	n := 0
-	for _, err := range t.Scan([]byte{keys.Subscr}, []byte{keys.Subscr + 1}, kv.ScanOptions{KeysOnly: true}) {
-		if err != nil {
-			return err
+	if t.subscribed == 0 {
+		for _, err := range t.Scan([]byte{keys.Subscr}, []byte{keys.Subscr + 1}, kv.ScanOptions{KeysOnly: true}) {
+			if err != nil {
+				return err
+			}
+			t.subscribed++
 		}
-		n++
 	}
-	if n >= 2*t.a.store.o.MaxMailboxes {
+	if t.subscribed++; t.subscribed > 2*t.a.store.o.MaxMailboxes {
 		return fmt.Errorf("subscriptions: %w", ErrTooMany)
 	}
 	t.Put(appendSubscriptionKey(nil, name), append([]byte{rowFormat}, name...))

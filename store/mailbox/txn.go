@@ -22,12 +22,14 @@ type txn struct {
 	head    head
 	boxes   []*box // those read so far
 	removed int    // mailboxes that wait to be purged, after readNames
-	watched bool   // views are open: effects are wanted
-	dirty   bool
-	emails  int      // put so far
-	items   []item   // of the change record
-	effects []effect // for the views
-	scratch []byte
+
+	subscribed int  // names, once subscribe has counted them
+	watched    bool // views are open: effects are wanted
+	dirty      bool
+	emails     int      // put so far
+	items      []item   // of the change record
+	effects    []effect // for the views
+	scratch    []byte
 
 	wordsRead bool
 	firstWord int64          // number of newWords[0]

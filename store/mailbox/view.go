@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"waxwing/mail"
 	"waxwing/store/kv"
@@ -117,11 +118,19 @@ func (v *View) Close() {
 func (a *Account) load(ctx context.Context, v *View) error {
 	var s *Snapshot
 	var modseq mail.ModSeq
-	err := a.view(ctx, func(r kv.Reader, h *head) (err error) {
-		modseq = h.modseq
+	pending := false
+	read := func(r kv.Reader, h *head) (err error) {
+		modseq, pending = h.modseq, h.pending > 0
 		s, err = a.readSnapshot(r, h, v.id)
 		return err
-	})
+	}
+	err := a.view(ctx, read)
+	if err == nil && pending {
+		// Half of a copy may be in it whose maker has died.
+		if err = a.undoStale(ctx, time.Now()); err == nil {
+			err = a.view(ctx, read)
+		}
+	}
 	if err != nil {
 		return err
 	}
