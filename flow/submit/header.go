@@ -139,9 +139,9 @@ func (s *Submitter) repair(header []byte, who sasl.Identity, now time.Time) io.R
 			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
 		}
 	}
-	missing("Date", message.FormatDate(now))                // RFC 6409 §8.2
-	missing("Message-ID", message.NewMessageID(s.hostname)) // RFC 6409 §8.3
-	missing("From", "<"+who.Login.String()+">")             // RFC 5322 §3.6.2
+	missing("Date", message.FormatDate(now))                        // RFC 6409 §8.2
+	missing("Message-ID", "<"+message.NewMessageID(s.hostname)+">") // RFC 6409 §8.3
+	missing("From", "<"+who.Login.String()+">")                     // RFC 5322 §3.6.2
 	for _, f := range fields {
 		if !slices.ContainsFunc(dropped, f.Is) {
 			b.Write(header[f.Start:f.End])

@@ -63,6 +63,9 @@ func TestRepair(t *testing.T) {
 				t.Errorf("%s: no %s in %q", tt.what, name, got)
 			}
 		}
+		if id := fields.Get("Message-ID"); !strings.HasPrefix(id, "<") || !strings.HasSuffix(id, "@"+house.Hostname+">") {
+			t.Errorf("%s: Message-ID %q", tt.what, id)
+		}
 		if !strings.HasSuffix(got, tt.stays) || tt.gone != "" && strings.Contains(got, tt.gone) {
 			t.Errorf("%s: got %q", tt.what, got)
 		}
