@@ -89,7 +89,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 		return err
 	}
 	if o.Confine {
-		if err := becomeUser(c); err != nil {
+		if err := becomeUser(c, a.log); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -35,6 +36,8 @@ func (h httpServer) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          httpErrors(h.app.log, h.service),
 	}
+	var silent silentConns
+	server.ConnState = silent.note
 	l = netutil.LimitListener(l, h.app.config.Limits.Connections)
 	done := make(chan error, 1)
 	go func() {
@@ -52,10 +55,46 @@ func (h httpServer) Serve(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	silent.close()
 	err := server.Shutdown(drain)
 	if err != nil {
 		err = errors.Join(err, server.Close())
 	}
 	<-done
 	return err
+}
+
+// silentConns are connections that have not asked for anything yet, as
+// browsers open in advance. Shutdown would wait five seconds for them.
+type silentConns struct {
+	mu     sync.Mutex // guards what follows
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// note is an http.Server's ConnState.
+func (s *silentConns) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(s.conns, c)
+	case s.closed:
+		_ = c.Close()
+	default:
+		if s.conns == nil {
+			s.conns = map[net.Conn]struct{}{}
+		}
+		s.conns[c] = struct{}{}
+	}
+}
+
+// close closes them, and those that still come.
+func (s *silentConns) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.conns {
+		_ = c.Close() // its reader hears of it
+	}
 }

@@ -46,6 +46,11 @@ func (i Init) Run(ctx context.Context) error {
 	if _, err := os.Stat(file); err == nil {
 		return fmt.Errorf("%s exists already; remove it (and the data) to begin anew", file)
 	}
+	if i.User != "" {
+		if err := confine.Known(i.User); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
 		return err
 	}

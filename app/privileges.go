@@ -14,8 +14,11 @@ import (
 )
 
 // becomeUser gives up root, if a user is configured.
-func becomeUser(c config.Config) error {
+func becomeUser(c config.Config, log *slog.Logger) error {
 	if c.User == "" {
+		if os.Getuid() == 0 {
+			log.Warn("running as root: set user in the configuration")
+		}
 		return nil
 	}
 	if os.Getuid() == 0 {

@@ -47,6 +47,13 @@ func Own(tree, name string) error {
 	return own(tree, uid, gid)
 }
 
+// Known tells whether there is a user of that name; the error says how to make
+// one.
+func Known(name string) error {
+	_, _, _, err := lookup(name)
+	return err
+}
+
 func lookup(name string) (uid, gid int, groups []int, err error) {
 	u, err := user.Lookup(name)
 	if err != nil {
