@@ -32,6 +32,7 @@
 //	s hash                   name       of a subscription
 //	k generation hash        Appended   what a token has led to
 //	p number                 copyMark   a copy in several transactions
+//	q mailbox part           doomed     a maildrop's messages that are to be expunged
 //
 // A message that arrives costs seven of them: A, M, u, e, b, i and c. It is
 // read and written in one round trip each.
