@@ -75,7 +75,7 @@ func ParseAppend(rest []byte) (cmd Append, complete bool, err error) {
 		return Append{}, false, s.err
 	}
 	l, ok := LineLiteral(rest[s.i:])
-	if start := rest[s.i:]; !ok || bytes.IndexByte(start, '{') > 1 || (start[0] == '~') != l.Binary {
+	if start := rest[s.i:]; !ok || bytes.IndexByte(start, '{') > 1 || bytes.IndexByte(start, '}') != len(start)-1 || (start[0] == '~') != l.Binary {
 		return Append{}, false, &SyntaxError{"expected a literal"}
 	}
 	if cmd.UTF8 && !l.Binary {

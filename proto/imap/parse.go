@@ -54,8 +54,9 @@ var grammars = map[string]grammar{
 	"UID EXPUNGE": func(s *scanner) Command { s.sp(); return Expunge{Set: s.set()} },
 }
 
-// ParseTag reads the tag and the space behind it, and gives the rest.
-// RFC 9051 §9: a tag is of ASTRING-CHARs other than "+".
+// ParseTag reads the tag and the space behind it, and gives the rest. A line
+// that is no more than a tag gives the tag with the error. RFC 9051 §9: a tag
+// is of ASTRING-CHARs other than "+".
 func ParseTag(text []byte) (tag string, rest []byte, err error) {
 	s := scanner{b: text}
 	b := s.span(atomChar | respSpec)
@@ -66,8 +67,10 @@ func ParseTag(text []byte) (tag string, rest []byte, err error) {
 	if s.atEnd() {
 		return tag, nil, &SyntaxError{"missing command"}
 	}
-	s.sp()
-	return tag, s.b[s.i:], s.err
+	if s.sp(); s.err != nil {
+		return "", nil, &SyntaxError{"bad tag"}
+	}
+	return tag, s.b[s.i:], nil
 }
 
 // maxTag bounds a tag, since it is echoed.

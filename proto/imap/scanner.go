@@ -304,11 +304,12 @@ func (s *scanner) number64() int64 {
 	}
 	var n int64
 	for _, c := range b {
-		if n > (1<<63-1-9)/10 {
+		digit := int64(c - '0')
+		if n > (1<<63-1-digit)/10 {
 			s.fail("number is too large")
 			return 0
 		}
-		n = n*10 + int64(c-'0')
+		n = n*10 + digit
 	}
 	return n
 }
