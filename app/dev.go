@@ -60,7 +60,13 @@ func (d Dev) config() (config.Config, error) {
 	}
 	c.TLS.Source = config.SourceOwnCA
 	c.TLS.Names = []string{devDomain}
-	c.DNS.Resolver = d.Resolver
+	if d.Resolver != "" { // a name such as localhost will do here
+		resolver, err := net.ResolveUDPAddr("udp", d.Resolver)
+		if err != nil {
+			return config.Config{}, fmt.Errorf("--resolver: %w", err)
+		}
+		c.DNS.Resolver = resolver.AddrPort().String()
+	}
 	c.Relay.Port = d.SMTPOutPort
 	c.Relay.Retry = config.Duration(d.Retry)
 	return c, c.Validate()

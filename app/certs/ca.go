@@ -105,6 +105,12 @@ func (ca *CA) Issue(names []string, now time.Time) (*tls.Certificate, error) {
 	}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
+			// QUIRK: mbsync, fetchmail and offlineimap compare an address that
+			// they were told to connect to with names alone, never with the
+			// addresses of RFC 5280 §4.2.1.6; but the common name is one.
+			if template.IPAddresses == nil {
+				template.Subject.CommonName = name
+			}
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {
 			template.DNSNames = append(template.DNSNames, name)

@@ -33,7 +33,8 @@ alice@example.test and bob@example.test, both with the password "waxwing". Certi
 signed by an authority of its own, DIR/ca.pem; logins without TLS are allowed, too.
 
 Services: SMTP N+25, POP3 N+110, IMAP N+143, HTTPS N+443, submission N+465 (TLS) and N+587
-(STARTTLS), IMAPS N+993, POP3S N+995. When all are up it prints "waxwing dev ready".
+(STARTTLS), IMAPS N+993, POP3S N+995. When all are up it prints "waxwing dev ready". Nothing
+listens on N+4190 (ManageSieve) yet.
 
 Examples:
 
