@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -65,7 +66,8 @@ func (d Dev) config() (config.Config, error) {
 		if err != nil {
 			return config.Config{}, fmt.Errorf("--resolver: %w", err)
 		}
-		c.DNS.Resolver = resolver.AddrPort().String()
+		at := resolver.AddrPort()
+		c.DNS.Resolver = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
 	}
 	c.Relay.Port = d.SMTPOutPort
 	c.Relay.Retry = config.Duration(d.Retry)
