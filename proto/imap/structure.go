@@ -120,7 +120,12 @@ func appendBodyFields(dst []byte, p *message.Part, utf8Strings bool) []byte {
 	dst = append(dst, ' ')
 	dst = AppendString(dst, p.Subtype, utf8Strings)
 	dst = append(dst, ' ')
-	dst = appendParams(dst, p.Params, utf8Strings)
+	params := p.Params
+	if p.Type == "text" && p.Param("charset") == "" {
+		// What text has if it does not say. RFC 2046 §4.1.2
+		params = append(params[:len(params):len(params)], message.Param{Name: "charset", Value: "us-ascii"})
+	}
+	dst = appendParams(dst, params, utf8Strings)
 	dst = append(dst, ' ')
 	dst = AppendNString(dst, p.ID, utf8Strings)
 	dst = append(dst, ' ')

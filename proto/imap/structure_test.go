@@ -38,17 +38,17 @@ func TestStructure(t *testing.T) {
 	}{
 		{
 			"nothing is known", message.Part{Type: "text", Subtype: "plain"},
-			`("text" "plain" NIL NIL NIL "7bit" 0 0)`, `("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL)`,
+			`("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)`, `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL)`,
 		},
 		{
 			"a multipart without parts", message.Part{Type: "multipart", Subtype: "mixed"},
-			`(("text" "plain" NIL NIL NIL "7bit" 0 0) "mixed")`,
-			`(("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL) "mixed" NIL NIL NIL NIL)`,
+			`(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) "mixed")`,
+			`(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) "mixed" NIL NIL NIL NIL)`,
 		},
 		{
 			"a message that was not looked into", message.Part{Type: "message", Subtype: "rfc822", Encoding: "base64", End: 9, Lines: 1},
-			`("message" "rfc822" NIL NIL NIL "base64" 9 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("text" "plain" NIL NIL NIL "7bit" 0 0) 1)`,
-			`("message" "rfc822" NIL NIL NIL "base64" 9 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL) 1 NIL NIL NIL NIL)`,
+			`("message" "rfc822" NIL NIL NIL "base64" 9 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) 1)`,
+			`("message" "rfc822" NIL NIL NIL "base64" 9 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) 1 NIL NIL NIL NIL)`,
 		},
 		{
 			"everything",
