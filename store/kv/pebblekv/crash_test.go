@@ -253,7 +253,7 @@ func TestSyncHangs(t *testing.T) {
 	}
 	select {
 	case v := <-seen:
-		t.Errorf("a view shows %q before it is durable", v)
+		t.Fatalf("a view shows %q before it is durable", v)
 	case <-time.After(20 * time.Millisecond):
 	}
 	unlock()
