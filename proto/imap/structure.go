@@ -114,6 +114,8 @@ func AppendBodyStructure(dst []byte, p *message.Part, extended, utf8Strings bool
 	return append(dst, ')')
 }
 
+var defaultParams = []message.Param{{Name: "charset", Value: "us-ascii"}}
+
 // appendBodyFields writes what every single part has.
 func appendBodyFields(dst []byte, p *message.Part, utf8Strings bool) []byte {
 	dst = AppendString(dst, p.Type, utf8Strings)
@@ -123,7 +125,9 @@ func appendBodyFields(dst []byte, p *message.Part, utf8Strings bool) []byte {
 	params := p.Params
 	if p.Type == "text" && p.Param("charset") == "" {
 		// What text has if it does not say. RFC 2046 §4.1.2
-		params = append(params[:len(params):len(params)], message.Param{Name: "charset", Value: "us-ascii"})
+		if params = defaultParams; len(p.Params) > 0 {
+			params = append(p.Params[:len(p.Params):len(p.Params)], defaultParams...)
+		}
 	}
 	dst = appendParams(dst, params, utf8Strings)
 	dst = append(dst, ' ')

@@ -24,6 +24,7 @@ type fetchPlan struct {
 	marks  bool // \Seen is set. RFC 9051 §6.4.5
 	flags  bool // FLAGS is asked for
 	failed error
+	source source // the message that is being read
 }
 
 // A plannedItem is one item with the label of its answer.
@@ -179,14 +180,10 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 // fetchOne answers for one message. Nothing of it is written before all that
 // can fail has been tried.
 func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, m *message.Message, marked bool) error {
-	var src source
 	if p.body {
-		src = source{ctx: ctx, mailbox: c.view.mailbox, id: e.Email, message: m}
-		defer src.close()
-		if err := src.prepare(p.items); err != nil {
-			if fatal(err) {
-				return err
-			}
+		p.source.open(ctx, c.view.mailbox, e.Email, m)
+		defer p.source.close()
+		if err := p.source.prepare(p.items); err != nil {
 			p.failed = err // the others are answered all the same
 			return nil
 		}
@@ -216,7 +213,7 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 			b = imap.AppendBodyStructure(b, &m.Root, item.Kind == imap.FetchBodyStructure, c.utf8)
 		default:
 			c.out.b = b
-			if err := src.pieces[i].write(&c.out); err != nil {
+			if err := p.source.pieces[i].write(&c.out); err != nil {
 				return lost(err) // a literal has been cut short
 			}
 			b = c.out.b

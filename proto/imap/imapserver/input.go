@@ -181,17 +181,37 @@ func (in *input) line(dst []byte, limit int, patience time.Duration) ([]byte, er
 // copyTo moves n octets to w. An error of w is kept apart: the octets are
 // read to their end all the same, so that the dialog can go on.
 func (in *input) copyTo(w io.Writer, n int64, patience time.Duration) (writeErr, readErr error) {
+	var large []byte
+	if n > 2*inputSize {
+		borrowed := outputs.Get().(*[]byte)
+		defer outputs.Put(borrowed)
+		large = (*borrowed)[:cap(*borrowed)]
+	}
 	for n > 0 {
-		if !in.buffered() {
+		var part []byte
+		switch {
+		case in.buffered():
+			part = (*in.buf)[in.r:min(int64(in.w), int64(in.r)+n)]
+			in.r += len(part)
+		case n >= int64(len(large)) && large != nil: // past our own buffer, which is smaller
+			if err := in.flush(); err != nil {
+				return writeErr, err
+			}
+			in.r, in.w = 0, 0
+			if err := in.read(large, time.Now().Add(patience), nil); err != nil {
+				return writeErr, noEOF(err)
+			}
+			part = large[:in.w]
+			in.w = 0
+		default:
 			if err := in.fill(patience); err != nil {
 				return writeErr, noEOF(err)
 			}
+			continue
 		}
-		part := (*in.buf)[in.r:min(int64(in.w), int64(in.r)+n)]
 		if writeErr == nil {
 			_, writeErr = w.Write(part)
 		}
-		in.r += len(part)
 		n -= int64(len(part))
 	}
 	return writeErr, nil

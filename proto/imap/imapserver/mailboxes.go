@@ -88,7 +88,7 @@ func (c *conn) rename(ctx context.Context, cmd imap.Rename) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if c.rev2 {
+	if c.rev2 && from != imap.Inbox { // which is still there
 		return reply{}, c.announce(ctx, made, from)
 	}
 	return reply{}, nil

@@ -49,20 +49,26 @@ const (
 // maxHeader bounds the header of a part that is read to choose fields of it.
 const maxHeader = 4 << 20
 
+// open turns to a message.
+func (s *source) open(ctx context.Context, m Mailbox, id mail.EmailID, facts *message.Message) {
+	*s = source{ctx: ctx, mailbox: m, id: id, message: facts, pieces: s.pieces[:0]}
+}
+
 func (s *source) close() {
 	if s.body != nil {
 		_ = s.body.Close() // it was only read
+		s.body = nil
 	}
 }
 
 // prepare makes the pieces of all items.
 func (s *source) prepare(items []plannedItem) error {
-	s.pieces = make([]piece, len(items))
 	for i := range items {
-		var err error
-		if s.pieces[i], err = s.piece(&items[i].FetchItem); err != nil {
+		p, err := s.piece(&items[i].FetchItem)
+		if err != nil {
 			return err
 		}
+		s.pieces = append(s.pieces, p)
 	}
 	return nil
 }
