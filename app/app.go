@@ -35,9 +35,6 @@ type Options struct {
 	// CertificateNames are further names and addresses in certificates of our
 	// own authority.
 	CertificateNames []string
-
-	// AuthorityDomains limits a new authority of our own to these domains.
-	AuthorityDomains []string
 }
 
 // App is the open house.

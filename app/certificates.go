@@ -68,15 +68,15 @@ func openCertificates(c config.Config, o Options, sockets listeners, now time.Ti
 
 // openOwn opens, or makes, the authority in the data directory.
 func openOwn(c config.Config, o Options, now time.Time, log *slog.Logger) (*certs.Own, error) {
-	ca, err := openCA(c, o, now)
+	ca, err := openCA(c, now)
 	if err != nil {
 		return nil, err
 	}
 	return certs.NewOwn(ca, slices.Concat([]string{c.Hostname}, c.TLS.Names, o.CertificateNames), now, log)
 }
 
-func openCA(c config.Config, o Options, now time.Time) (*certs.CA, error) {
-	return certs.OpenCA(c.Data, "Waxwing authority of "+c.Hostname, o.AuthorityDomains, now)
+func openCA(c config.Config, now time.Time) (*certs.CA, error) {
+	return certs.OpenCA(c.Data, "Waxwing authority of "+c.Hostname, now)
 }
 
 func pairsOf(files []config.KeyPair) []certs.Pair {

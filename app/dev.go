@@ -84,7 +84,6 @@ func (d Dev) Run(ctx context.Context) error {
 		Log:              d.Log,
 		PlaintextLogins:  true,
 		CertificateNames: []string{"mx." + devDomain, "localhost", "127.0.0.1", "::1"},
-		AuthorityDomains: []string{devDomain},
 	})
 	if err != nil {
 		return err

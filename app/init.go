@@ -111,7 +111,7 @@ func (i Init) fill(ctx context.Context, c config.Config, admin mail.Address, now
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return "", err
 	}
-	if _, err := openCA(c, Options{}, now); err != nil {
+	if _, err := openCA(c, now); err != nil {
 		return "", err
 	}
 	log, _ := newLog(io.Discard, c.Log)

@@ -33,10 +33,10 @@ type CA struct {
 }
 
 // OpenCA reads the authority in dir (ca.pem, ca-key.pem, and server-key.pem
-// for the certificates that it signs), or makes one. If permitted is not empty
-// a new authority can sign only for these domains and what is below them, and
-// for this machine: whoever trusts it gives away no more than that.
-func OpenCA(dir, name string, permitted []string, now time.Time) (*CA, error) {
+// for the certificates that it signs), or makes one. It may sign for any name:
+// name constraints would have to permit those that Issue makes of addresses,
+// and Thunderbird and Firefox call such constraints malformed.
+func OpenCA(dir, name string, now time.Time) (*CA, error) {
 	key, err := openKey(filepath.Join(dir, "ca-key.pem"))
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func OpenCA(dir, name string, permitted []string, now time.Time) (*CA, error) {
 	file := filepath.Join(dir, "ca.pem")
 	certificate, err := readCertificate(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		certificate, err = makeAuthority(file, key, name, permitted, now)
+		certificate, err = makeAuthority(file, key, name, now)
 	}
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func OpenCA(dir, name string, permitted []string, now time.Time) (*CA, error) {
 	return &CA{certificate: certificate, key: key, leafKey: leafKey}, nil
 }
 
-func makeAuthority(file string, key crypto.Signer, name string, permitted []string, now time.Time) (*x509.Certificate, error) {
+func makeAuthority(file string, key crypto.Signer, name string, now time.Time) (*x509.Certificate, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             now.Add(-time.Hour),
@@ -68,14 +68,6 @@ func makeAuthority(file string, key crypto.Signer, name string, permitted []stri
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
-	}
-	if len(permitted) > 0 { // RFC 5280 §4.2.1.10
-		template.PermittedDNSDomainsCritical = true
-		template.PermittedDNSDomains = append([]string{"localhost"}, permitted...)
-		template.PermittedIPRanges = []*net.IPNet{
-			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
-			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
-		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -105,15 +97,17 @@ func (ca *CA) Issue(names []string, now time.Time) (*tls.Certificate, error) {
 	}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
-			// QUIRK: mbsync, fetchmail and offlineimap compare an address that
-			// they were told to connect to with names alone, never with the
-			// addresses of RFC 5280 §4.2.1.6; but the common name is one.
-			if template.IPAddresses == nil {
-				template.Subject.CommonName = name
-			}
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {
 			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	// QUIRK: mbsync, fetchmail and offlineimap compare an address that they were
+	// told to connect to with the names only. Last: others stumble over such a
+	// name, but stop reading at the one that they look for.
+	for _, ip := range template.IPAddresses {
+		if ip.To4() != nil {
+			template.DNSNames = append(template.DNSNames, ip.String())
 		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, ca.leafKey.Public(), ca.key)

@@ -49,7 +49,7 @@ func roots(ca *CA) *x509.CertPool {
 func TestOwnAuthority(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	ca, err := OpenCA(dir, "test", []string{"example.test"}, now)
+	ca, err := OpenCA(dir, "test", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +66,17 @@ func TestOwnAuthority(t *testing.T) {
 			t.Errorf("%s: version %x, group %v", name, state.Version, state.CurveID)
 		}
 	}
+	// Clients that compare addresses with names find one, behind all others.
+	if names := own.current.Load().Leaf.DNSNames; names[len(names)-1] != "127.0.0.1" {
+		t.Errorf("names: %q", names)
+	}
 	old := &tls.Config{RootCAs: roots(ca), ServerName: "localhost", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if _, err := handshake(t, own, old); err == nil {
 		t.Error("TLS 1.1 works")
 	}
 
 	// Opened again it is the same authority, and the server's key is the same.
-	again, err := OpenCA(dir, "other", nil, now)
+	again, err := OpenCA(dir, "other", now)
 	if err != nil || !bytes.Equal(ca.PEM(), again.PEM()) {
 		t.Fatal("another authority", err)
 	}
@@ -91,25 +95,9 @@ func TestOwnAuthority(t *testing.T) {
 	}
 }
 
-// Whoever trusts a limited authority trusts it for nothing else.
-func TestLimitedAuthority(t *testing.T) {
-	now := time.Now()
-	ca, err := OpenCA(t.TempDir(), "test", []string{"example.test"}, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := NewOwn(ca, []string{"bank.example"}, now, silent())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := handshake(t, own, &tls.Config{RootCAs: roots(ca), ServerName: "bank.example"}); err == nil {
-		t.Error("a certificate for another domain is trusted")
-	}
-}
-
 func TestOwnRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ca, err := OpenCA(t.TempDir(), "test", nil, time.Now())
+		ca, err := OpenCA(t.TempDir(), "test", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +125,7 @@ func TestOwnRenewal(t *testing.T) {
 // pair writes a certificate for name into dir.
 func pair(t *testing.T, dir, name string, life time.Duration) Pair {
 	t.Helper()
-	ca, err := OpenCA(dir, name, nil, time.Now())
+	ca, err := OpenCA(dir, name, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +221,7 @@ func TestWatch(t *testing.T) {
 
 // A client of another protocol is turned away.
 func TestProtocols(t *testing.T) {
-	ca, err := OpenCA(t.TempDir(), "test", nil, time.Now())
+	ca, err := OpenCA(t.TempDir(), "test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +240,7 @@ func TestProtocols(t *testing.T) {
 }
 
 func TestFallback(t *testing.T) {
-	ca, err := OpenCA(t.TempDir(), "test", nil, time.Now())
+	ca, err := OpenCA(t.TempDir(), "test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

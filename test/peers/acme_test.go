@@ -44,7 +44,7 @@ func startAuthority(t *testing.T, httpPort, tlsPort int) authority {
 	ports := freePorts(t, 3)
 	listen, management, dns := ports[0], ports[1], ports[2]
 
-	ca, err := certs.OpenCA(dir, "pebble's own", nil, time.Now())
+	ca, err := certs.OpenCA(dir, "pebble's own", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func renewalKnown(t *testing.T, dir string) bool {
 func TestCertificateFiles(t *testing.T) {
 	ports := freePorts(t, 1)
 	dir, store := t.TempDir(), t.TempDir()
-	ca, err := certs.OpenCA(store, "files", nil, time.Now())
+	ca, err := certs.OpenCA(store, "files", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
