@@ -79,13 +79,23 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 // again: other nodes' items and lapsed leases come to light then.
 const patience = 5 * time.Second
 
-// Run works until ctx ends, then lets go of what is under way: it stays in
+// drainTimeout is how long transfers may go on after Run's context has ended.
+const drainTimeout = 20 * time.Second
+
+// Run works until ctx ends, lets transfers under way come to their end for a
+// short time, and then lets go of them: what is not done stays in
 // the queue and is due again.
 func (r *Relay) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	slots := make(chan struct{}, r.attempts)
+	// A transfer that is cut off behind its last octet would be sent twice, so
+	// transfers outlive ctx for a while.
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	defer func() {
+		patience := time.AfterFunc(drainTimeout, cut)
 		working.Wait()
+		patience.Stop()
 		r.dialer.pool.sweep(context.WithoutCancel(ctx), time.Now(), true)
 	}()
 	freed := make(chan struct{}, 1) // a slot has become free while all were taken
@@ -105,7 +115,7 @@ func (r *Relay) Run(ctx context.Context) error {
 					default:
 					}
 				}()
-				r.attempt(ctx, lease)
+				r.attempt(work, lease)
 			})
 		}
 		if len(leases) == free && free > 0 {
