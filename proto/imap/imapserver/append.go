@@ -10,6 +10,10 @@ import (
 
 // append is APPEND. The message goes from the connection into the account's
 // staging as it comes. RFC 9051 §6.3.12, RFC 4315 §3, RFC 6855 §4
+//
+// Deviation: RFC 6855 §4 wants NO for 8-bit octets in the header of a message
+// that comes without UTF8. Old mail is full of them, and whoever moves here
+// would lose it.
 func (c *conn) append(ctx context.Context, cmd imap.Append) (reply, error) {
 	name, err := c.acceptAppend(ctx, cmd)
 	if err != nil {

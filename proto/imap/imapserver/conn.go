@@ -187,6 +187,8 @@ func (c *conn) finish(tag, name string, r reply, err error) error {
 			status, code, text = "NO", imap.CodeUnavailable, "Server trouble, try again later"
 			c.info.Log.Error("command failed", "command", name, obs.Err, err)
 		}
+	} else if c.state != notAuthenticated {
+		c.faults = 0
 	}
 	if code != "" {
 		c.out.line("%s %s [%s] %s", tag, status, code, text)

@@ -1,6 +1,7 @@
 package imapserver
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -88,8 +89,8 @@ func (o *output) count(n int, word string) {
 	o.b = append(o.b, '\r', '\n')
 }
 
-// copyAt writes n octets of r from off, through the buffer and not more than
-// a buffer at a time.
+// copyAt writes n octets of r from off as the octets of a literal, through the
+// buffer and not more than a buffer at a time.
 func (o *output) copyAt(r io.ReaderAt, off, n int64) error {
 	o.begin()
 	for n > 0 {
@@ -101,6 +102,7 @@ func (o *output) copyAt(r io.ReaderAt, off, n int64) error {
 		room := o.b[len(o.b):cap(o.b)]
 		room = room[:min(int64(len(room)), n)]
 		got, err := r.ReadAt(room, off)
+		withoutNUL(room[:got])
 		o.b = o.b[:len(o.b)+got]
 		off, n = off+int64(got), n-int64(got)
 		if err != nil && n > 0 {
@@ -128,4 +130,18 @@ func (o *output) copyFrom(r io.Reader, n int64) error {
 		}
 	}
 	return nil
+}
+
+// withoutNUL replaces NUL, which no literal may hold, by 0x80, as other
+// servers do: sizes stay what they were. BINARY gives the octets themselves.
+// RFC 9051 §4.3.1, §9 CHAR8
+func withoutNUL(b []byte) {
+	for {
+		i := bytes.IndexByte(b, 0)
+		if i < 0 {
+			return
+		}
+		b[i] = 0x80
+		b = b[i+1:]
+	}
 }

@@ -189,6 +189,11 @@ func (c *conn) runSearch(ctx context.Context, cmd imap.Search) ([]match, error) 
 		if first && len(s.found) > 0 {
 			return s.first()
 		}
+		if i%4096 == 4095 {
+			if err := s.breathe(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	err = s.settle()
 	s.sort()

@@ -238,11 +238,7 @@ func (p *piece) write(o *output) error {
 		return nil
 	case pieceData:
 		o.b = imap.AppendLiteralSize(o.b, int64(len(p.data)))
-		if len(p.data) > outputSize {
-			return o.copyAt(bytes.NewReader(p.data), 0, int64(len(p.data)))
-		}
-		o.b = append(o.b, p.data...)
-		return nil
+		return o.copyAt(bytes.NewReader(p.data), 0, int64(len(p.data)))
 	}
 	if p.binary {
 		o.b = append(o.b, '~')
