@@ -125,18 +125,28 @@ func TestScramPlus(t *testing.T) {
 				// RFC 5802 §6: the client has not been shown what we offered.
 				{"stripped offer", ScramSHA256, "y,,", nil, ErrCredentials},
 			}
-			for _, tt := range tests {
-				s, err := Start(tt.mechanism, ch, testUsers())
+			hidden := ch
+			hidden.HideBinding = true
+			if got := Mechanisms(hidden); !slices.Equal(got, []string{ScramSHA256, Plain, Login}) {
+				t.Errorf("mechanisms where binding is hidden: %q", got)
+			}
+			try := func(ch Channel, name, mechanism, gs2 string, binding []byte, want error) {
+				s, err := Start(mechanism, ch, testUsers())
 				if err != nil {
 					t.Fatal(err)
 				}
-				c := scramClient{gs2: tt.gs2, user: "user", password: "pencil", binding: tt.binding}
-				if err := c.run(t.Context(), s, true); !errors.Is(err, tt.err) {
-					t.Errorf("%s: %v, want %v", tt.name, err, tt.err)
-				} else if err == nil && s.Identity().Mechanism != tt.mechanism {
-					t.Errorf("%s: identity %+v", tt.name, s.Identity())
+				c := scramClient{gs2: gs2, user: "user", password: "pencil", binding: binding}
+				if err := c.run(t.Context(), s, true); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", name, err, want)
+				} else if err == nil && s.Identity().Mechanism != mechanism {
+					t.Errorf("%s: identity %+v", name, s.Identity())
 				}
 			}
+			for _, tt := range tests {
+				try(ch, tt.name, tt.mechanism, tt.gs2, tt.binding, tt.err)
+			}
+			try(hidden, "hidden, but known", ScramSHA256Plus, "p=tls-exporter,,", exported, nil)
+			try(hidden, "nothing was offered", ScramSHA256, "y,,", nil, nil)
 		})
 	}
 }

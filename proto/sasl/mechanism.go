@@ -24,10 +24,11 @@ var (
 	ErrEncryptionRequired = errors.New("encryption required for this authentication mechanism")
 )
 
-// Mechanisms lists what Start accepts on the channel, the strongest first.
+// Mechanisms lists what is offered on the channel, the strongest first. Start
+// accepts all of them.
 func Mechanisms(ch Channel) []string {
 	names := make([]string, 0, 4)
-	if hasBinding(ch) {
+	if !ch.HideBinding && hasBinding(ch) {
 		names = append(names, ScramSHA256Plus)
 	}
 	names = append(names, ScramSHA256)

@@ -98,7 +98,7 @@ func (s *scram) checkBinding(first clientFirst) error {
 	switch {
 	case s.plus && first.flag != 'p', !s.plus && first.flag == 'p':
 		return fmt.Errorf("%w: channel binding does not fit the mechanism", ErrMalformed)
-	case first.flag == 'y' && hasBinding(s.channel):
+	case first.flag == 'y' && !s.channel.HideBinding && hasBinding(s.channel):
 		// We did offer it: somebody in between has struck it from our list.
 		return fmt.Errorf("%w: channel binding was stripped from the offer", ErrCredentials)
 	case first.flag == 'p' && bindingData(s.channel, first.binding) == nil:
