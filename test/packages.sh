@@ -3,8 +3,8 @@
 # use. Does nothing when all are there; needs root (or sudo) otherwise.
 set -euo pipefail
 packages=(
-  curl swaks python3 openssl ca-certificates procps bsdutils
-  mutt neomutt isync offlineimap3 fetchmail getmail6 msmtp
+  curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
+  mutt neomutt libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot ssl-cert
 )
 missing=()

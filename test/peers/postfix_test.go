@@ -15,7 +15,7 @@ func TestPostfixRelaysToUs(t *testing.T) {
 	b := newBench(t)
 	postfix := system.NewPostfix(t, fmt.Sprintf(`myhostname = mail.postfix.test
 relay_domains = example.test
-transport_maps = inline:{ example.test = smtp:[127.0.0.1]:%d }
+transport_maps = inline:{example.test=smtp:[127.0.0.1]:%d}
 smtp_tls_security_level = verify
 smtp_tls_verify_cert_match = localhost, 127.0.0.1, mx.example.test
 smtp_tls_CAfile = %s
@@ -30,6 +30,7 @@ smtp_tls_loglevel = 1
 		return strings.Contains(b.imap("INBOX", "STATUS INBOX (MESSAGES)"), "MESSAGES 3")
 	})
 	b.contains(b.imap("INBOX", "SEARCH HEADER Received mail.postfix.test"), "* SEARCH 1 2 3")
+	b.contains(postfix.Log(), "Verified TLS connection established to 127.0.0.1")
 	// A recipient who is not there comes back to the sender by Postfix.
 	b.run("swaks", "--server", "127.0.0.1", "--port", fmt.Sprint(postfix.Port), "--from", "bob@example.test",
 		"--to", "nobody@example.test")
