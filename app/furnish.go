@@ -53,7 +53,13 @@ func (a *App) furnish(o Options, now time.Time) error {
 	a.workers = append(a.workers,
 		worker{"directory", s.directory.Run},
 		worker{"outqueue", s.queue.Run},
-		worker{"relay", onward.Run},
+		worker{"relay", func(ctx context.Context) error {
+			// The store is locked: whoever had leases before is dead.
+			if err := s.queue.Reclaim(ctx, time.Now()); err != nil {
+				return err
+			}
+			return onward.Run(ctx)
+		}},
 		worker{"purge", a.purge},
 	)
 	for _, run := range a.certs.runs {

@@ -21,7 +21,8 @@
 // the same transaction (Attempt.Then), so they are neither lost nor doubled.
 //
 // Due hands an item to one caller for a time (Options.Lease). If that caller
-// dies, the item becomes due again when the time has passed. Every lease has a
+// dies, the item becomes due again when the time has passed, or when a process
+// that has the store for itself starts and calls Reclaim. Every lease has a
 // higher epoch than the one before; Result and Extend with an older one fail
 // with ErrLeaseLost, so that a caller that was too slow, on this node or
 // another, cannot undo what its successor has done.

@@ -334,6 +334,46 @@ func TestLeases(t *testing.T) {
 
 // A notification is enqueued with the result that it follows from, or not at
 // all.
+// After a crash what was leased is due at once, and nothing else is; whoever
+// had it before has lost it.
+func TestReclaim(t *testing.T) {
+	r := open(t, outqueue.Options{Shards: 3, Lease: 10 * time.Minute})
+	const n = 1700 // more than one page of a shard
+	for i := range n {
+		r.enqueue(t, start, r.submission(t, 10, fmt.Sprintf("u%d@b.example", i)))
+	}
+	var old []*outqueue.Lease
+	for len(old) < n {
+		old = append(old, r.due(t, start, 1000)...)
+	}
+	for _, l := range old[:100] { // these are waiting, and not leased
+		r.result(t, start, l, outqueue.Attempt{Next: start.Add(5 * time.Minute)})
+	}
+	if err := r.Hold(t.Context(), old[200].Item.ID); err != nil {
+		t.Fatal(err)
+	}
+	now := start.Add(time.Second)
+	if got := r.due(t, now, n); len(got) != 0 {
+		t.Fatalf("%d items are due before", len(got))
+	}
+	if err := r.Reclaim(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	var again []*outqueue.Lease
+	for range 4 {
+		again = append(again, r.due(t, now, n)...)
+	}
+	if len(again) != n-100-1 {
+		t.Errorf("%d items are due after, want %d", len(again), n-100-1)
+	}
+	if err := r.Result(t.Context(), now, old[300], delivered); !errors.Is(err, outqueue.ErrLeaseLost) {
+		t.Errorf("result of a lease that was taken back: %v", err)
+	}
+	if c, err := r.Counts(t.Context()); err != nil || c.Items != n || c.Deferred != 100 || c.Held != 1 {
+		t.Errorf("counts: %+v, %v", c, err)
+	}
+}
+
 func TestThen(t *testing.T) {
 	r := open(t, outqueue.Options{})
 	r.enqueue(t, start, r.submission(t, 10, "bob@b.example"))
