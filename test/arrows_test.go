@@ -38,6 +38,7 @@ var sideways = [][2]string{
 	{"trust/verify", "trust/*"},
 	{"store/*", "store/keys"},
 	{"proto/*", "proto/sasl"},
+	{"proto/*", "proto/netserver"},
 	{"flow/receive", "flow/policy"},
 	{"flow/receive", "flow/spam"},
 	{"flow/receive", "flow/deliver"},

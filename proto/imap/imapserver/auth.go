@@ -2,7 +2,6 @@ package imapserver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"time"
 
@@ -134,8 +133,7 @@ func (c *conn) startTLS() error {
 	if err := c.raw.SetDeadline(earlier(c.deadline, time.Now().Add(time.Minute))); err != nil {
 		return err
 	}
-	t := tls.Server(c.raw, c.server.options.TLS)
-	der, err := c.server.certificates.handshake(c.work, t)
+	t, leaf, err := c.server.secure.Handshake(c.work, c.raw)
 	if err != nil {
 		c.info.Log.Info("tls handshake failed", obs.Err, err)
 		return errSaid // there is no way to say more
@@ -144,7 +142,7 @@ func (c *conn) startTLS() error {
 		return err
 	}
 	state := t.ConnectionState()
-	c.info.TLS, c.certificate = &state, der
+	c.info.TLS, c.certificate = &state, leaf
 	c.in.conn, c.out.conn = t, t
 	return nil
 }

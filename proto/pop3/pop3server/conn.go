@@ -3,7 +3,6 @@ package pop3server
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -219,8 +218,7 @@ func (c *conn) startTLS() error {
 	if err := nc.SetDeadline(earlier(c.expires, time.Now().Add(time.Minute))); err != nil {
 		return err
 	}
-	t := tls.Server(nc, c.server.options.TLS)
-	der, err := c.server.certificates.handshake(c.work, t)
+	t, leaf, err := c.server.secure.Handshake(c.work, nc)
 	if err != nil {
 		return err
 	}
@@ -228,7 +226,7 @@ func (c *conn) startTLS() error {
 		return err
 	}
 	state := t.ConnectionState()
-	c.info.TLS, c.certificate = &state, der
+	c.info.TLS, c.certificate = &state, leaf
 	c.out.conn = t
 	c.in.Reset(c)
 	return nil

@@ -3,17 +3,14 @@ package pop3server
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"iter"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"waxwing/mail"
@@ -129,9 +126,6 @@ func serve(t *testing.T, o Options, d *drop) (l *transcript.Listener, drain func
 		if open != 0 {
 			t.Errorf("%d sessions are still open", open)
 		}
-		if server.total != 0 || len(server.perAddr) != 0 {
-			t.Errorf("%d connections are still counted", server.total)
-		}
 	})
 	return l, drain
 }
@@ -159,59 +153,6 @@ func TestTranscripts(t *testing.T) {
 	})
 	if !strings.Contains(log.String(), "disk on fire") {
 		t.Error("what went wrong has not been logged")
-	}
-}
-
-// Addresses are counted one by one for IPv4 and by /64 for IPv6; loopback is
-// not counted.
-func TestConnectionsPerAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, _ := serve(t, Options{MaxPerAddress: 2, MaxConnections: 5}, &drop{})
-		greeted := func(from string) bool {
-			c := l.DialFrom(netip.AddrPortFrom(netip.MustParseAddr(from), 1))
-			t.Cleanup(func() { _ = c.Close() })
-			b := make([]byte, 100)
-			n, err := c.Read(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return strings.HasPrefix(string(b[:n]), "+OK")
-		}
-		for i, test := range []struct {
-			from string
-			want bool
-		}{
-			{"192.0.2.1", true}, {"192.0.2.1", true}, {"192.0.2.1", false},
-			{"2001:db8::1", true}, {"2001:db8::2", true}, {"2001:db8::3", false},
-			{"127.0.0.1", true}, {"127.0.0.1", false}, // the most of all
-		} {
-			if greeted(test.from) != test.want {
-				t.Errorf("%d: %s greeted: %v", i, test.from, !test.want)
-			}
-		}
-	})
-}
-
-// The certificate of the handshake is known, for tls-server-end-point.
-func TestPresentedCertificate(t *testing.T) {
-	cert := transcript.Certificate(t)
-	byFunction := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }}
-	for name, config := range map[string]*tls.Config{"function": byFunction, "list": {Certificates: []tls.Certificate{cert}}} {
-		var k certificates
-		k.watch(&config)
-		client, server := net.Pipe()
-		done := make(chan error, 1)
-		go func() {
-			c := tls.Client(client, &tls.Config{InsecureSkipVerify: true, ServerName: "mail.example"})
-			done <- c.Handshake()
-		}()
-		der, err := k.handshake(t.Context(), tls.Server(server, config))
-		if err = errors.Join(err, <-done); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(der, cert.Certificate[0]) {
-			t.Errorf("%s: certificate is %d octets", name, len(der))
-		}
 	}
 }
 

@@ -2,8 +2,6 @@ package smtpserver
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"time"
 
 	"waxwing/obs"
@@ -49,65 +47,14 @@ func (c *conn) startTLS(ctx context.Context, _ smtp.Command) {
 
 // handshake puts TLS between us and the client.
 func (c *conn) handshake(ctx context.Context) bool {
-	w := &witness{Conn: c.raw}
-	t := tls.Server(w, c.server.tls)
 	_ = c.raw.SetDeadline(time.Now().Add(handshakeTimeout)) // the handshake fails as well then
-	if err := t.HandshakeContext(ctx); err != nil {
+	t, leaf, err := c.server.secure.Handshake(ctx, c.raw)
+	if err != nil {
 		c.log.Info("tls handshake failed", obs.Err, err)
 		return false
 	}
 	state := t.ConnectionState()
-	c.nc, c.leaf, c.info.TLS = t, w.leaf, &state
+	c.nc, c.leaf, c.info.TLS = t, leaf, &state
 	c.state.tls = true
 	return true
-}
-
-// A witness remembers which certificate was presented on a connection, which
-// crypto/tls does not tell. It is nil when an earlier session was resumed.
-type witness struct {
-	net.Conn
-	leaf []byte
-}
-
-// witnessed makes a configuration that tells the witness. It chooses as
-// crypto/tls does.
-func witnessed(config *tls.Config) *tls.Config {
-	if config == nil {
-		return nil
-	}
-	choose := config.Clone()
-	config = config.Clone()
-	if config.GetConfigForClient != nil {
-		forClient := config.GetConfigForClient
-		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			own, err := forClient(hello)
-			return witnessed(own), err
-		}
-	}
-	config.Certificates = nil // else they may be taken without asking
-	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		certificate, err := certificateFor(choose, hello)
-		if w, ok := hello.Conn.(*witness); ok && certificate != nil && len(certificate.Certificate) > 0 {
-			w.leaf = certificate.Certificate[0]
-		}
-		return certificate, err
-	}
-	return config
-}
-
-func certificateFor(config *tls.Config, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if config.GetCertificate != nil && (len(config.Certificates) == 0 || hello.ServerName != "") {
-		if c, err := config.GetCertificate(hello); c != nil || err != nil {
-			return c, err
-		}
-	}
-	for i := range config.Certificates {
-		if hello.SupportsCertificate(&config.Certificates[i]) == nil {
-			return &config.Certificates[i], nil
-		}
-	}
-	if len(config.Certificates) > 0 {
-		return &config.Certificates[0], nil
-	}
-	return nil, nil
 }
