@@ -62,7 +62,9 @@ func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
 		slots <- struct{}{}
 		sending.Go(func() {
 			defer func() { <-slots }()
-			a.settle(ctx, g, a.run(ctx, g))
+			answers, release := a.run(ctx, g)
+			a.settle(ctx, g, answers)
+			release()
 		})
 	}
 	sending.Wait()
@@ -92,27 +94,35 @@ func (a *attempt) groups() []group {
 	return all
 }
 
-// run tries one group.
-func (a *attempt) run(ctx context.Context, g group) []answer {
+// run tries one group. release lets others have the connection; it is called
+// when the answers are on record, so that a crash makes at most one message be
+// sent again for each connection.
+func (a *attempt) run(ctx context.Context, g group) (answers []answer, release func()) {
+	nothing := func() {}
 	if a.item.Account != 0 {
-		return a.refile(ctx, g)
+		return a.refile(ctx, g), nothing
 	}
 	local, err := a.deliverer.IsLocal(ctx, g.domain)
 	if err != nil {
-		return fill(make([]answer, len(g.indexes)), answer{err: err})
+		return fill(make([]answer, len(g.indexes)), answer{err: err}), nothing
 	}
 	if local {
-		return a.deliverLocally(ctx, g)
+		return a.deliverLocally(ctx, g), nothing
 	}
 	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok {
-		return fill(make([]answer, len(g.indexes)), trouble)
+		return fill(make([]answer, len(g.indexes)), trouble), nothing
 	}
 	leave, err := a.places.enter(ctx, g.domain)
 	if err != nil {
-		return fill(make([]answer, len(g.indexes)), answer{err: err})
+		return fill(make([]answer, len(g.indexes)), answer{err: err}), nothing
 	}
-	defer leave()
-	return a.send(ctx, g.domain, a.transfer(g))
+	answers, used := a.send(ctx, g.domain, a.transfer(g))
+	return answers, func() {
+		if used != nil {
+			a.dialer.pool.put(context.WithoutCancel(ctx), used, time.Now())
+		}
+		leave()
+	}
 }
 
 // transfer makes the transaction for a group.

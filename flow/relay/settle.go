@@ -25,16 +25,18 @@ func (a *attempt) settle(ctx context.Context, g group, answers []answer) {
 	last := a.open == 0
 	for n, i := range g.indexes {
 		a.answers[i] = answers[n]
-		a.say(i, answers[n])
 	}
 	if ctx.Err() != nil {
 		a.forgetInterrupted()
 	}
-	if !last {
+	if last {
+		a.conclude(ctx)
+	} else {
 		a.record(ctx, a.delivered())
-		return
 	}
-	a.conclude(ctx)
+	for n, i := range g.indexes {
+		a.say(i, answers[n])
+	}
 }
 
 // say logs one answer.
@@ -102,6 +104,9 @@ func (a *attempt) conclude(ctx context.Context) {
 	if ctx.Err() != nil && len(a.answers) == 0 {
 		end.Next = now // nothing was tried: at the next start
 		end.Try = outqueue.Try{}
+	}
+	if len(failed) > 0 { // a notification takes its time
+		a.record(ctx, a.delivered())
 	}
 	notice, err := a.notify(context.WithoutCancel(ctx), now, failed)
 	if err != nil {

@@ -30,12 +30,14 @@ type answer struct {
 }
 
 // send takes the transfer to the best of the hosts that will have it, and
-// gives an answer for each recipient. RFC 5321 §5.1
-func (r *Relay) send(ctx context.Context, domain string, t transfer) []answer {
+// gives an answer for each recipient, and the link that it went over, if it
+// went: the caller puts it back into the pool when the answers are on record.
+// RFC 5321 §5.1
+func (r *Relay) send(ctx context.Context, domain string, t transfer) ([]answer, *link) {
 	answers := make([]answer, len(t.to))
 	hosts, err := exchangers(ctx, r.resolver, domain, r.hostname)
 	if err != nil {
-		return fill(answers, answer{err: err})
+		return fill(answers, answer{err: err}), nil
 	}
 	var trouble answer // of the hosts that could not be talked to
 	for _, host := range hosts {
@@ -45,20 +47,20 @@ func (r *Relay) send(ctx context.Context, domain string, t transfer) []answer {
 			continue
 		}
 		for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
-			final, nextHost := r.try(ctx, host, addr, t, answers)
-			if !nextHost {
-				return answers
+			final, used := r.try(ctx, host, addr, t, answers)
+			if used != nil {
+				return answers, used
 			}
 			trouble = graver(trouble, final)
 			if ctx.Err() != nil {
-				return fill(answers, trouble)
+				return fill(answers, trouble), nil
 			}
 		}
 	}
 	if temporary(trouble.err) && ctx.Err() == nil {
 		r.down.mark(domain, trouble, time.Now())
 	}
-	return fill(answers, trouble)
+	return fill(answers, trouble), nil
 }
 
 // transmit runs the transaction.
@@ -71,12 +73,12 @@ func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, er
 	return l.Send(ctx, t.mail, t.to, t.open())
 }
 
-// try sends to one address. If another host may do better it says so, with
-// the trouble that there was; otherwise the answers are complete.
-func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, next bool) {
+// try sends to one address. If another host may do better it gives the trouble
+// that there was; otherwise the answers are complete, and it gives the link.
+func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
 	l, err := r.dialer.connect(ctx, host, addr)
 	if err != nil {
-		return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, true
+		return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
 	}
 	outcome, err := l.transmit(ctx, t)
 	var lost *smtpclient.Lost
@@ -85,14 +87,14 @@ func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfe
 		// about the host.
 		l.Close()
 		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
-			return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, true
+			return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
 		}
 		outcome, err = l.transmit(ctx, t)
 	}
 	l.sent++
-	defer r.dialer.pool.put(context.WithoutCancel(ctx), l, time.Now())
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
-		return answer{err: err, remote: l.remote()}, true
+		r.dialer.pool.put(context.WithoutCancel(ctx), l, time.Now())
+		return answer{err: err, remote: l.remote()}, nil
 	}
 	for i := range answers {
 		answers[i] = answer{err: err, reply: outcome.Reply.String(), remote: l.remote()}
@@ -100,7 +102,7 @@ func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfe
 			answers[i].err = refused
 		}
 	}
-	return answer{}, false
+	return answer{}, l
 }
 
 // worthAnotherHost tells whether the error is about the host and not about the
