@@ -5,7 +5,6 @@
 package crash
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -39,14 +38,20 @@ type ledger struct {
 	acknowledged map[string]bool
 }
 
+func newLedger() *ledger {
+	return &ledger{sums: map[string]string{}, acknowledged: map[string]bool{}}
+}
+
 func TestKillDuringDelivery(t *testing.T) {
 	w := system.Start(t)
-	books := &ledger{sums: map[string]string{}, acknowledged: map[string]bool{}}
+	books := newLedger()
 	for round := range kills() {
 		var sending sync.WaitGroup
 		stop := make(chan struct{})
 		for s := range senders {
-			sending.Go(func() { books.send(w.Addr(25), fmt.Sprintf("%d-%d", round, s), stop) })
+			sending.Go(func() {
+				books.send(w.Addr(25), fmt.Sprintf("%d-%d", round, s), stop, "a@crash.test", system.Bob)
+			})
 		}
 		time.Sleep(time.Duration(200+rand.IntN(500)) * time.Millisecond)
 		w.Kill()
@@ -76,8 +81,9 @@ func TestKillDuringDelivery(t *testing.T) {
 	}
 }
 
-// send sends messages over one connection until the server is gone.
-func (l *ledger) send(addr, name string, stop <-chan struct{}) {
+// send sends messages over one connection until the server is gone; login is
+// what to say first.
+func (l *ledger) send(addr, name string, stop <-chan struct{}, from, to string, login ...string) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return
@@ -96,6 +102,11 @@ func (l *ledger) send(addr, name string, stop <-chan struct{}) {
 	if !ask(220, "") || !ask(250, "EHLO crash.test") {
 		return
 	}
+	for _, line := range login {
+		if !ask(235, "%s", line) {
+			return
+		}
+	}
 	for i := 0; ; i++ {
 		select {
 		case <-stop:
@@ -108,10 +119,10 @@ func (l *ledger) send(addr, name string, stop <-chan struct{}) {
 		l.mu.Lock()
 		l.sums[number] = hex.EncodeToString(sum[:])
 		l.mu.Unlock()
-		if !ask(250, "MAIL FROM:<a@crash.test>") || !ask(250, "RCPT TO:<bob@example.test>") || !ask(354, "DATA") {
+		if !ask(250, "MAIL FROM:<%s>", from) || !ask(250, "RCPT TO:<%s>", to) || !ask(354, "DATA") {
 			return
 		}
-		if !ask(250, "From: a@crash.test\r\nSubject: crash\r\nX-Number: %s\r\n\r\n%s.", number, body) {
+		if !ask(250, "From: %s\r\nSubject: crash\r\nX-Number: %s\r\n\r\n%s.", from, number, body) {
 			return
 		}
 		l.mu.Lock()
@@ -169,15 +180,8 @@ func collect(t *testing.T, addr string) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		header, body, _ := strings.Cut(string(text), "\n\n")
-		number := ""
-		for s := bufio.NewScanner(strings.NewReader(header)); s.Scan(); {
-			if v, ok := strings.CutPrefix(s.Text(), "X-Number: "); ok {
-				number = v
-			}
-		}
-		sum := sha256.Sum256([]byte(strings.ReplaceAll(body, "\n", "\r\n")))
-		got[number] = append(got[number], hex.EncodeToString(sum[:]))
+		number, sum := identify(string(text))
+		got[number] = append(got[number], sum)
 	}
 	return got
 }

@@ -1,0 +1,84 @@
+//go:build crash
+
+package crash
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"waxwing/dns"
+	"waxwing/dns/dnstest"
+	"waxwing/test/system"
+)
+
+// Mail on its way onward: all that was taken from the users arrives, soon
+// after the start, and what comes twice had been under way when the program
+// was killed. SMTP leaves no way to avoid that: between the host's answer and
+// our knowing it there is always a moment. RFC 1047
+func TestKillDuringRelay(t *testing.T) {
+	far := newSink(t)
+	resolver := dnstest.Serve(t, dnstest.Zone{
+		MX: map[string][]dns.MX{"sink.test": {{Host: "mx.sink.test", Preference: 10}}},
+		A:  map[string][]string{"mx.sink.test": {"127.0.0.1"}},
+	})
+	w := system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.port()), "--retry", "1s")
+	books := newLedger()
+	login := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+system.Bob+"\x00"+system.Password))
+	for round := range kills() {
+		var sending sync.WaitGroup
+		stop := make(chan struct{})
+		for s := range senders {
+			sending.Go(func() {
+				books.send(w.Addr(587), fmt.Sprintf("%d-%d", round, s), stop, system.Bob, "carol@sink.test", login)
+			})
+		}
+		time.Sleep(time.Duration(300+rand.IntN(500)) * time.Millisecond)
+		w.Kill()
+		close(stop)
+		sending.Wait()
+		w.Run()
+	}
+	missing := func() (n int) {
+		taken := far.takings()
+		for number := range books.acknowledged {
+			if len(taken[number]) == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	for until := time.Now().Add(time.Minute); missing() > 0 && time.Now().Before(until); {
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(2 * time.Second) // what would come twice has come
+	w.Stop()
+	twice := 0
+	taken := far.takings()
+	for number, times := range taken {
+		for i, one := range times {
+			if one.sum != books.sums[number] {
+				t.Errorf("message %s has arrived damaged", number)
+			}
+			if i == len(times)-1 {
+				continue
+			}
+			twice++
+			if !one.last {
+				t.Errorf("message %s has been sent again though its connection had gone on", number)
+			}
+		}
+	}
+	n := missing()
+	t.Logf("%d kills: %d messages acknowledged, %d lost, %d arrived, %d times one came again",
+		kills(), len(books.acknowledged), n, len(taken), twice)
+	if n > 0 {
+		t.Errorf("%d messages were answered 250 and have not arrived", n)
+	}
+	if len(books.acknowledged) == 0 {
+		t.Error("nothing was acknowledged: the test proves nothing")
+	}
+}
