@@ -122,18 +122,27 @@ func (w *Waxwing) Kill() { w.signal(syscall.SIGKILL) }
 // Stop ends the program as an operator would, and waits for it.
 func (w *Waxwing) Stop() { w.signal(syscall.SIGTERM) }
 
-func (w *Waxwing) signal(s syscall.Signal) {
-	if w.cmd == nil || w.cmd.Process == nil {
-		return
-	}
-	_ = w.cmd.Process.Signal(s)
+// Terminate is Stop without the waiting.
+func (w *Waxwing) Terminate() { _ = w.cmd.Process.Signal(syscall.SIGTERM) }
+
+// Wait waits for the end that Terminate has asked for, and gives the exit code.
+func (w *Waxwing) Wait() int {
 	select {
 	case <-w.done:
 	case <-time.After(time.Minute):
 		_ = w.cmd.Process.Kill()
 		<-w.done
-		w.tb.Errorf("waxwing did not end within a minute of %v", s)
+		w.tb.Error("waxwing did not end within a minute")
 	}
+	return w.cmd.ProcessState.ExitCode()
+}
+
+func (w *Waxwing) signal(s syscall.Signal) {
+	if w.cmd == nil || w.cmd.Process == nil {
+		return
+	}
+	_ = w.cmd.Process.Signal(s)
+	w.Wait()
 }
 
 // PID is the process's number.
