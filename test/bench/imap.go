@@ -2,11 +2,11 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
-	"strings"
 )
 
 // An imapClient is as little IMAP as a measurement needs. It reads answers
@@ -17,16 +17,18 @@ type imapClient struct {
 	tag  int
 }
 
-func dialIMAP(addr, user, password string) (*imapClient, error) {
+// dialIMAP connects and logs in; room is for what is read at once.
+func dialIMAP(addr, user, password string, room int) (*imapClient, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &imapClient{conn: conn, r: bufio.NewReaderSize(conn, 256<<10)}
+	c := &imapClient{conn: conn, r: bufio.NewReaderSize(conn, room)}
 	if _, err := c.r.ReadSlice('\n'); err != nil {
 		return nil, err
 	}
 	if _, err := c.do("LOGIN " + user + " " + password); err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
 	return c, nil
@@ -35,9 +37,18 @@ func dialIMAP(addr, user, password string) (*imapClient, error) {
 // do runs a command and gives the untagged lines that say a number or a list
 // (not the FETCH data), once the tagged OK has come.
 func (c *imapClient) do(command string) ([]string, error) {
+	return c.send(command, nil)
+}
+
+// send runs a command that may end with a literal.
+func (c *imapClient) send(command string, literal []byte) ([]string, error) {
 	c.tag++
 	tag := "x" + strconv.Itoa(c.tag) + " "
-	if _, err := io.WriteString(c.conn, tag+command+"\r\n"); err != nil {
+	out := net.Buffers{[]byte(tag + command + "\r\n")}
+	if literal != nil {
+		out = append(out, literal, []byte("\r\n"))
+	}
+	if _, err := out.WriteTo(c.conn); err != nil {
 		return nil, err
 	}
 	var lines []string
@@ -47,48 +58,60 @@ func (c *imapClient) do(command string) ([]string, error) {
 			return nil, fmt.Errorf("%s: %w", command, err)
 		}
 		switch {
-		case strings.HasPrefix(line, tag+"OK"):
+		case bytes.HasPrefix(line, []byte(tag)) && bytes.HasPrefix(line[len(tag):], []byte("OK")):
 			return lines, nil
-		case strings.HasPrefix(line, tag):
+		case bytes.HasPrefix(line, []byte(tag)):
 			return nil, fmt.Errorf("%s: %s", command, line)
-		case !strings.Contains(line, "FETCH"):
-			lines = append(lines, line)
+		case !bytes.Contains(line[:min(len(line), 24)], []byte("FETCH")):
+			lines = append(lines, string(line))
 		}
 	}
 }
 
-// readLine reads one line with its literals, which it drops.
-func (c *imapClient) readLine() (string, error) {
-	first := ""
+// readLine gives the beginning of a line, until the next call, and drops its
+// literals and what follows them.
+func (c *imapClient) readLine() ([]byte, error) {
+	line, err := c.readSlice()
+	if err != nil {
+		return nil, err
+	}
+	n := literal(line)
+	if n < 0 {
+		return line, nil
+	}
+	first := bytes.Clone(line[:min(len(line), 200)])
+	for ; n >= 0; n = literal(line) {
+		if _, err := c.r.Discard(n); err != nil {
+			return nil, err
+		}
+		if line, err = c.readSlice(); err != nil {
+			return nil, err
+		}
+	}
+	return first, nil
+}
+
+// readSlice gives the rest of a line, or the last of it that fits.
+func (c *imapClient) readSlice() ([]byte, error) {
 	for {
 		line, err := c.r.ReadSlice('\n')
-		for err == bufio.ErrBufferFull {
-			line, err = c.r.ReadSlice('\n')
-		}
-		if err != nil {
-			return "", err
-		}
-		if first == "" {
-			first = string(line[:min(len(line), 200)])
-		}
-		n := literal(line)
-		if n < 0 {
-			return first, nil
-		}
-		if _, err := c.r.Discard(n); err != nil {
-			return "", err
+		if err != bufio.ErrBufferFull {
+			return line, err
 		}
 	}
 }
 
 // literal gives the length that a line ends with announcing, or -1.
 func literal(line []byte) int {
-	s := strings.TrimRight(string(line[max(0, len(line)-24):]), "\r\n")
-	open := strings.LastIndexByte(s, '{')
-	if open < 0 || !strings.HasSuffix(s, "}") {
+	line = bytes.TrimRight(line[max(0, len(line)-24):], "\r\n")
+	if len(line) == 0 || line[len(line)-1] != '}' {
 		return -1
 	}
-	n, err := strconv.Atoi(s[open+1 : len(s)-1])
+	open := bytes.LastIndexByte(line, '{')
+	if open < 0 {
+		return -1
+	}
+	n, err := strconv.Atoi(string(line[open+1 : len(line)-1]))
 	if err != nil {
 		return -1
 	}
@@ -102,11 +125,39 @@ func (c *imapClient) messages(mailbox string) (int, error) {
 		return 0, err
 	}
 	for _, l := range lines {
-		if _, after, ok := strings.Cut(l, "(MESSAGES "); ok {
-			return strconv.Atoi(strings.TrimRight(after, ")\r\n"))
+		var n int
+		if i := bytes.Index([]byte(l), []byte("(MESSAGES ")); i >= 0 {
+			if _, err := fmt.Sscanf(l[i:], "(MESSAGES %d)", &n); err != nil {
+				return 0, err
+			}
+			return n, nil
 		}
 	}
 	return 0, fmt.Errorf("no answer to STATUS")
+}
+
+// fill appends messages to INBOX, one after the other, each answered before
+// the next. first tells them from those of other calls.
+func (c *imapClient) fill(first, n int, text string) error {
+	for i := range n {
+		message := fmt.Sprintf("Message-ID: <fill.%d@bench.test>\r\n", first+i) + text
+		if _, err := c.send(fmt.Sprintf("APPEND INBOX {%d+}", len(message)), []byte(message)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idle leaves the connection waiting for news.
+func (c *imapClient) idle() error {
+	if _, err := io.WriteString(c.conn, "i IDLE\r\n"); err != nil {
+		return err
+	}
+	line, err := c.readLine()
+	if err == nil && line[0] != '+' {
+		err = fmt.Errorf("IDLE: %s", line)
+	}
+	return err
 }
 
 func (c *imapClient) close() { _ = c.conn.Close() }

@@ -1,13 +1,17 @@
 // Package bench measures Waxwing and its peers side by side, from the outside
 // and with the same client, in one run. "make bench" prints the figures that
-// docs/performance.md keeps.
+// docs/performance.md keeps. The benchmarks of this package run the server in
+// their own process instead, so that its profile can be taken:
+//
+//	go test -run '^$' -bench Delivery -cpuprofile cpu.out ./test/bench/
 package bench
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -15,26 +19,32 @@ import (
 	"time"
 )
 
-// An smtpLoad is a number of messages sent over some connections at once.
+// An smtpLoad is mail sent over some connections at once, for a while. Its
+// client is on the same cores as the server that it measures, so it does as
+// little as it can.
 type smtpLoad struct {
 	addr        string
 	connections int
-	messages    int
-	size        int // octets of a message
+	during      time.Duration // no message is begun later; zero for no end
+	messages    int           // no more than this; zero for no end
+	size        int           // octets of a message
 	rcpt        func(i int) string
 }
 
 // A rate is what a load came to.
 type rate struct {
-	perSecond float64
-	median    time.Duration // of MAIL to the answer to the final dot
-	p99       time.Duration
+	messages int           // that were answered with 250
+	elapsed  time.Duration // until the last answer
+	median   time.Duration // of MAIL to the answer to the final dot
+	p99      time.Duration
 }
+
+func (r rate) perSecond() float64 { return float64(r.messages) / r.elapsed.Seconds() }
 
 // run sends the load in lock step (no pipelining), each connection one
 // message after the other, and returns when all have been answered.
 func (l smtpLoad) run() (rate, error) {
-	text := payload(l.size)
+	text := []byte(payload(l.size))
 	var (
 		next    atomic.Int64
 		wg      sync.WaitGroup
@@ -45,7 +55,7 @@ func (l smtpLoad) run() (rate, error) {
 	start := time.Now()
 	for range l.connections {
 		wg.Go(func() {
-			mine, err := l.connection(&next, text)
+			mine, err := l.connection(start, &next, text)
 			mu.Lock()
 			defer mu.Unlock()
 			took = append(took, mine...)
@@ -60,55 +70,78 @@ func (l smtpLoad) run() (rate, error) {
 		return rate{}, failure
 	}
 	slices.Sort(took)
-	return rate{
-		perSecond: float64(len(took)) / elapsed.Seconds(),
-		median:    took[len(took)/2],
-		p99:       took[len(took)*99/100],
-	}, nil
+	return rate{len(took), elapsed, took[len(took)/2], took[len(took)*99/100]}, nil
 }
 
-func (l smtpLoad) connection(next *atomic.Int64, text string) ([]time.Duration, error) {
+func (l smtpLoad) connection(start time.Time, next *atomic.Int64, text []byte) ([]time.Duration, error) {
 	conn, err := net.Dial("tcp", l.addr)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	c := textproto.NewConn(conn)
-	ask := func(want int, line string) error {
-		if line != "" {
-			if err := c.PrintfLine("%s", line); err != nil {
-				return err
-			}
-		}
-		_, _, err := c.ReadResponse(want)
-		return err
-	}
-	if err := ask(220, ""); err != nil {
+	c := &smtpClient{conn, bufio.NewReader(conn)}
+	if err := c.expect("220"); err != nil {
 		return nil, err
 	}
-	if err := ask(250, "EHLO bench.test"); err != nil {
+	if err := c.ask("250", []byte("EHLO bench.test\r\n")); err != nil {
 		return nil, err
 	}
-	var took []time.Duration
+	var (
+		took []time.Duration
+		line []byte
+		end  = []byte(".\r\n")
+	)
 	for {
 		i := int(next.Add(1)) - 1
-		if i >= l.messages {
-			return took, ask(221, "QUIT")
+		begun := time.Now()
+		if l.messages > 0 && i >= l.messages || l.during > 0 && begun.Sub(start) >= l.during {
+			return took, c.ask("221", []byte("QUIT\r\n"))
 		}
-		start := time.Now()
-		if err := ask(250, "MAIL FROM:<ann@elsewhere.test>"); err != nil {
+		if err := c.ask("250", []byte("MAIL FROM:<ann@elsewhere.test>\r\n")); err != nil {
 			return took, err
 		}
-		if err := ask(250, "RCPT TO:<"+l.rcpt(i)+">"); err != nil {
+		line = fmt.Appendf(line[:0], "RCPT TO:<%s>\r\n", l.rcpt(i))
+		if err := c.ask("250", line); err != nil {
 			return took, err
 		}
-		if err := ask(354, "DATA"); err != nil {
+		if err := c.ask("354", []byte("DATA\r\n")); err != nil {
 			return took, err
 		}
-		if err := ask(250, fmt.Sprintf("Message-ID: <%d.%d@bench.test>\r\n%s.", i, rand.Uint64(), text)); err != nil {
+		line = fmt.Appendf(line[:0], "Message-ID: <%d.%d@bench.test>\r\n", i, rand.Uint64())
+		if err := c.ask("250", line, text, end); err != nil {
 			return took, err
 		}
-		took = append(took, time.Since(start))
+		took = append(took, time.Since(begun))
+	}
+}
+
+// An smtpClient is as little SMTP as a load needs.
+type smtpClient struct {
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+// ask sends the pieces at once and reads a reply, which must begin with want.
+func (c *smtpClient) ask(want string, pieces ...[]byte) error {
+	b := net.Buffers(pieces)
+	if _, err := b.WriteTo(c.conn); err != nil {
+		return err
+	}
+	return c.expect(want)
+}
+
+func (c *smtpClient) expect(want string) error {
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) < 4 || !bytes.HasPrefix(line, []byte(want)) {
+			return fmt.Errorf("reply %q, not %s", line, want)
+		}
+		if line[3] == ' ' {
+			return nil
+		}
 	}
 }
 

@@ -1,0 +1,60 @@
+//go:build bench
+
+package bench
+
+import (
+	"testing"
+	"time"
+)
+
+// loadTime is for how long mail is sent in each measurement.
+const loadTime = 5 * time.Second
+
+// Durable local deliveries over SMTP, counted when they are in the mailbox.
+func TestDelivery(t *testing.T) {
+	ours, _ := waxwing(t)
+	theirs := postfixDovecot(t, "mdbox:~/mdbox")
+	for _, p := range []peer{ours, theirs} { // the first ones meet cold caches and untouched memory
+		p.deliver(t, smtpLoad{p.smtp, 16, time.Second, 0, 16 << 10, user})
+	}
+	t.Log("| size | connections | fdatasync of one, median | Waxwing msg/s | MAIL to 250, median / p99 | Postfix + Dovecot mdbox msg/s | MAIL to 250, median / p99 | ratio |")
+	t.Log("|---|---|---|---|---|---|---|---|")
+	for _, size := range []int{4 << 10, 64 << 10} {
+		for _, connections := range []int{1, 16, 64} {
+			disk, err := bareSyncs(t.TempDir(), size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, fast := ours.deliver(t, smtpLoad{ours.smtp, connections, loadTime, 0, size, user})
+			b, slow := theirs.deliver(t, smtpLoad{theirs.smtp, connections, loadTime, 0, size, user})
+			t.Logf("| %d KiB | %d | %.2f ms | %.0f | %.2f / %.2f ms | %.0f | %.2f / %.2f ms | %.1f |", size>>10, connections,
+				ms(disk), a, ms(fast.median), ms(fast.p99), b, ms(slow.median), ms(slow.p99), a/b)
+		}
+	}
+}
+
+// deliver measures messages per second from the first MAIL until the last one
+// is in its mailbox.
+func (p peer) deliver(t *testing.T, load smtpLoad) (perSecond float64, answered rate) {
+	t.Helper()
+	p.settle()
+	all := p.inboxes(t)
+	defer all.close()
+	before := 0
+	for _, c := range all {
+		n, err := c.messages("INBOX")
+		if err != nil {
+			t.Fatalf("%s: %v", p.name, err)
+		}
+		before += n
+	}
+	start := time.Now()
+	answered, err := load.run()
+	if err == nil {
+		err = all.wait(before + answered.messages)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	return float64(answered.messages) / time.Since(start).Seconds(), answered
+}

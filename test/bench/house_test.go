@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"waxwing/app"
+	"waxwing/app/config"
+	"waxwing/serve/adminapi"
+)
+
+// A house is the whole program in this process, so that benchmarks can be
+// profiled: what the profile shows of this package is the client.
+type house struct {
+	smtp, imap string
+	user       func(i int) string
+}
+
+const housePassword = "waxwing-bench"
+
+// open opens a house on the disk with 64 accounts.
+func open(b *testing.B) house {
+	b.Helper()
+	c := config.Default()
+	c.Hostname, c.Data = "mx.example.test", filepath.Join(b.TempDir(), "data")
+	free := []string{"127.0.0.1:0"}
+	c.Listen = config.Listen{MX: free, IMAP: free, HTTPS: free}
+	c.TLS.Source = config.SourceOwnCA
+	a, err := app.Open(c, app.Options{Log: io.Discard, PlaintextLogins: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+		if err := a.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	h := house{user: func(i int) string { return fmt.Sprintf("user%02d@example.test", i%64) }}
+	admin := adminapi.NewClient(c.Data)
+	if _, err := admin.AddDomain(ctx, adminapi.Domain{Name: "example.test"}); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 64 {
+		if _, err := admin.AddAccount(ctx, adminapi.NewAccount{Address: h.user(i), Password: housePassword}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	status, err := admin.Status(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.smtp, h.imap = loopback(b, status.Listeners["mx"]), loopback(b, status.Listeners["imap"])
+	return h
+}
+
+func loopback(b *testing.B, addrs []string) string {
+	b.Helper()
+	if len(addrs) == 0 {
+		b.Fatal("no such listener")
+	}
+	if _, _, err := net.SplitHostPort(addrs[0]); err != nil {
+		b.Fatal(err)
+	}
+	return addrs[0]
+}
+
+// BenchmarkDelivery sends mail over sockets and waits until it is durable.
+func BenchmarkDelivery(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10} {
+		for _, connections := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("size=%dKiB/connections=%d", size>>10, connections), func(b *testing.B) {
+				h := open(b)
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				b.ResetTimer()
+				r, err := smtpLoad{addr: h.smtp, connections: connections, messages: b.N, size: size, rcpt: h.user}.run()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				b.ReportMetric(r.perSecond(), "msg/s")
+				b.ReportMetric(float64(r.median.Microseconds())/1000, "ms/median")
+			})
+		}
+	}
+}
+
+// BenchmarkIMAP runs commands on a mailbox of 2,000 messages of 8 KiB.
+func BenchmarkIMAP(b *testing.B) {
+	const messages = 2000
+	h := open(b)
+	c, err := dialIMAP(h.imap, h.user(0), housePassword, 256<<10)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.close()
+	text := payload(8 << 10)
+	if err := c.fill(0, messages, text); err != nil {
+		b.Fatal(err)
+	}
+	for _, command := range []string{
+		"SELECT INBOX", "FETCH 1:* (UID FLAGS)", "FETCH 1:* (ENVELOPE)", "FETCH 1:* (BODYSTRUCTURE)",
+		"FETCH 1:* (BODY.PEEK[])", `STORE 1:* +FLAGS.SILENT (\Seen)`, "SEARCH UNSEEN", "SEARCH SUBJECT nothing",
+	} {
+		b.Run(command, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.do(command); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/messages, "ns/message")
+		})
+	}
+	b.Run("APPEND", func(b *testing.B) {
+		b.ReportAllocs()
+		n := messages
+		for b.Loop() {
+			if err := c.fill(n, 1, text); err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+	})
+}

@@ -1,0 +1,60 @@
+//go:build bench
+
+package bench
+
+import (
+	"testing"
+	"time"
+)
+
+const idleConnections = 1000
+
+// Memory of a thousand sessions in IDLE.
+func TestIdle(t *testing.T) {
+	ours, _ := waxwing(t)
+	theirs, _ := dovecot(t, "mdbox:~/mdbox")
+	t.Logf("| server | before | with %d sessions in IDLE | each |", idleConnections)
+	t.Log("|---|---|---|---|")
+	for _, p := range []peer{ours, theirs} {
+		p.settle()
+		before := p.pss()
+		for i := range idleConnections {
+			c, err := dialIMAP(p.imap, user(i), password, 512)
+			if err != nil {
+				t.Fatalf("%s: connection %d: %v", p.name, i, err)
+			}
+			defer c.close()
+			if _, err := c.do("SELECT INBOX"); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.idle(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		after := p.pss()
+		t.Logf("| %s | %.1f MiB | %.1f MiB | %.1f KiB |", p.name, float64(before)/1024, float64(after)/1024,
+			float64(after-before)/idleConnections)
+	}
+}
+
+// How long a start takes: of an empty store, of one with mail in it, and of
+// one that was killed while mail was coming in.
+func TestStart(t *testing.T) {
+	ours, w := waxwing(t)
+	restart := func(end func()) time.Duration {
+		end()
+		start := time.Now()
+		w.Run()
+		return time.Since(start)
+	}
+	t.Log("| start after | until ready |")
+	t.Log("|---|---|")
+	t.Logf("| a clean end, no mail | %.0f ms |", ms(restart(w.Stop)))
+	load := smtpLoad{ours.smtp, 64, 0, 20_000, 16 << 10, user}
+	if _, err := load.run(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("| kill -9, 20,000 messages of 16 KiB | %.0f ms |", ms(restart(w.Kill)))
+	t.Logf("| a clean end, the same | %.0f ms |", ms(restart(w.Stop)))
+}
