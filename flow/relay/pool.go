@@ -19,6 +19,8 @@ const (
 
 // A pool keeps connections that have done their work and may do more.
 type pool struct {
+	leaving sync.WaitGroup // those that say QUIT, which some hosts answer late
+
 	mu    sync.Mutex
 	idle  map[netip.AddrPort][]kept // guarded by mu
 	count int                       // guarded by mu
@@ -45,7 +47,8 @@ func (p *pool) take(at netip.AddrPort) *link {
 	return newest.link
 }
 
-// put keeps a connection, or takes leave if it has served enough.
+// put keeps a connection, or takes leave if it has served enough. It waits for
+// nobody.
 func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 	p.mu.Lock()
 	full := p.count >= maxIdle
@@ -56,11 +59,11 @@ func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 		return
 	}
 	p.mu.Unlock()
-	l.Quit(ctx)
+	p.leaving.Go(func() { l.Quit(ctx) })
 }
 
-// sweep takes leave of connections that have been idle for too long, or of
-// all.
+// sweep takes leave of connections that have been idle for too long; of all,
+// and waits for the end of it, when the relay ends.
 func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
 	var old []*link
 	p.mu.Lock()
@@ -77,11 +80,12 @@ func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
 	}
 	p.count -= len(old)
 	p.mu.Unlock()
-	var leaving sync.WaitGroup
 	for _, l := range old {
-		leaving.Go(func() { l.Quit(ctx) })
+		p.leaving.Go(func() { l.Quit(ctx) })
 	}
-	leaving.Wait()
+	if all {
+		p.leaving.Wait()
+	}
 }
 
 // set replaces the list of an address; mu is held.
