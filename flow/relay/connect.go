@@ -92,7 +92,7 @@ func (d *dialer) session(ctx context.Context, host string, at netip.AddrPort, us
 		err := c.StartTLS(ctx, config)
 		var refused *smtp.Refusal
 		switch {
-		case errors.As(err, &refused) && c.Usable():
+		case errors.As(err, &refused) && c.Usable() && c.TLS() == nil:
 			// It has changed its mind (454): go on in the clear. RFC 3207 §4
 		case err != nil:
 			c.Close()
