@@ -136,7 +136,7 @@ func (s *Stub) question(ctx context.Context, name string, qtype uint16) (*answer
 	})
 	select {
 	case <-ctx.Done():
-		return nil, &Error{Name: name, Type: wire.TypeToString[qtype], Detail: "no answer in time", Err: ErrTemporary}
+		return nil, &Error{Name: name, Type: wire.TypeToString[qtype], Detail: "no answer in time", Err: fmt.Errorf("%w: %w", ErrTemporary, ctx.Err())}
 	case r := <-flight:
 		a := r.Val.(*answer)
 		return a, a.err(name, qtype)

@@ -33,15 +33,16 @@ type attempt struct {
 	open    int            // recipients not answered yet; guarded by mu
 }
 
-// attempt tries one leased item and records what came of it. If ctx ends the
-// item stays as it is and becomes due again when the lease has passed.
-func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
+// attempt tries one leased item and records what came of it. When ctx ends
+// nothing new is begun; what has gone to a host goes on until work ends. An
+// item that was not tried to its end is given back and due again.
+func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease) {
 	a := &attempt{
 		Relay: r, lease: lease, item: lease.Item, began: time.Now(),
 		answers: map[int]answer{},
 	}
 	log := r.log.With(obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message)
-	body, err := r.queue.OpenBody(ctx, a.item)
+	body, err := r.queue.OpenBody(work, a.item)
 	if err != nil {
 		log.Error("cannot read a queued message", obs.Err, err)
 		return
@@ -52,7 +53,7 @@ func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
 		}
 	}()
 	a.body = body
-	stop := a.holdLease(ctx)
+	stop := a.holdLease(work)
 	defer stop()
 
 	groups := a.groups()
@@ -62,8 +63,8 @@ func (r *Relay) attempt(ctx context.Context, lease *outqueue.Lease) {
 		slots <- struct{}{}
 		sending.Go(func() {
 			defer func() { <-slots }()
-			answers, release := a.run(ctx, g)
-			a.settle(ctx, g, answers)
+			answers, release := a.run(ctx, work, g)
+			a.settle(work, g, answers)
 			release()
 		})
 	}
@@ -97,31 +98,35 @@ func (a *attempt) groups() []group {
 // run tries one group. release lets others have the connection; it is called
 // when the answers are on record, so that a crash makes at most one message be
 // sent again for each connection.
-func (a *attempt) run(ctx context.Context, g group) (answers []answer, release func()) {
+func (a *attempt) run(ctx, work context.Context, g group) (answers []answer, release func()) {
 	nothing := func() {}
+	answers = make([]answer, len(g.indexes))
 	if a.item.Account != 0 {
-		return a.refile(ctx, g), nothing
+		return a.refile(work, g), nothing
 	}
-	local, err := a.deliverer.IsLocal(ctx, g.domain)
+	local, err := a.deliverer.IsLocal(work, g.domain)
 	if err != nil {
-		return fill(make([]answer, len(g.indexes)), answer{err: err}), nothing
+		return fill(answers, answer{err: err}), nothing
 	}
 	if local {
-		return a.deliverLocally(ctx, g), nothing
+		return a.deliverLocally(work, g), nothing
 	}
 	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok {
-		return fill(make([]answer, len(g.indexes)), trouble), nothing
+		return fill(answers, trouble), nothing
 	}
 	leave, err := a.places.enter(ctx, g.domain)
 	if err != nil {
-		return fill(make([]answer, len(g.indexes)), answer{err: err}), nothing
+		return fill(answers, answer{err: err}), nothing
 	}
-	answers, used := a.send(ctx, g.domain, a.transfer(g))
+	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok { // found out while we waited
+		return fill(answers, trouble), func() { leave(false) }
+	}
+	used := a.send(ctx, work, g.domain, a.transfer(g), answers)
 	return answers, func() {
 		if used != nil {
-			a.dialer.pool.put(context.WithoutCancel(ctx), used, time.Now())
+			a.dialer.pool.put(context.WithoutCancel(work), used, time.Now())
 		}
-		leave()
+		leave(used != nil)
 	}
 }
 
@@ -137,8 +142,9 @@ func (a *attempt) transfer(g group) transfer {
 	env := a.item.Envelope
 	m := smtp.Mail{
 		From: env.From, Size: a.item.Size, EightBit: env.EightBit, EnvelopeID: env.ID,
-		// What needs no SMTPUTF8 can go to hosts that do not have it.
-		UTF8: env.UTF8 && (!ascii || a.headerIsUTF8()),
+		// What needs no SMTPUTF8 can go to hosts that do not have it; but an
+		// alias may lead from a plain address to one that needs it.
+		UTF8: !ascii || env.UTF8 && a.headerIsUTF8(),
 	}
 	if env.ReturnHeaders {
 		m.Return = smtp.ReturnHeaders

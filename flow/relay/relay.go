@@ -82,9 +82,9 @@ const patience = 5 * time.Second
 // drainTimeout is how long transfers may go on after Run's context has ended.
 const drainTimeout = 20 * time.Second
 
-// Run works until ctx ends, lets transfers under way come to their end for a
-// short time, and then lets go of them: what is not done stays in
-// the queue and is due again.
+// Run works until ctx ends. Then it makes no more connections, lets transfers
+// under way come to their end for a short time, and lets go of them: what is
+// not done stays in the queue and is due again.
 func (r *Relay) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	slots := make(chan struct{}, r.attempts)
@@ -115,14 +115,14 @@ func (r *Relay) Run(ctx context.Context) error {
 					default:
 					}
 				}()
-				r.attempt(work, lease)
+				r.attempt(ctx, work, lease)
 			})
 		}
 		if len(leases) == free && free > 0 {
 			continue // there may be more
 		}
 		r.rest(ctx, freed, len(leases) == 0 && free == 0)
-		r.dialer.pool.sweep(ctx, time.Now(), false)
+		r.dialer.pool.sweep(work, time.Now(), false)
 	}
 	return ctx.Err()
 }

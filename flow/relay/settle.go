@@ -26,9 +26,7 @@ func (a *attempt) settle(ctx context.Context, g group, answers []answer) {
 	for n, i := range g.indexes {
 		a.answers[i] = answers[n]
 	}
-	if ctx.Err() != nil {
-		a.forgetInterrupted()
-	}
+	a.forgetInterrupted()
 	if last {
 		a.conclude(ctx)
 	} else {
@@ -46,6 +44,8 @@ func (a *attempt) say(i int, w answer) {
 		obs.Rcpt, a.item.Envelope.To[i].Address.String(), obs.Remote, w.remote,
 	}
 	switch {
+	case errors.Is(w.err, errCrowded):
+		a.log.Debug("message has to wait", attrs...)
 	case w.err == nil:
 		a.log.Info("message sent", append(attrs, obs.Reply, w.reply, obs.Took, time.Since(a.began))...)
 	case temporary(w.err):
@@ -59,7 +59,7 @@ func (a *attempt) say(i int, w answer) {
 // nothing about the recipients.
 func (a *attempt) forgetInterrupted() {
 	for i, w := range a.answers {
-		if w.err != nil && temporary(w.err) {
+		if errors.Is(w.err, context.Canceled) {
 			delete(a.answers, i)
 		}
 	}
@@ -83,10 +83,15 @@ func (a *attempt) conclude(ctx context.Context) {
 	next, again := a.schedule.next(now, a.item.Created, a.item.Tries+1)
 	end := outqueue.Attempt{Next: next, Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began)}}
 	var failed []outqueue.Result
+	crowded := "" // a domain that had no place
 	for i, w := range a.answers {
 		state := outqueue.Delivered
 		switch {
 		case w.err == nil:
+		case errors.Is(w.err, errCrowded) && again:
+			crowded = strings.ToLower(a.item.Envelope.To[i].Address.Domain)
+			delete(a.answers, i)
+			continue // as if it had not been tried
 		case !temporary(w.err):
 			state = outqueue.Failed
 		case !again:
@@ -101,9 +106,12 @@ func (a *attempt) conclude(ctx context.Context) {
 		}
 		end.Try.Remote, end.Try.Text = w.remote, describe(w)
 	}
-	if ctx.Err() != nil && len(a.answers) == 0 {
-		end.Next = now // nothing was tried: at the next start
+	if len(a.answers) == 0 { // nothing was tried
 		end.Try = outqueue.Try{}
+		end.Next = now // at the next start
+		if crowded != "" {
+			end.Next = now.Add(a.places.later(crowded))
+		}
 	}
 	if len(failed) > 0 { // a notification takes its time
 		a.record(ctx, a.delivered())

@@ -29,16 +29,18 @@ type answer struct {
 	remote string // who said it; empty if it was us
 }
 
-// send takes the transfer to the best of the hosts that will have it, and
-// gives an answer for each recipient, and the link that it went over, if it
-// went: the caller puts it back into the pool when the answers are on record.
+// send takes the transfer to the best of the hosts that will have it, sets the
+// answer for each recipient, and gives the link that it went over, if it went:
+// the caller puts it back into the pool when the answers are on record.
+// Connections are made under ctx, the message is sent under work.
 // RFC 5321 §5.1
-func (r *Relay) send(ctx context.Context, domain string, t transfer) ([]answer, *link) {
-	answers := make([]answer, len(t.to))
+func (r *Relay) send(ctx, work context.Context, domain string, t transfer, answers []answer) *link {
 	hosts, err := exchangers(ctx, r.resolver, domain, r.hostname)
 	if err != nil {
-		return fill(answers, answer{err: err}), nil
+		fill(answers, answer{err: err})
+		return nil
 	}
+	answered := false  // a host was talked to
 	var trouble answer // of the hosts that could not be talked to
 	for _, host := range hosts {
 		addrs, err := addresses(ctx, r.resolver, host)
@@ -47,20 +49,24 @@ func (r *Relay) send(ctx context.Context, domain string, t transfer) ([]answer, 
 			continue
 		}
 		for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
-			final, used := r.try(ctx, host, addr, t, answers)
+			final, used := r.try(ctx, work, host, addr, t, answers)
 			if used != nil {
-				return answers, used
+				return used
 			}
+			// That MAIL was put off may be about the sender.
+			answered = answered || inReplyTo(final.err, "MAIL")
 			trouble = graver(trouble, final)
 			if ctx.Err() != nil {
-				return fill(answers, trouble), nil
+				fill(answers, trouble)
+				return nil
 			}
 		}
 	}
-	if temporary(trouble.err) && ctx.Err() == nil {
+	if temporary(trouble.err) && ctx.Err() == nil && !answered {
 		r.down.mark(domain, trouble, time.Now())
 	}
-	return fill(answers, trouble), nil
+	fill(answers, trouble)
+	return nil
 }
 
 // transmit runs the transaction.
@@ -75,12 +81,12 @@ func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, er
 
 // try sends to one address. If another host may do better it gives the trouble
 // that there was; otherwise the answers are complete, and it gives the link.
-func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
+func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
 	l, err := r.dialer.connect(ctx, host, addr)
 	if err != nil {
 		return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
 	}
-	outcome, err := l.transmit(ctx, t)
+	outcome, err := l.transmit(work, t)
 	var lost *smtpclient.Lost
 	if errors.As(err, &lost) && !lost.Unknown && l.reused {
 		// A kept connection that the host has closed meanwhile says nothing
@@ -89,11 +95,11 @@ func (r *Relay) try(ctx context.Context, host string, addr netip.Addr, t transfe
 		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
 			return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
 		}
-		outcome, err = l.transmit(ctx, t)
+		outcome, err = l.transmit(work, t)
 	}
 	l.sent++
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
-		r.dialer.pool.put(context.WithoutCancel(ctx), l, time.Now())
+		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
 		return answer{err: err, remote: l.remote()}, nil
 	}
 	for i := range answers {
@@ -112,9 +118,14 @@ func worthAnotherHost(err error) bool {
 	if errors.As(err, &lost) {
 		return !lost.Unknown
 	}
+	return temporary(err) && inReplyTo(err, "MAIL")
+}
+
+// inReplyTo tells whether an error is a host's answer to a verb.
+func inReplyTo(err error, verb smtpclient.InReplyTo) bool {
 	var refusal *smtp.Refusal
 	var step smtpclient.InReplyTo
-	return errors.As(err, &refusal) && refusal.Temporary() && errors.As(err, &step) && step == "MAIL"
+	return errors.As(err, &refusal) && errors.As(err, &step) && step == verb
 }
 
 func allUnanswered(refused []error) bool {

@@ -67,7 +67,7 @@ func TestAdministration(t *testing.T) {
 		t.Errorf("%d items are due, want %d", len(leases), len(held))
 	}
 	for _, l := range leases {
-		r.result(t, start, l, outqueue.Attempt{Next: start.Add(time.Hour)})
+		r.result(t, start, l, outqueue.Attempt{Next: start.Add(time.Hour), Try: outqueue.Try{Began: start}})
 	}
 	if got := list(outqueue.Filter{Deferred: true}); !slices.Equal(got, held) {
 		t.Errorf("deferred: %v, want %v", got, held)

@@ -183,7 +183,7 @@ type Attempt struct {
 	// Next is when to try again, if recipients are still Pending.
 	Next time.Time
 
-	// Try is what the history says; a zero Began leaves it out.
+	// Try is what the history says; with a zero Began nothing was tried.
 	Try Try
 
 	// Then is enqueued in the same transaction: notifications that follow

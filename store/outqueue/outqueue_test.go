@@ -347,7 +347,7 @@ func TestReclaim(t *testing.T) {
 		old = append(old, r.due(t, start, 1000)...)
 	}
 	for _, l := range old[:100] { // these are waiting, and not leased
-		r.result(t, start, l, outqueue.Attempt{Next: start.Add(5 * time.Minute)})
+		r.result(t, start, l, outqueue.Attempt{Next: start.Add(5 * time.Minute), Try: outqueue.Try{Began: start}})
 	}
 	if err := r.Hold(t.Context(), old[200].Item.ID); err != nil {
 		t.Fatal(err)

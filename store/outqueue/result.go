@@ -101,7 +101,8 @@ func (tx *shardTxn) settle(now time.Time, l *Lease, a *Attempt) error {
 			return errNoNext
 		}
 		it.ended(a.Try)
-		s.leased, s.tried, s.due = false, true, max(a.Next.UnixNano(), now.UnixNano())
+		s.leased, s.due = false, max(a.Next.UnixNano(), now.UnixNano())
+		s.tried = s.tried || !a.Try.Began.IsZero()
 	}
 	if s.parts, err = tx.putRecord(it, old.parts); err != nil {
 		return err
@@ -122,10 +123,10 @@ func (s *Status) note(now time.Time, r Result) {
 
 // ended notes the end of a try.
 func (it *Item) ended(t Try) {
-	it.Tries++
 	if t.Began.IsZero() {
 		return
 	}
+	it.Tries++
 	t.Remote, t.Text = clip(t.Remote), clip(t.Text)
 	it.History = append(it.History, t)
 	if n := len(it.History) - maxHistory; n > 0 {

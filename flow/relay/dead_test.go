@@ -1,0 +1,88 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"waxwing/dns/dnstest"
+	"waxwing/flow/relay"
+	"waxwing/test/house"
+)
+
+// silent accepts connections on an address of loopback and says nothing, as
+// hosts behind a broken firewall do.
+func silent(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}()
+}
+
+// Many messages for a domain whose host does not answer leave room for the
+// others, and the relay does not wait for that host when it ends.
+func TestDeadDomain(t *testing.T) {
+	h, far := house.New(t), newHost(t, nil)
+	silent(t, fmt.Sprintf("127.0.0.2:%d", far.port()))
+	zone := dnstest.Zone{A: map[string][]string{"near.test": {"127.0.0.1"}, "dead.test": {"127.0.0.2"}}}
+	for i := range 300 {
+		enqueue(t, h, text, fmt.Sprintf("user%d@dead.test", i))
+	}
+	enqueue(t, h, text, "carol@near.test")
+	r := relay.New(h.Queue, h.Deliverer, h.Blobs, zone, relay.Options{
+		Hostname: house.Hostname, Port: far.port(), Attempts: 20, Log: h.Log,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	eventually(t, "the message for the living", func() bool { return len(far.got()) == 1 })
+	cancel()
+	begun := time.Now()
+	<-done
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	for _, it := range h.Queued() {
+		if it.Tries != 0 || it.Leased {
+			t.Fatalf("%s has been tried %d times, leased: %v", it.ID, it.Tries, it.Leased)
+		}
+	}
+}
+
+// That a host puts off one sender says nothing about other messages for it.
+func TestSenderPutOff(t *testing.T) {
+	h := house.New(t)
+	far := newHost(t, func(line string) string {
+		if strings.HasPrefix(line, "MAIL FROM:<alice@") {
+			return "450 4.1.8 who is that"
+		}
+		return ""
+	})
+	r := relay.New(h.Queue, h.Deliverer, h.Blobs, zone, relay.Options{
+		Hostname: house.Hostname, Port: far.port(), Attempts: 1, Log: h.Log,
+	})
+	enqueue(t, h, text, "carol@near.test")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	eventually(t, "a try", func() bool { q := h.Queued(); return len(q) == 1 && q[0].Tries == 1 })
+	h.Alice.Address = h.Bob.Address
+	enqueue(t, h, text, "carol@near.test")
+	eventually(t, "bob's message", func() bool { return len(far.got()) == 1 })
+}
