@@ -11,6 +11,7 @@ import (
 
 	"waxwing/flow/deliver"
 	"waxwing/format/message"
+	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
 	"waxwing/store/directory"
@@ -203,10 +204,23 @@ func (a *attempt) refile(ctx context.Context, g group) []answer {
 	}
 	defer func() { _ = arrival.Close() }()
 	for n, i := range g.indexes {
-		target := directory.Target{Account: a.item.Account, Address: a.item.Envelope.To[i].Address}
+		target := a.target(ctx, a.item.Envelope.To[i])
 		answers[n] = answer{err: a.deliverer.File(ctx, time.Now(), arrival, a.item.Envelope.From, nil, target)}
 	}
 	return answers
+}
+
+// target gives the account again as the recipient leads to it, with the detail
+// of a subaddress; as it is if the recipient leads elsewhere by now.
+func (a *attempt) target(ctx context.Context, to mail.Recipient) directory.Target {
+	if resolved, err := a.deliverer.Resolve(ctx, to); err == nil {
+		for _, target := range resolved.Route.Accounts {
+			if target.Account == a.item.Account {
+				return target
+			}
+		}
+	}
+	return directory.Target{Account: a.item.Account, Address: to.Address}
 }
 
 // stage reads the message from the queue as if it had just arrived. The item's

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"waxwing/flow/deliver"
@@ -78,7 +79,7 @@ func (a *attempt) reportOf(f outqueue.Result, now time.Time) dsn.Recipient {
 		r.Original = dsn.ParseTyped(to.Original)
 	}
 	if f.Remote != "" {
-		r.RemoteMTA = dsn.Host(f.Remote)
+		r.RemoteMTA = dsn.Host(hostOf(f.Remote))
 	}
 	if f.Reply.Code != 0 {
 		r.Diagnostic = dsn.Reply(replyText(f.Reply))
@@ -90,4 +91,13 @@ func (a *attempt) reportOf(f outqueue.Result, now time.Time) dsn.Recipient {
 		r.Status = "5.0.0"
 	}
 	return r
+}
+
+// hostOf gives the host name of a remote, which may be an address literal: what
+// follows it in brackets is for people. RFC 3464 §2.3.5
+func hostOf(remote string) string {
+	if i := strings.LastIndexByte(remote, '['); i > 0 {
+		return remote[:i]
+	}
+	return remote
 }

@@ -233,6 +233,7 @@ func TestBounce(t *testing.T) {
 		"Return-Path: <>\r\n", "To: alice@example.test\r\n", "Auto-Submitted: auto-replied",
 		"report-type=delivery-status", "Final-Recipient: rfc822; nobody@far.test", "Action: failed", "Status: 5.1.1",
 		"Diagnostic-Code: smtp; 550 5.1.1 never heard of nobody", "Subject: out\r\n",
+		"Remote-MTA: dns; mx.far.test\r\n", "mx.far.test said: 550 5.1.1 never heard of nobody",
 	} {
 		if !strings.Contains(bounce, want) {
 			t.Errorf("%q is missing in %s", want, bounce)
@@ -318,24 +319,33 @@ func TestNoBounceOfBounces(t *testing.T) {
 // A message that was put off because a mailbox was full goes there later.
 func TestRedelivery(t *testing.T) {
 	h, far := house.New(t), newHost(t, nil)
+	h.Alias("sales@example.test", "bob@example.test")
 	run(t, h, far, relay.Schedule{First: 20 * time.Millisecond})
-	body, err := blob.StageBytes(t.Context(), h.Blobs, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	_, err = h.Queue.Enqueue(t.Context(), time.Now(), outqueue.Submission{
-		Message:  "m",
-		Envelope: mail.Envelope{From: h.Alice.Address, To: []mail.Recipient{{Address: h.Bob.Address}}},
-		Body:     body, Account: h.Bob.ID, Prefix: []byte("Received: from here\r\n"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "an empty queue", func() bool { return len(h.Queued()) == 0 })
-	got := h.Inbox(h.Bob)
-	if len(got) != 1 || got[0] != "Return-Path: <alice@example.test>\r\nDelivered-To: bob@example.test\r\nReceived: from here\r\n"+text {
-		t.Errorf("bob has %q", got)
+	for recipient, deliveredTo := range map[string]string{
+		"bob@example.test":       "bob@example.test",
+		"bob+tag@example.test":   "bob+tag@example.test",
+		"sales+tag@example.test": "bob+tag@example.test",
+		"gone@example.test":      "gone@example.test", // an alias of yesterday
+	} {
+		body, err := blob.StageBytes(t.Context(), h.Blobs, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		_, err = h.Queue.Enqueue(t.Context(), time.Now(), outqueue.Submission{
+			Message:  "m",
+			Envelope: mail.Envelope{From: h.Alice.Address, To: []mail.Recipient{{Address: house.Address(recipient)}}},
+			Body:     body, Account: h.Bob.ID, Prefix: []byte("Received: from here\r\n"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "an empty queue", func() bool { return len(h.Queued()) == 0 })
+		got := h.Inbox(h.Bob)
+		want := "Return-Path: <alice@example.test>\r\nDelivered-To: " + deliveredTo + "\r\nReceived: from here\r\n" + text
+		if len(got) == 0 || got[len(got)-1] != want {
+			t.Errorf("%s: bob has %q", recipient, got)
+		}
 	}
 }
 
