@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"waxwing/app"
 	"waxwing/serve/adminapi"
@@ -65,7 +66,11 @@ func printList[T any](s streams, asJSON bool, all iter.Seq2[T, error], heads str
 		if n++; n == 1 {
 			fmt.Fprintln(w, strings.ReplaceAll(heads, " ", "\t"))
 		}
-		fmt.Fprintln(w, strings.Join(row(item), "\t"))
+		cells := row(item)
+		for i := range cells {
+			cells[i] = printable(cells[i])
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }
@@ -87,12 +92,23 @@ func printJSON(out io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// printable replaces what a terminal would obey: some of what we print are the
+// words of strangers.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
 // printFacts writes names and values, a line each.
 func printFacts(out io.Writer, facts ...string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for pair := range slices.Chunk(facts, 2) {
 		if pair[1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", pair[0], pair[1])
+			fmt.Fprintf(w, "%s\t%s\n", pair[0], printable(pair[1]))
 		}
 	}
 	return w.Flush()

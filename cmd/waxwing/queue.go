@@ -53,9 +53,10 @@ type queueListCmd struct {
 func (c queueListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		items := client.Queue(ctx, c.wire())
-		return printList(s, c.JSON, items, "ITEM STATE NEXT-TRY SIZE FROM TO", func(it adminapi.QueueItem) []string {
+		return printList(s, c.JSON, items, "ITEM STATE NEXT-TRY SIZE FROM TO WHY", func(it adminapi.QueueItem) []string {
 			return []string{
 				it.ID, stateOf(it), dueIn(it, time.Now()), mail.ByteCount(it.Size).String(), sender(it.From), recipients(it),
+				why(it),
 			}
 		})
 	})
@@ -106,6 +107,21 @@ func recipients(it adminapi.QueueItem) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(pending[:most], " "), len(pending)-most)
 	}
 	return strings.Join(pending, " ")
+}
+
+// why says what keeps an item in the queue: what was last said of a recipient
+// who is still to be tried.
+func why(it adminapi.QueueItem) string {
+	const most = 80
+	for _, r := range it.Recipients {
+		if text := []rune(answer(r)); r.State == "pending" && len(text) > 0 {
+			if len(text) > most {
+				text = append(text[:most-1], '…')
+			}
+			return string(text)
+		}
+	}
+	return ""
 }
 
 type queueShowCmd struct {

@@ -13,6 +13,7 @@ import (
 	"waxwing/format/message"
 	"waxwing/proto/smtp"
 	"waxwing/store/blob"
+	"waxwing/store/outqueue"
 )
 
 // MaxHops is how many Received fields a message may have; one more and it is
@@ -32,6 +33,9 @@ type Arrival struct {
 	// Token, if not empty, makes each delivery of this arrival happen once,
 	// however often it is tried with the same token.
 	Token string
+
+	// Origin is what the queue tells of where the message came from.
+	Origin outqueue.Origin
 }
 
 // token gives the token of one delivery; empty if there are none.

@@ -106,7 +106,7 @@ func (p plan) submissions(a *Arrival, env mail.Envelope, trace []byte) []outqueu
 func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient) outqueue.Submission {
 	env.To = to
 	return outqueue.Submission{
-		Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Token: a.token(to[0].Address.String()),
+		Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin, Token: a.token(to[0].Address.String()),
 	}
 }
 

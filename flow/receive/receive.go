@@ -15,6 +15,7 @@ import (
 	"waxwing/obs"
 	"waxwing/proto/smtp"
 	"waxwing/store/blob"
+	"waxwing/store/outqueue"
 )
 
 // A Receiver takes mail in. It is safe for concurrent use.
@@ -58,6 +59,7 @@ func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.
 	if err := arrival.CheckHops(); err != nil {
 		return "", err
 	}
+	arrival.Origin = outqueue.Origin{Service: "mx", Remote: hop.Addr.String(), Hello: hop.Hello}
 	hop.ID, hop.At = arrival.ID, now
 	if len(to) == 1 {
 		hop.For = to[0].Address

@@ -231,7 +231,7 @@ func (a *attempt) stage(ctx context.Context) (*deliver.Arrival, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read queued message: %w", err)
 	}
-	arrival.ID, arrival.Token = a.item.Message, "queue "+a.item.ID.String()
+	arrival.ID, arrival.Token, arrival.Origin = a.item.Message, "queue "+a.item.ID.String(), a.item.Origin
 	return arrival, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"waxwing/proto/smtp"
 	"waxwing/store/blob"
 	"waxwing/store/directory"
+	"waxwing/store/outqueue"
 )
 
 // A Submitter takes mail from users. It is safe for concurrent use.
@@ -93,6 +94,7 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Env
 	if err := arrival.CheckHops(); err != nil {
 		return "", err
 	}
+	arrival.Origin = outqueue.Origin{Account: who.Account, Service: "submission", Remote: hop.Addr.String(), Hello: hop.Hello}
 	hop.ID, hop.At = arrival.ID, now
 	if len(to) == 1 {
 		hop.For = to[0].Address

@@ -10,6 +10,7 @@ import (
 	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/smtp"
+	"waxwing/store/outqueue"
 	"waxwing/test/house"
 )
 
@@ -120,7 +121,11 @@ func TestBothWays(t *testing.T) {
 	}
 	queued := h.Queued()
 	if len(h.Inbox(h.Bob)) != 1 || len(queued) != 1 || len(queued[0].Envelope.To) != 2 {
-		t.Errorf("bob has %d, queued %+v", len(h.Inbox(h.Bob)), queued)
+		t.Fatalf("bob has %d, queued %+v", len(h.Inbox(h.Bob)), queued)
+	}
+	want := outqueue.Origin{Account: h.Alice.ID, Service: "submission", Remote: "192.0.2.1", Hello: "[192.0.2.1]"}
+	if queued[0].Origin != want {
+		t.Errorf("the queue says it came from %+v", queued[0].Origin)
 	}
 }
 
