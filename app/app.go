@@ -35,6 +35,13 @@ type Options struct {
 	// CertificateNames are further names and addresses in certificates of our
 	// own authority.
 	CertificateNames []string
+
+	// Server is what people type into their programs in place of the hostname,
+	// where that cannot be looked up.
+	Server string
+
+	// Started is told once that everything is served. May be nil.
+	Started func()
 }
 
 // App is the open house.
@@ -47,6 +54,7 @@ type App struct {
 	stores  stores
 	doors   []door
 	workers []worker
+	started func()
 
 	mu sync.Mutex // guards config in reloads
 }
@@ -69,7 +77,7 @@ type worker struct {
 
 // Open opens everything; nothing is served before Run. The caller closes it.
 func Open(c config.Config, o Options) (*App, error) {
-	a := &App{config: c}
+	a := &App{config: c, started: o.Started}
 	a.log, a.level = newLog(o.Log, c.Log)
 	if err := a.open(o, time.Now()); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -140,6 +148,9 @@ func (a *App) Run(ctx context.Context) error {
 		}
 	}
 	a.log.Info("waxwing runs", "version", Version(), "hostname", a.config.Hostname)
+	if a.started != nil {
+		a.started()
+	}
 	<-doorsCtx.Done()
 	a.log.Info("waxwing stops")
 	err := context.Cause(doorsCtx)

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -311,10 +313,28 @@ func TestInitAgain(t *testing.T) {
 }
 
 func TestRecords(t *testing.T) {
-	got := strings.Join(Records("example.test", "mx.example.test", nil), "\n")
-	for _, want := range []string{"example.test.  MX   10 mx.example.test.", `"v=spf1 mx -all"`, "AAAA"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is not in\n%s", want, got)
+	got := records("bücher.test", "mx.example.test", []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")})
+	for _, want := range []record{
+		{"xn--bcher-kva.test.", "MX", "10 mx.example.test."},
+		{"xn--bcher-kva.test.", "TXT", `"v=spf1 mx -all"`},
+		{"mx.example.test.", "A", "192.0.2.7"},
+		{"mx.example.test.", "AAAA", "2001:db8::7"},
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	if got := records("example.test", "mx.example.test", nil); !slices.ContainsFunc(got, func(r record) bool { return r.kind == "AAAA" }) {
+		t.Errorf("no address known: %q", got)
+	}
+}
+
+func TestShellWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"/tmp/a-b_c.1": "/tmp/a-b_c.1", "/tmp/a b": "'/tmp/a b'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "~": "'~'", "": "''", "/tmp/ä": "/tmp/ä",
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}
 }

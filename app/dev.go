@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"text/template"
 	"time"
 
@@ -24,6 +27,8 @@ const (
 	devDomain   = "example.test"
 	devHostname = "mail.example.test"
 	devPassword = "waxwing"
+	devServer   = "127.0.0.1"
+	highestPort = 995 // of those that the port base is added to
 )
 
 var devUsers = []directory.Account{
@@ -39,6 +44,7 @@ type Dev struct {
 	SMTPOutPort int
 	Retry       time.Duration
 	Store       string
+	Program     string    // how the program was called, to be called again
 	Out         io.Writer // what the person is told
 	Log         io.Writer
 }
@@ -50,7 +56,10 @@ func (d Dev) config() (config.Config, error) {
 		return config.Config{}, err
 	}
 	at := func(port int) []string {
-		return []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(d.PortBase+port))}
+		return []string{net.JoinHostPort(devServer, strconv.Itoa(d.PortBase+port))}
+	}
+	if d.PortBase < 0 || d.PortBase > 65535-highestPort {
+		return config.Config{}, fmt.Errorf("--port-base: must be between 0 and %d", 65535-highestPort)
 	}
 	c := config.Default()
 	c.Hostname, c.Data = devHostname, dir
@@ -80,21 +89,34 @@ func (d Dev) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var told error
 	a, err := Open(c, Options{
 		Log:              d.Log,
 		PlaintextLogins:  true,
-		CertificateNames: []string{"mx." + devDomain, "localhost", "127.0.0.1", "::1"},
+		CertificateNames: []string{"mx." + devDomain, "localhost", devServer, "::1"},
+		Server:           devServer,
+		Started:          func() { told = d.explain(c) },
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w\nOther ports are taken with --port-base, such as %d", err, otherBase(d.PortBase))
+	}
 	if err != nil {
 		return err
 	}
 	if err := a.populate(ctx, time.Now()); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	running := make(chan error, 1)
-	go func() { running <- a.Run(ctx) }()
-	err = d.explain(c)
-	return errors.Join(err, <-running, a.Close())
+	err = a.Run(ctx)
+	return errors.Join(told, err, a.Close())
+}
+
+// otherBase is a port base to try when a port of this one is taken. It stays
+// below the ports that the kernel gives to clients.
+func otherBase(base int) int {
+	if base += 1000; base <= 31000 {
+		return base
+	}
+	return 11000
 }
 
 // populate makes the domain and the accounts where they are missing; a start
@@ -120,7 +142,7 @@ func (a *App) populate(ctx context.Context, now time.Time) error {
 }
 
 var devGuide = template.Must(template.New("guide").Parse(`
-A complete mail system runs on 127.0.0.1, in {{.Dir}}
+A complete mail system runs on {{.Server}}, in {{.Dir}}
 
   accounts   alice@example.test and bob@example.test, password "waxwing"
   sending    port {{.P 465}} (TLS) or {{.P 587}} (STARTTLS)
@@ -129,35 +151,54 @@ A complete mail system runs on 127.0.0.1, in {{.Dir}}
   web        https://localhost:{{.P 443}}/
   trust      {{.Dir}}/ca.pem
 
-Try it:
+Try it, in another terminal:
 
-  swaks --server 127.0.0.1:{{.P 587}} --auth-user alice@example.test --auth-password waxwing \
-        --from alice@example.test --to bob@example.test
-  curl --cacert {{.Arg "ca.pem"}} --user bob@example.test:waxwing \
-        'imaps://localhost:{{.P 993}}/INBOX;MAILINDEX=1'
-  waxwing account list --dir {{.Arg ""}}
+  printf 'Subject: hello\n\nFirst light.\n' | curl -sS --ssl-reqd --cacert {{.Arg "ca.pem"}} \
+        --user alice@example.test:waxwing --mail-from alice@example.test \
+        --mail-rcpt bob@example.test smtp://{{.Server}}:{{.P 587}} -T -
+  curl -sS --cacert {{.Arg "ca.pem"}} --user bob@example.test:waxwing \
+        'imaps://{{.Server}}:{{.P 993}}/INBOX;MAILINDEX=1'
+  {{.Program}} account list --dir {{.Arg ""}}
 
 Stop it with Ctrl-C. Mail stays in the directory; remove that to begin anew.
 
+waxwing dev ready
 `))
 
 // guide is what devGuide is filled in with.
 type guide struct {
-	Dir  string
-	base int
+	Dev
+	Dir    string // the whole name
+	Server string
 }
 
 // P gives the port of a service by its well-known one.
-func (g guide) P(port int) int { return g.base + port }
+func (g guide) P(port int) int { return g.PortBase + port }
 
 // Arg gives a file of the directory as a shell takes it.
-func (g guide) Arg(file string) string { return "'" + filepath.Join(g.Dir, file) + "'" }
+func (g guide) Arg(file string) string { return shellWord(filepath.Join(g.Dir, file)) }
 
+// shellWord quotes what a shell would not take as it is.
+func shellWord(s string) string {
+	special := func(r rune) bool { return r < 128 && !strings.ContainsRune(shellPlain, r) }
+	if s != "" && strings.IndexFunc(s, special) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// shellPlain are the ASCII characters that mean themselves to a shell.
+const shellPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,="
+
+// explain says in one piece, so that no log record gets between, how to try
+// what runs.
 func (d Dev) explain(c config.Config) error {
-	if err := devGuide.Execute(d.Out, guide{c.Data, d.PortBase}); err != nil {
+	var text bytes.Buffer
+	d.Program = shellWord(d.Program)
+	if err := devGuide.Execute(&text, guide{d, c.Data, devServer}); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(d.Out, "waxwing dev ready")
+	_, err := d.Out.Write(text.Bytes())
 	return err
 }
 
@@ -169,7 +210,7 @@ func DataOf(configFile, dir string) (string, error) {
 		c, err := config.Load(configFile)
 		return c.Data, err
 	}
-	candidates := []string{".", "/etc/waxwing", "waxwing-dev"}
+	candidates := []string{".", "/etc/waxwing", "waxwing-dev", "run"} // the last is that of "make run"
 	if dir != "" {
 		candidates = []string{dir}
 	}

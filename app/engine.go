@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"waxwing/app/config"
 	"waxwing/store/blob/fsblob"
@@ -31,7 +32,10 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 		return stores{}, err
 	}
 	defer func() {
-		if errors.Is(err, os.ErrPermission) {
+		switch {
+		case errors.Is(err, syscall.EAGAIN): // a lock's
+			err = fmt.Errorf("%s is in use: another waxwing runs there", c.Data)
+		case errors.Is(err, os.ErrPermission):
 			err = fmt.Errorf("%w; %s must belong to the user that the server runs as", err, c.Data)
 		}
 	}()

@@ -40,7 +40,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log,
 		Schedule: relay.Schedule{First: c.Relay.Retry.Std(), Lifetime: c.Relay.GiveUp.Std()},
 	})
-	pages, err := web.New(web.Options{Hostname: c.Hostname, Settings: a.settings(), Healthy: a.healthy})
+	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
+
+	"golang.org/x/net/idna"
 
 	"waxwing/app/config"
 	"waxwing/app/confine"
@@ -150,16 +153,29 @@ func (i Init) explain(c config.Config, admin mail.Address, password string) erro
 	var b strings.Builder
 	fmt.Fprintf(&b, "Made %s\n\n", c.File)
 	fmt.Fprintf(&b, "  data       %s\n  account    %s (an administrator; mail for postmaster@ and abuse@ comes here)\n  password   %s\n", c.Data, admin, password)
-	b.WriteString("\nThe password is shown this once. Change it with: waxwing account password " + admin.String() + "\n")
+	fmt.Fprintf(&b, "\nThe password is shown this once. Change it, while the server runs, with:\nwaxwing account password %s%s\n", admin, i.where(c.File))
 	b.WriteString("\nPublish these DNS records:\n\n")
-	for _, record := range Records(admin.Domain, c.Hostname, publicAddresses()) {
-		fmt.Fprintf(&b, "  %s\n", record)
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, record := range records(admin.Domain, c.Hostname, publicAddresses()) {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", record.name, record.kind, record.data)
+	}
+	if err := table.Flush(); err != nil {
+		return err
 	}
 	b.WriteString(`
 Ask whoever gave you the address (your provider) to let it resolve back to
 ` + c.Hostname + ` (the PTR record): other servers distrust mail without it.
 
-Then start the server: waxwing serve --config ` + c.File + "\n")
+Then start the server: waxwing serve --config ` + shellWord(c.File) + "\n")
+	if c.User == "" && os.Getuid() == 0 {
+		fmt.Fprintf(&b, `
+Before that, let it not run as root, since strangers talk to it: set
+user = "waxwing" in the file, and
+
+  useradd --system --shell /usr/sbin/nologin waxwing
+  chown -R waxwing: %s
+`, shellWord(c.Data))
+	}
 	switch c.TLS.Source {
 	case config.SourceACME:
 		b.WriteString("\nCertificates are fetched from Let's Encrypt by themselves as soon as the DNS\nrecords are there and port 80 or 443 can be reached. By starting the server you\nagree to the terms of service at https://letsencrypt.org/repository/\n")
@@ -172,23 +188,44 @@ Then start the server: waxwing serve --config ` + c.File + "\n")
 	return err
 }
 
-// Records are the DNS records that a domain needs, in zone file form.
-func Records(domain, hostname string, addresses []netip.Addr) []string {
-	records := []string{
-		fmt.Sprintf("%s.  MX   10 %s.", domain, hostname),
-		fmt.Sprintf("%s.  TXT  \"v=spf1 mx -all\"", domain), // RFC 7208 §5.4
+// where is what a command needs to find the server; nothing where it looks
+// by itself.
+func (Init) where(file string) string {
+	if file == "/etc/waxwing/"+configName {
+		return ""
+	}
+	return " --config " + shellWord(file)
+}
+
+// A record is a line of a zone file.
+type record struct{ name, kind, data string }
+
+// records are the DNS records that a domain needs.
+func records(domain, hostname string, addresses []netip.Addr) []record {
+	domain, hostname = zoneName(domain), zoneName(hostname)
+	list := []record{
+		{domain, "MX", "10 " + hostname},
+		{domain, "TXT", `"v=spf1 mx -all"`}, // RFC 7208 §5.4
 	}
 	for _, ip := range addresses {
 		kind := "AAAA"
 		if ip.Is4() {
-			kind = "A   "
+			kind = "A"
 		}
-		records = append(records, fmt.Sprintf("%s.  %s %s", hostname, kind, ip))
+		list = append(list, record{hostname, kind, ip.String()})
 	}
 	if len(addresses) == 0 {
-		records = append(records,
-			fmt.Sprintf("%s.  A    (the server's public IPv4 address)", hostname),
-			fmt.Sprintf("%s.  AAAA (the server's public IPv6 address, if it has one)", hostname))
+		list = append(list,
+			record{hostname, "A", "(the server's public IPv4 address)"},
+			record{hostname, "AAAA", "(the server's public IPv6 address, if it has one)"})
 	}
-	return append(records, fmt.Sprintf("%s.  TXT  \"v=spf1 a -all\"", hostname)) // for bounces, RFC 7208 §2.4
+	return append(list, record{hostname, "TXT", `"v=spf1 a -all"`}) // for bounces, RFC 7208 §2.4
+}
+
+// zoneName is a name as zone files hold it. RFC 5890 §2.3.2.1
+func zoneName(name string) string {
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		name = ascii
+	}
+	return name + "."
 }

@@ -57,11 +57,12 @@ func listen(c config.Listen, log *slog.Logger) (listeners, error) {
 		}
 		log.Info("sockets taken from systemd", "service", name)
 	}
-	for name, addresses := range addressesOf(c) {
+	wanted := addressesOf(c)
+	for _, name := range services {
 		if len(all[name]) > 0 {
 			continue
 		}
-		for _, address := range addresses {
+		for _, address := range wanted[name] {
 			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 			if err != nil {
 				return nil, errors.Join(explain(name, address, err), all.Close())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"waxwing/app"
@@ -19,12 +20,12 @@ func (d *duration) UnmarshalText(text []byte) error {
 }
 
 type devCmd struct {
-	Dir         string   `help:"Directory for mail and keys; it is made if there is none." default:"waxwing-dev" placeholder:"DIR"`
-	PortBase    int      `help:"Added to each service's well-known port: SMTP is on N+25, IMAP on N+143 and so on." default:"10000" placeholder:"N"`
+	Dir         string   `help:"Directory for mail and keys; it is made if there is none (${default})." default:"waxwing-dev" placeholder:"DIR"`
+	PortBase    int      `help:"Added to each service's well-known port: SMTP is on N+25, IMAP on N+143 and so on (${default})." default:"10000" placeholder:"N"`
 	Resolver    string   `help:"Ask this DNS server instead of those in /etc/resolv.conf." placeholder:"HOST:PORT"`
-	SMTPOutPort int      `help:"Call other mail servers on this port instead of 25." name:"smtp-out-port" default:"25" placeholder:"P"`
-	Retry       duration `help:"How long to wait before a first failed delivery is tried again." default:"5m" placeholder:"DUR"`
-	Store       string   `help:"The storage engine." default:"pebble:" placeholder:"URL"`
+	SMTPOutPort int      `help:"Call other mail servers on this port instead of ${default}." name:"smtp-out-port" default:"25" placeholder:"P"`
+	Retry       duration `help:"How long to wait before a first failed delivery is tried again (${default})." default:"5m" placeholder:"DUR"`
+	Store       string   `help:"The storage engine (${default})." default:"pebble:" placeholder:"URL"`
 }
 
 func (devCmd) Help() string {
@@ -46,6 +47,6 @@ Examples:
 func (c devCmd) Run(ctx context.Context, s streams) error {
 	return app.Dev{
 		Dir: c.Dir, PortBase: c.PortBase, Resolver: c.Resolver, SMTPOutPort: c.SMTPOutPort,
-		Retry: c.Retry.Duration, Store: c.Store, Out: s.out, Log: s.err,
+		Retry: c.Retry.Duration, Store: c.Store, Program: os.Args[0], Out: s.out, Log: s.err,
 	}.Run(ctx)
 }

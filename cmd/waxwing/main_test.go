@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // The scripts run the program as a person would; they double as documentation.
 //
-//	$PORT                 a port base that is free
+//	$PORT, $OTHERPORT     port bases that are free
 //	start NAME COMMAND... starts a command in the background, with its output in
 //	                      NAME.out and NAME.err
 //	signal NAME SIGNAL    sends it a signal
@@ -49,6 +49,11 @@ func TestScripts(t *testing.T) {
 			e.Values[started] = map[string]*background{}
 			base, err := freeBase()
 			e.Setenv("PORT", strconv.Itoa(base))
+			other := base
+			for err == nil && other == base {
+				other, err = freeBase()
+			}
+			e.Setenv("OTHERPORT", strconv.Itoa(other))
 			e.Setenv("HTTPS", strconv.Itoa(base+443))
 			e.Setenv("IMAPS", strconv.Itoa(base+993))
 			return err

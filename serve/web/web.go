@@ -19,6 +19,11 @@ var files embed.FS
 type Options struct {
 	Hostname string
 
+	// Server is what a person types into a mail program to find this server;
+	// empty for the Hostname. With another name than that this is a trial, and
+	// browsers are not told to insist on HTTPS from now on.
+	Server string
+
 	// Settings are what a person types into a mail program.
 	Settings []Setting
 
@@ -35,6 +40,10 @@ type Setting struct {
 
 // New makes the pages.
 func New(o Options) (http.Handler, error) {
+	trial := o.Server != "" && o.Server != o.Hostname
+	if o.Server == "" {
+		o.Server = o.Hostname
+	}
 	page, err := template.ParseFS(files, "landing.html")
 	if err != nil {
 		return nil, err
@@ -58,17 +67,18 @@ func New(o Options) (http.Handler, error) {
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	return secured(mux), nil
+	return secured(mux, !trial), nil
 }
 
-// secured adds the headers that every answer has.
-func secured(next http.Handler) http.Handler {
+// secured adds the headers that every answer has, and for HTTPS that it is to
+// be insisted on.
+func secured(next http.Handler, insist bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		if r.TLS != nil {
+		if insist && r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000") // RFC 6797 §6.1
 		}
 		next.ServeHTTP(w, r)

@@ -45,6 +45,16 @@ func TestPages(t *testing.T) {
 	if w := get(h, "https://mx.example.test/healthz"); w.Code != 200 || w.Body.String() != "ok\n" {
 		t.Error(w.Code, w.Body)
 	}
+
+	trial, err := New(Options{Hostname: "mail.example.test", Server: "127.0.0.1", Settings: []Setting{{"IMAP (reading)", 10993, "TLS"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page = get(trial, "https://localhost:10443/")
+	if !strings.Contains(page.Body.String(), "<strong>127.0.0.1</strong>") || page.Header().Get("Strict-Transport-Security") != "" {
+		t.Errorf("a trial: %v %s", page.Header(), page.Body)
+	}
+
 	trouble = errors.New("disk /secret/path failed")
 	if w := get(h, "https://mx.example.test/healthz"); w.Code != 503 || strings.Contains(w.Body.String(), "secret") {
 		t.Error(w.Code, w.Body)
