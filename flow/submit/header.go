@@ -93,32 +93,51 @@ func isHeaderLine(line []byte, first bool) bool {
 	return false
 }
 
+// parse finds all fields of a header, however many.
+func parse(header []byte) message.Header {
+	return message.Header(slices.Collect(message.Fields(header)))
+}
+
 // checkAuthor refuses a message that claims to be from somebody else: who has
-// logged in must own every address in From, or the one in Sender.
-// RFC 6409 §6.1, §8.1
-func (s *Submitter) checkAuthor(ctx context.Context, who sasl.Identity, header []byte) error {
-	fields := message.ParseHeader(header)
+// logged in must own every address in From, or the one in Sender, or whoever
+// sends a message on unchanged, the one in the first Resent-From or
+// Resent-Sender. RFC 6409 §6.1, §8.1, RFC 5322 §3.6.6
+func (s *Submitter) checkAuthor(ctx context.Context, who sasl.Identity, fields message.Header) error {
+	for f := range fields.All("Resent-Sender") {
+		return s.checkField(ctx, who, f)
+	}
+	for f := range fields.All("Resent-From") {
+		return s.checkField(ctx, who, f)
+	}
 	name := "From"
 	if fields.Has("Sender") {
 		name = "Sender"
 	}
 	for f := range fields.All(name) {
-		for _, a := range message.ParseAddressList(f.Text()) {
-			if a.Group {
-				continue
+		if err := s.checkField(ctx, who, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkField refuses an address in a field that is not the user's own.
+func (s *Submitter) checkField(ctx context.Context, who sasl.Identity, f message.Field) error {
+	for _, a := range message.ParseAddressList(f.Text()) {
+		if a.Group {
+			continue
+		}
+		author, err := mail.ParseAddress(mail.Address{Local: a.Local, Domain: a.Domain}.String())
+		own := false
+		if err == nil {
+			if own, err = s.own(ctx, who, author); err != nil {
+				return err
 			}
-			author, err := mail.ParseAddress(mail.Address{Local: a.Local, Domain: a.Domain}.String())
-			own := false
-			if err == nil {
-				if own, err = s.own(ctx, who, author); err != nil {
-					return err
-				}
-			}
-			if !own {
-				return &smtp.Refusal{
-					Code: 550, Enhanced: smtp.Enhanced{5, 7, 1},
-					Text: fmt.Sprintf("%s: <%s@%s> is not an address of %s", name, a.Local, a.Domain, who.Login),
-				}
+		}
+		if !own {
+			return &smtp.Refusal{
+				Code: 550, Enhanced: smtp.Enhanced{5, 7, 1},
+				Text: fmt.Sprintf("%s: <%s@%s> is not an address of %s", f.Name, a.Local, a.Domain, who.Login),
 			}
 		}
 	}
@@ -131,9 +150,12 @@ var dropped = []string{"Bcc", "Resent-Bcc", "Return-Path", "Delivered-To"}
 
 // repair gives the header as it goes on, with its empty line: without what is
 // dropped, with what is missing. RFC 6409 §8
-func (s *Submitter) repair(header []byte, who sasl.Identity, now time.Time) io.Reader {
+func (s *Submitter) repair(header []byte, fields message.Header, who sasl.Identity, now time.Time) io.Reader {
 	var b bytes.Buffer
-	fields := message.ParseHeader(header)
+	// A From that names nobody is as good as none. RFC 5322 §3.6.2
+	fields = slices.DeleteFunc(fields, func(f message.Field) bool {
+		return slices.ContainsFunc(dropped, f.Is) || f.Is("From") && len(message.ParseAddressList(f.Text())) == 0
+	})
 	missing := func(name, value string) {
 		if !fields.Has(name) {
 			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
@@ -143,9 +165,7 @@ func (s *Submitter) repair(header []byte, who sasl.Identity, now time.Time) io.R
 	missing("Message-ID", "<"+message.NewMessageID(s.hostname)+">") // RFC 6409 §8.3
 	missing("From", "<"+who.Login.String()+">")                     // RFC 5322 §3.6.2
 	for _, f := range fields {
-		if !slices.ContainsFunc(dropped, f.Is) {
-			b.Write(header[f.Start:f.End])
-		}
+		b.Write(header[f.Start:f.End])
 	}
 	b.WriteString("\r\n")
 	return &b

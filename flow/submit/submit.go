@@ -35,9 +35,13 @@ func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, hostn
 	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: hostname, log: log}
 }
 
-// Sender refuses a reverse-path that is not the user's own. The null
-// reverse-path is for notifications (RFC 5321 §4.5.5), which clients send.
+// Sender refuses a reverse-path that is not the user's own, and users who may
+// not log in any more: sessions can be long. The null reverse-path is for
+// notifications (RFC 5321 §4.5.5), which clients send.
 func (s *Submitter) Sender(ctx context.Context, who sasl.Identity, from mail.Address) error {
+	if err := s.active(ctx, who); err != nil {
+		return err
+	}
 	if from.IsNull() {
 		return nil
 	}
@@ -52,6 +56,22 @@ func (s *Submitter) Sender(ctx context.Context, who sasl.Identity, from mail.Add
 		}
 	}
 	return nil
+}
+
+// active refuses an account that has been disabled or deleted since the login.
+func (s *Submitter) active(ctx context.Context, who sasl.Identity) error {
+	account, err := s.directory.Login(ctx, who.Login.String())
+	switch {
+	case err == nil && account.Account == who.Account && !account.Disabled:
+		return nil
+	case err == nil, errors.Is(err, directory.ErrNoUser):
+		// X.7.13 in the registry of enhanced codes: user account disabled.
+		return &smtp.Refusal{
+			Code: 550, Enhanced: smtp.Enhanced{5, 7, 13}, Text: "this account may not send any more",
+			Err: fmt.Errorf("account %s is disabled or gone", who.Account),
+		}
+	}
+	return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the account just now", Err: err}
 }
 
 func (s *Submitter) own(ctx context.Context, who sasl.Identity, a mail.Address) (bool, error) {
@@ -83,10 +103,11 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Env
 	if err != nil {
 		return "", err
 	}
-	if err := s.checkAuthor(ctx, who, header); err != nil {
+	fields := parse(header)
+	if err := s.checkAuthor(ctx, who, fields); err != nil {
 		return "", err
 	}
-	arrival, err := deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, who, now), rest))
+	arrival, err := deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, fields, who, now), rest))
 	if err != nil {
 		return "", err
 	}

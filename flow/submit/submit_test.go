@@ -10,6 +10,7 @@ import (
 	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/smtp"
+	"waxwing/store/directory"
 	"waxwing/store/outqueue"
 	"waxwing/test/house"
 )
@@ -51,6 +52,8 @@ func TestRepair(t *testing.T) {
 		{"no line end", "Subject: x", "Subject: x\r\n\r\n", ""},
 		{"a large header", "Subject: " + strings.Repeat("x ", 20_000) + "\r\n\r\nend\r\n", "\r\n\r\nend\r\n", ""},
 		{"nothing", "", "\r\n\r\n", ""},
+		{"nobody", "From: \r\nSubject: x\r\n\r\n", "From: <alice@example.test>\r\nSubject: x\r\n\r\n", ""},
+		{"many fields", strings.Repeat("X: y\r\n", 20_000) + "Z: end\r\n\r\n", "X: y\r\nZ: end\r\n\r\n", ""},
 	} {
 		h := house.New(t)
 		if err := submit(t, h, tt.text, "bob@example.test"); err != nil {
@@ -101,6 +104,15 @@ func TestOwnName(t *testing.T) {
 		{"From: alice@example.test\r\nSender: bob@example.test", 550},
 		{"From: president@far.test", 550},
 		{"From: alice@example.test\r\nFrom: bob@example.test", 550},
+		{"Resent-From: alice@example.test\r\nFrom: president@far.test", 0},
+		{"Resent-From: alice@example.test\r\nResent-From: bob@example.test\r\nFrom: president@far.test", 0},
+		{"Resent-From: bob@example.test\r\nFrom: alice@example.test", 550},
+		{"Resent-Sender: alice@example.test\r\nResent-From: bob@example.test\r\nFrom: president@far.test", 0},
+		{"Resent-Sender: bob@example.test\r\nResent-From: alice@example.test\r\nFrom: president@far.test", 550},
+		{"From:", 0},
+		{"From: nobody:;", 0},
+		{"From: team: bob@example.test;", 550},
+		{strings.Repeat("X: y\r\n", 20_000) + "From: bob@example.test", 550},
 	} {
 		if err := submit(t, h, tt.header+"\r\n\r\n", "bob@example.test"); code(err) != tt.code {
 			t.Errorf("%s: %v, want %d", tt.header, err, tt.code)
@@ -110,6 +122,27 @@ func TestOwnName(t *testing.T) {
 		if err := h.Submitter.Sender(t.Context(), house.Identity(h.Alice), house.Address(address)); code(err) != want {
 			t.Errorf("MAIL FROM:<%s>: %v, want %d", address, err, want)
 		}
+	}
+}
+
+// Who has been disabled may not go on with the session that is there.
+func TestDisabledMeanwhile(t *testing.T) {
+	h := house.New(t)
+	sender := func(from mail.Address) int {
+		return code(h.Submitter.Sender(t.Context(), house.Identity(h.Alice), from))
+	}
+	if c := sender(h.Alice.Address); c != 0 {
+		t.Fatalf("before: %d", c)
+	}
+	_, err := h.Directory.UpdateAccount(t.Context(), h.Alice.ID, func(a *directory.Account) error { a.Disabled = true; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := sender(h.Alice.Address); c != 550 {
+		t.Errorf("disabled: %d", c)
+	}
+	if c := sender(mail.Address{}); c != 550 {
+		t.Errorf("disabled, null reverse-path: %d", c)
 	}
 }
 
