@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,21 +43,42 @@ type Recipient struct {
 func (r Recipient) Local() bool { return len(r.Route.Accounts)+len(r.Route.Forwards) > 0 }
 
 // Resolve finds a recipient's way. A domain that is not ours gives a
-// Recipient that is not Local; a user who does not exist, a *smtp.Refusal.
+// Recipient that is not Local; a user who does not exist, a *smtp.Refusal. A
+// user without a domain is one of ours, found as at a login.
 func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, error) {
+	if to.Address.Domain == "" {
+		d.complete(ctx, &to.Address)
+	}
 	route, err := d.directory.Resolve(ctx, to.Address)
 	switch {
 	case err == nil:
 		return Recipient{to, route}, nil
-	case errors.Is(err, directory.ErrNotLocal):
+	case errors.Is(err, directory.ErrNotLocal) && to.Address.Domain != "":
 		return Recipient{Recipient: to}, nil
-	case errors.Is(err, directory.ErrNoUser):
+	case errors.Is(err, directory.ErrNoUser), errors.Is(err, directory.ErrNotLocal):
 		return Recipient{}, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user here"}
 	case errors.Is(err, directory.ErrTooMany), errors.Is(err, directory.ErrLoop):
 		return Recipient{}, &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "this address leads in circles", Err: err}
 	}
 	return Recipient{}, &smtp.Refusal{
 		Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the recipient just now", Err: err,
+	}
+}
+
+// complete gives a bare local part the domain of its account, if there is one
+// such account. The bare postmaster needs none.
+func (d *Deliverer) complete(ctx context.Context, a *mail.Address) {
+	if strings.EqualFold(a.Local, "postmaster") {
+		return
+	}
+	user, detail, tagged := strings.Cut(a.Local, "+")
+	account, err := d.directory.Login(ctx, user)
+	if err != nil {
+		return
+	}
+	*a = account.Address
+	if tagged {
+		a.Local += "+" + detail
 	}
 }
 

@@ -45,7 +45,12 @@ func (s *session) Mail(_ context.Context, m smtp.Mail) error {
 }
 
 func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
-	to, err := s.receiver.Recipient(ctx, r.Recipient())
+	recipient := r.Recipient()
+	if ip, ok := r.To.Literal(); ok && ip == s.info.LocalAddr() {
+		// Our own address names us as a domain of ours does. RFC 5321 §4.1.3
+		recipient.Address.Domain = ""
+	}
+	to, err := s.receiver.Recipient(ctx, recipient)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,10 @@ func (s *session) Verify(context.Context, string) (smtp.Reply, error) {
 
 // Expand says nothing to strangers. RFC 5321 §7.3
 func (s *session) Expand(context.Context, string) (smtp.Reply, error) {
-	return smtp.Reply{}, &smtp.Refusal{Code: 502, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "lists are not shown to strangers"}
+	return smtp.Reply{
+		Code: 252, Enhanced: smtp.Enhanced{2, 0, 0},
+		Text: "cannot EXPN for strangers, but send some mail and it will be attempted",
+	}, nil
 }
 
 func (s *session) Reset() {

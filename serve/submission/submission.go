@@ -89,7 +89,10 @@ func (s *session) Verify(ctx context.Context, who string) (smtp.Reply, error) {
 // Expand tells users who is behind an alias. RFC 5321 §3.5.2
 func (s *session) Expand(ctx context.Context, list string) (smtp.Reply, error) {
 	if s.info.Identity == nil {
-		return smtp.Reply{}, errNotLoggedIn
+		return smtp.Reply{
+			Code: 252, Enhanced: smtp.Enhanced{2, 0, 0},
+			Text: "cannot EXPN before you log in, but send some mail and it will be attempted",
+		}, nil
 	}
 	return s.submitter.Expand(ctx, *s.info.Identity, list)
 }

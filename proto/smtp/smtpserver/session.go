@@ -83,8 +83,14 @@ type Info struct {
 }
 
 // Addr gives the remote IP address; the zero Addr where there is none.
-func (i *Info) Addr() netip.Addr {
-	if t, ok := i.Remote.(*net.TCPAddr); ok {
+func (i *Info) Addr() netip.Addr { return addrOf(i.Remote) }
+
+// LocalAddr gives the IP address that the client has connected to; the zero
+// Addr where there is none.
+func (i *Info) LocalAddr() netip.Addr { return addrOf(i.Local) }
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
 		return t.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
