@@ -213,6 +213,22 @@ func TestCatchAll(t *testing.T) {
 	if err := d.DeleteAccount(t.Context(), alice); err != nil {
 		t.Errorf("deleting what nothing points to: %v", err)
 	}
+
+	// A domain can come with its catch-all, who is elsewhere then.
+	for _, nobody := range []string{"bob@new.test", "nobody@example.test"} {
+		if _, err := d.AddDomain(t.Context(), epoch, Domain{Name: "new.test", CatchAll: addr(nobody)}); !errors.Is(err, ErrNoUser) {
+			t.Errorf("%s: %v", nobody, err)
+		}
+	}
+	if made, err := d.AddDomain(t.Context(), epoch, Domain{Name: "new.test", CatchAll: addr("bob@example.test")}); err != nil || made.CatchAll != addr("bob@example.test") {
+		t.Errorf("%+v, %v", made, err)
+	}
+	if got, err := d.Resolve(t.Context(), addr("anybody@new.test")); describe(got) != "Bob@example.test" {
+		t.Errorf("%q, %v", describe(got), err)
+	}
+	if err := d.DeleteAccount(t.Context(), ids["Bob@example.test"]); !errors.Is(err, ErrInUse) {
+		t.Errorf("deleting the catch-all of a new domain: %v", err)
+	}
 }
 
 func TestMaySendAs(t *testing.T) {

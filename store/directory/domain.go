@@ -17,24 +17,44 @@ import (
 const pageSize = 256
 
 // AddDomain makes a domain ours and gives it as it is kept. The catch-all, if
-// any, is set with UpdateDomain once its account exists. Fails with ErrExists
-// or ErrInvalid.
+// any, has to be an address that leads somewhere. Fails with ErrExists,
+// ErrInvalid or ErrNoUser (the catch-all).
 func (d *Directory) AddDomain(ctx context.Context, now time.Time, domain Domain) (Domain, error) {
 	name, err := ownDomain(domain.Name)
 	if err != nil {
 		return Domain{}, err
 	}
-	if domain.CatchAll != (mail.Address{}) {
-		return Domain{}, fmt.Errorf("%w: domain %s: the catch-all comes after its account", ErrInvalid, name)
-	}
-	domain = Domain{Name: name, Created: stamp(now)}
+	made := Domain{Name: name, Created: stamp(now)}
 	err = d.update(ctx, func(tx kv.Txn) error {
 		if was, err := inTxn(tx).domain(name); err != nil || was != nil {
 			return orElse(err, ErrExists, "domain %s", name)
 		}
-		return put(tx, domainKey(name), domain)
+		if err := put(tx, domainKey(name), Domain{Name: name}); err != nil { // ours from here on
+			return err
+		}
+		if made.CatchAll, err = inTxn(tx).catchAll(tx, name, domain.CatchAll); err != nil {
+			return err
+		}
+		return put(tx, domainKey(name), made)
 	})
-	return domain, err
+	return made, err
+}
+
+// catchAll points a domain to its catch-all, if there is one, and gives it as
+// it is kept.
+func (l lookup) catchAll(tx kv.Txn, domain string, to mail.Address) (mail.Address, error) {
+	if to == (mail.Address{}) {
+		return to, nil
+	}
+	to, err := targetAddress(to)
+	if err != nil {
+		return mail.Address{}, err
+	}
+	if err := l.checkTargets([]mail.Address{to}); err != nil {
+		return mail.Address{}, err
+	}
+	putPointers(tx, mail.Address{Domain: domain}, []mail.Address{to})
+	return to, nil
 }
 
 // Domain gives a domain of ours, or ErrNotFound.
@@ -113,18 +133,11 @@ func (d *Directory) UpdateDomain(ctx context.Context, name string, fn func(*Doma
 			return fmt.Errorf("%w: a domain can not be renamed", ErrInvalid)
 		}
 		domain.Created = was.Created
-		source := mail.Address{Domain: name}
 		if was.CatchAll != (mail.Address{}) {
-			dropPointers(tx, source, []mail.Address{was.CatchAll})
+			dropPointers(tx, mail.Address{Domain: name}, []mail.Address{was.CatchAll})
 		}
-		if domain.CatchAll != (mail.Address{}) {
-			if domain.CatchAll, err = targetAddress(domain.CatchAll); err != nil {
-				return err
-			}
-			if err := l.checkTargets([]mail.Address{domain.CatchAll}); err != nil {
-				return err
-			}
-			putPointers(tx, source, []mail.Address{domain.CatchAll})
+		if domain.CatchAll, err = l.catchAll(tx, name, domain.CatchAll); err != nil {
+			return err
 		}
 		return put(tx, domainKey(name), domain)
 	})
