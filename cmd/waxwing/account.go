@@ -35,7 +35,7 @@ type accountListCmd struct{ lister }
 
 func (c accountListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
-		return printList(s, c.JSON, client.Accounts(ctx), "ACCOUNT ADMIN DISABLED QUOTA NAME", func(a adminapi.Account) []string {
+		return printList(s, c.JSON, client.Accounts(ctx), "no accounts", "ACCOUNT ADMIN DISABLED QUOTA NAME", func(a adminapi.Account) []string {
 			return []string{a.Address, yes(a.Admin), yes(a.Disabled), quota(a.Quota), a.Name}
 		})
 	})
@@ -100,6 +100,9 @@ Examples:
 }
 
 func (c accountAddCmd) Run(ctx context.Context, s streams) error {
+	if _, err := mail.ParseAddress(c.Address); err != nil { // before anybody types a password
+		return fmt.Errorf("%q is not a mail address: %w", c.Address, err)
+	}
 	return c.with(func(client *adminapi.Client) error {
 		password, err := c.password(s)
 		if err != nil {

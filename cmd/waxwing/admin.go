@@ -52,8 +52,9 @@ type lister struct {
 	JSON bool `help:"Print JSON, for programs."`
 }
 
-// printList writes a sequence as a table, or as a JSON array.
-func printList[T any](s streams, asJSON bool, all iter.Seq2[T, error], heads string, row func(T) []string) error {
+// printList writes a sequence as a table, or as a JSON array. People are told
+// when there is nothing, beside the output.
+func printList[T any](s streams, asJSON bool, all iter.Seq2[T, error], none, heads string, row func(T) []string) error {
 	if asJSON {
 		return printJSONList(s.out, all)
 	}
@@ -71,6 +72,9 @@ func printList[T any](s streams, asJSON bool, all iter.Seq2[T, error], heads str
 			cells[i] = printable(cells[i])
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	if n == 0 {
+		fmt.Fprintln(s.err, none)
 	}
 	return w.Flush()
 }

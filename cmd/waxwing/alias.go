@@ -32,7 +32,7 @@ type aliasListCmd struct{ lister }
 
 func (c aliasListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
-		return printList(s, c.JSON, client.Aliases(ctx), "ALIAS GROUP TARGETS", func(a adminapi.Alias) []string {
+		return printList(s, c.JSON, client.Aliases(ctx), "no aliases", "ALIAS GROUP TARGETS", func(a adminapi.Alias) []string {
 			return []string{a.Address, yes(a.Group), strings.Join(a.Targets, " ")}
 		})
 	})

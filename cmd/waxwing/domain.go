@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"waxwing/serve/adminapi"
@@ -29,7 +30,7 @@ type domainListCmd struct{ lister }
 
 func (c domainListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
-		return printList(s, c.JSON, client.Domains(ctx), "DOMAIN CATCH-ALL SINCE", func(d adminapi.Domain) []string {
+		return printList(s, c.JSON, client.Domains(ctx), "no domains", "DOMAIN CATCH-ALL SINCE", func(d adminapi.Domain) []string {
 			return []string{d.Name, d.CatchAll, when(d.Created)}
 		})
 	})
@@ -56,7 +57,7 @@ func (c domainShowCmd) Run(ctx context.Context, s streams) error {
 type domainAddCmd struct {
 	server
 	Name     string `arg:"" help:"The domain, such as example.org."`
-	CatchAll string `help:"Account that gets the mail for addresses which do not exist." placeholder:"ADDRESS"`
+	CatchAll string `help:"Address that gets the mail for addresses which do not exist." placeholder:"ADDRESS"`
 }
 
 func (c domainAddCmd) Run(ctx context.Context, s streams) error {
@@ -72,10 +73,13 @@ func (c domainAddCmd) Run(ctx context.Context, s streams) error {
 type domainSetCmd struct {
 	server
 	Name     string  `arg:"" help:"The domain."`
-	CatchAll *string `help:"Account that gets the mail for addresses which do not exist; \"\" for nobody." placeholder:"ADDRESS"`
+	CatchAll *string `help:"Address that gets the mail for addresses which do not exist; \"\" for nobody." placeholder:"ADDRESS"`
 }
 
 func (c domainSetCmd) Run(ctx context.Context, s streams) error {
+	if c.CatchAll == nil {
+		return errors.New("nothing to change; see: waxwing domain set --help")
+	}
 	return c.with(func(client *adminapi.Client) error {
 		d, err := client.ChangeDomain(ctx, c.Name, adminapi.DomainChange{CatchAll: c.CatchAll})
 		if err == nil {

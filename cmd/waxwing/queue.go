@@ -45,6 +45,14 @@ func (f queueFilter) wire() adminapi.QueueFilter {
 	return adminapi.QueueFilter{Held: f.Held, Deferred: f.Deferred, From: f.From, To: f.To}
 }
 
+// none says that nothing was chosen.
+func (f queueFilter) none() string {
+	if f != (queueFilter{}) {
+		return "no such items in the queue"
+	}
+	return "the queue is empty"
+}
+
 type queueListCmd struct {
 	lister
 	queueFilter
@@ -53,7 +61,7 @@ type queueListCmd struct {
 func (c queueListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		items := client.Queue(ctx, c.wire())
-		return printList(s, c.JSON, items, "ITEM STATE NEXT-TRY SIZE FROM TO WHY", func(it adminapi.QueueItem) []string {
+		return printList(s, c.JSON, items, c.none(), "ITEM STATE NEXT-TRY SIZE FROM TO WHY", func(it adminapi.QueueItem) []string {
 			return []string{
 				it.ID, stateOf(it), dueIn(it, time.Now()), mail.ByteCount(it.Size).String(), sender(it.From), recipients(it),
 				why(it),

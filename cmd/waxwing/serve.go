@@ -40,7 +40,7 @@ func (c initCmd) Run(ctx context.Context, s streams) error {
 }
 
 type serveCmd struct {
-	Config string `help:"The configuration file." required:"" placeholder:"FILE"`
+	Config string `help:"The configuration file." required:"" placeholder:"FILE" env:"WAXWING_CONFIG"`
 }
 
 func (serveCmd) Help() string {
@@ -66,11 +66,20 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
-	Config string `help:"The configuration file." required:"" placeholder:"FILE"`
+	Config string `help:"The configuration file." required:"" placeholder:"FILE" env:"WAXWING_CONFIG"`
+}
+
+func (configCheckCmd) Help() string {
+	return `Names each mistake with its line, and the certificate files and the user that are not there.
+Nothing is changed, and a running server does not notice.
+
+Example:
+
+  waxwing config check --config /etc/waxwing/waxwing.toml`
 }
 
 func (c configCheckCmd) Run(s streams) error {
-	if _, err := config.Load(c.Config); err != nil {
+	if err := app.Check(c.Config); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(s.out, "%s is good\n", c.Config)

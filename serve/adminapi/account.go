@@ -61,11 +61,8 @@ func (a *API) addAccount(r *http.Request) (any, error) {
 	account, err := CreateAccount(r.Context(), a.o.Directory, a.o.Mailboxes, time.Now(), directory.Account{
 		Address: who, Name: body.Name, Admin: body.Admin, Quota: mail.ByteCount(body.Quota),
 	}, password)
-	if errors.Is(err, directory.ErrNotLocal) {
-		return nil, problemf(http.StatusUnprocessableEntity, "%s is not one of our domains; add it first: waxwing domain add %s", who.Domain, who.Domain)
-	}
 	if err != nil {
-		return nil, err
+		return nil, foreign(who, err)
 	}
 	answer := accountOf(account)
 	if made {

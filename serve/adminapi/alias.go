@@ -56,7 +56,7 @@ func (a *API) addAlias(r *http.Request) (any, error) {
 		Address: from, Targets: targets, Group: body.Group, Note: body.Note,
 	})
 	if err != nil {
-		return nil, err
+		return nil, foreign(from, err)
 	}
 	return aliasOf(alias), nil
 }

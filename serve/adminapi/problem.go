@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
@@ -35,6 +36,9 @@ func problemOf(err error) *Problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problemf(http.StatusRequestEntityTooLarge, "the request is too large")
 	}
+	if errors.Is(err, outqueue.ErrNotFound) { // its words tell where we looked
+		return problemf(http.StatusNotFound, "no such queue item; it may have gone meanwhile")
+	}
 	for _, known := range []struct {
 		err    error
 		status int
@@ -42,7 +46,6 @@ func problemOf(err error) *Problem {
 		{directory.ErrNotFound, http.StatusNotFound},
 		{directory.ErrNoUser, http.StatusNotFound},
 		{mailbox.ErrNoAccount, http.StatusNotFound},
-		{outqueue.ErrNotFound, http.StatusNotFound},
 		{directory.ErrExists, http.StatusConflict},
 		{directory.ErrInUse, http.StatusConflict},
 		{directory.ErrChanged, http.StatusConflict},
@@ -57,6 +60,15 @@ func problemOf(err error) *Problem {
 		}
 	}
 	return problemf(http.StatusInternalServerError, "the server has failed: %v", err)
+}
+
+// foreign says of an address that its domain is not ours, where that is the
+// error, and what to do.
+func foreign(a mail.Address, err error) error {
+	if errors.Is(err, directory.ErrNotLocal) {
+		return problemf(http.StatusUnprocessableEntity, "%s is not one of our domains; add it first: waxwing domain add %s", a.Domain, a.Domain)
+	}
+	return err
 }
 
 // endpoint is a handler that returns its answer, nil for none, or an error.
