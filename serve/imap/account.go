@@ -27,14 +27,14 @@ func refuse(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, mailbox.ErrName): // before the next: nor can there be such a mailbox
+		return refusal(imap.CodeCannot, "Mailbox name is not allowed")
 	case errors.Is(err, mailbox.ErrNoMailbox):
 		return refusal(imap.CodeNonexistent, "Mailbox does not exist")
 	case errors.Is(err, mailbox.ErrExists):
 		return refusal(imap.CodeAlreadyExists, "Mailbox exists already")
 	case errors.Is(err, mailbox.ErrInboxDelete):
 		return refusal(imap.CodeCannot, "INBOX cannot be deleted")
-	case errors.Is(err, mailbox.ErrName):
-		return refusal(imap.CodeCannot, "Mailbox name is not allowed")
 	case errors.Is(err, mailbox.ErrHasChildren):
 		return refusal(imap.CodeHasChildren, "Mailbox has mailboxes below it")
 	case errors.Is(err, mailbox.ErrOverQuota):

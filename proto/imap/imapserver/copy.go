@@ -41,6 +41,11 @@ func (c *conn) transfer(ctx context.Context, cmd imap.Copy, do transfer) (Copied
 	if err != nil {
 		return Copied{}, err
 	}
+	if !cmd.UID && c.view.missing(spans) {
+		// All or none: who hears OK may throw the rest away. RFC 2180 §4.4.2,
+		// RFC 5530 §3. UIDs without a message mean nothing, RFC 9051 §6.4.9.
+		return Copied{}, &imap.Refusal{Code: imap.CodeExpungeIssued, Text: "Some messages are gone"}
+	}
 	uids := c.view.uids(spans)
 	if len(uids) == 0 {
 		return Copied{}, nil

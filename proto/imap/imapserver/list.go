@@ -121,6 +121,9 @@ func (l *lister) entry(name string, want imap.ListReturn) listEntry {
 	return e
 }
 
+// maxWildcards is how many wildcards the patterns of one LIST may have.
+const maxWildcards = 200
+
 // matcher makes the patterns of a LIST from its reference and patterns.
 func (c *conn) matcher(reference string, patterns []string) (func(name string) bool, error) {
 	ref, err := c.patternText(reference)
@@ -128,10 +131,15 @@ func (c *conn) matcher(reference string, patterns []string) (func(name string) b
 		return nil, err
 	}
 	var compiled []imap.Pattern
+	wild := 0
 	for _, p := range patterns {
 		text, err := c.patternText(p)
 		if err != nil {
 			return nil, err
+		}
+		// What a LIST costs grows with them, and with the length of all names.
+		if wild += strings.Count(ref+text, "*") + strings.Count(ref+text, "%"); wild > maxWildcards {
+			return nil, &imap.Refusal{Code: imap.CodeLimit, Text: "Too many wildcards"}
 		}
 		if text == "" {
 			continue

@@ -71,6 +71,22 @@ func (v *view) resolve(set imap.Set, uid bool) ([]span, error) {
 	return spans, nil
 }
 
+// within gives the places that sequence numbers mean, and passes over those
+// that there are not.
+//
+// QUIRK: to FETCH 9 of eight messages is a mistake, but clients search 1:* in
+// mailboxes that may be empty, and elsewhere find nothing.
+func (v *view) within(set imap.Set) []span {
+	n := v.told.Len()
+	var spans []span
+	for _, r := range set.Resolve(uint32(n)) {
+		if from, to := max(int(r.From), 1)-1, int(min(r.To, uint32(n))); from < to {
+			spans = append(spans, span{from, to})
+		}
+	}
+	return spans
+}
+
 // places gives the spans of UIDs in ascending order; those that are gone are
 // passed over.
 func (v *view) places(uids []mail.UID) []span {

@@ -166,7 +166,12 @@ type candidate struct {
 // runSearch gives the messages that match, in order.
 func (c *conn) runSearch(ctx context.Context, cmd imap.Search) ([]match, error) {
 	s := &searcher{ctx: ctx, conn: c, since: time.Now()}
-	var err error
+	// A charset that is not known is refused also where no key has a text.
+	// RFC 9051 §6.4.4
+	_, err := searchText("", cmd.Charset)
+	if err != nil {
+		return nil, err
+	}
 	if s.program, err = s.compile(&cmd.Program, cmd.Charset); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,11 @@ func (s *searcher) compile(k *imap.SearchKey, label string) (test, error) {
 	var err error
 	switch k.Op {
 	case imap.SearchSeqs, imap.SearchUIDs:
-		t.spans, err = s.conn.view.resolve(k.Set, k.Op == imap.SearchUIDs)
+		if k.Op == imap.SearchSeqs && !k.Set.Saved {
+			t.spans = s.conn.view.within(k.Set)
+			break
+		}
+		t.spans, err = s.conn.view.resolve(k.Set, true)
 	case imap.SearchKeyword:
 		t.Keyword, t.sets = k.Keyword.Fold(), map[KeywordSet]bool{}
 	case imap.SearchSentBefore, imap.SearchSentOn, imap.SearchSentSince:
