@@ -121,7 +121,7 @@ func (s *session) line() []byte {
 	for {
 		line, err := s.r.ReadBytes('\n')
 		if err != nil {
-			s.t.Fatalf("read: %v", err)
+			s.t.Fatalf("read after t%d: %v", s.n, err)
 		}
 		all = append(all, line...)
 		m := literalAtEnd.FindSubmatch(line)
