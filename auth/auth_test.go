@@ -260,7 +260,7 @@ func TestSCRAMResult(t *testing.T) {
 // not even in the wrong field.
 func TestLog(t *testing.T) {
 	var out bytes.Buffer
-	a, _, _ := house(t, Options{Log: slog.New(slog.NewTextHandler(&out, nil)), Limits: Limits{PerAddress: 7}})
+	a, _, _ := house(t, Options{Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: Limits{PerAddress: 7}})
 	ctx := t.Context()
 	a.Password(ctx, elsewhere, "", "alice", "waxwing")
 	a.Password(ctx, elsewhere, "", "alice", "hunter2")
@@ -276,7 +276,7 @@ func TestLog(t *testing.T) {
 	}
 	log := out.String()
 	for _, want := range []string{
-		`level=INFO msg="login ok" account=a0000000000000001 login=alice@example.test remote=192.0.2.1 service=imap took=`,
+		`level=DEBUG msg="login ok" account=a0000000000000001 login=alice@example.test remote=192.0.2.1 service=imap took=`,
 		`level=INFO msg="login failed" account=a0000000000000001 login=alice@example.test remote=192.0.2.1 service=imap err="authentication credentials invalid: wrong password"`,
 		`level=INFO msg="login failed" login="(no address)" remote=192.0.2.1 service=imap err="authentication credentials invalid: no such user"`,
 		`login=eve@elsewhere.test`,

@@ -11,7 +11,8 @@ import (
 )
 
 func (a *Authenticator) logOK(ctx context.Context, peer sasl.Peer, who claimant, took time.Duration) {
-	a.log.LogAttrs(ctx, slog.LevelInfo, "login ok",
+	// The server says that somebody is logged in, with the connection.
+	a.log.LogAttrs(ctx, slog.LevelDebug, "login ok",
 		accountAttr(who),
 		slog.String(obs.Login, who.credentials.Address.String()),
 		slog.String(obs.Remote, peer.Addr.String()),

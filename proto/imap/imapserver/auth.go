@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"waxwing/obs"
@@ -19,7 +20,7 @@ func (c *conn) plaintextAllowed() bool {
 // channel tells SASL what it may know of the connection.
 func (c *conn) channel() sasl.Channel {
 	return sasl.Channel{
-		Peer:             sasl.Peer{Addr: c.info.Addr(), Service: "imap", TLS: c.info.TLS != nil},
+		Peer:             sasl.Peer{Addr: c.info.Addr(), Service: c.server.options.service(), TLS: c.info.TLS != nil},
 		TLS:              c.info.TLS,
 		Certificate:      c.certificate,
 		PlaintextAllowed: c.plaintextAllowed(),
@@ -29,11 +30,11 @@ func (c *conn) channel() sasl.Channel {
 // login is LOGIN. RFC 9051 §6.2.3
 func (c *conn) login(ctx context.Context, cmd imap.Login) (reply, error) {
 	if !c.plaintextAllowed() {
-		return reply{}, c.loginFailed(cmd.User, sasl.ErrEncryptionRequired)
+		return reply{}, c.loginFailed(sasl.ErrEncryptionRequired)
 	}
 	who, err := c.server.options.Auth.Password(ctx, c.channel().Peer, "", cmd.User, cmd.Password)
 	if err != nil {
-		return reply{}, c.loginFailed(cmd.User, err)
+		return reply{}, c.loginFailed(err)
 	}
 	who.Mechanism = "LOGIN"
 	return c.enter(ctx, who)
@@ -43,13 +44,13 @@ func (c *conn) login(ctx context.Context, cmd imap.Login) (reply, error) {
 func (c *conn) authenticate(ctx context.Context, cmd imap.Authenticate) (reply, error) {
 	talk, err := sasl.Start(cmd.Mechanism, c.channel(), c.server.options.Auth)
 	if err != nil {
-		return reply{}, c.loginFailed("", err)
+		return reply{}, c.loginFailed(err)
 	}
 	response := cmd.Initial
 	for {
 		challenge, done, err := talk.Next(ctx, response)
 		if err != nil {
-			return reply{}, c.loginFailed("", err)
+			return reply{}, c.loginFailed(err)
 		}
 		if done && challenge == nil {
 			return c.enter(ctx, talk.Identity())
@@ -60,7 +61,7 @@ func (c *conn) authenticate(ctx context.Context, cmd imap.Authenticate) (reply, 
 			return reply{}, lost(err)
 		}
 		if response, err = sasl.DecodeResponse(string(line)); err != nil {
-			return reply{}, c.loginFailed("", err)
+			return reply{}, c.loginFailed(err)
 		}
 		if done {
 			// The tagged OK carries no data, so that it went out as a
@@ -89,7 +90,7 @@ func (c *conn) enter(ctx context.Context, who sasl.Identity) (reply, error) {
 }
 
 // loginFailed says what a failure means to the client. RFC 5530 §3
-func (c *conn) loginFailed(user string, err error) error {
+func (c *conn) loginFailed(err error) error {
 	refusal := &imap.Refusal{}
 	switch {
 	case errors.Is(err, sasl.ErrCredentials):
@@ -108,7 +109,11 @@ func (c *conn) loginFailed(user string, err error) error {
 		refusal.Code, refusal.Text, refusal.Err = imap.CodeUnavailable, "Authentication is not possible now", err
 		return refusal
 	}
-	c.info.Log.Info("login failed", obs.Login, user, obs.Err, err)
+	level := slog.LevelInfo
+	if errors.Is(err, sasl.ErrCredentials) || errors.Is(err, sasl.ErrThrottled) {
+		level = slog.LevelDebug // the backend has said who it was
+	}
+	c.info.Log.Log(c.work, level, "login failed", obs.Err, err)
 	if c.failures++; c.failures >= c.server.options.MaxLogins {
 		c.bye("", "Too many failed logins")
 	}

@@ -38,7 +38,7 @@ func New(newAccount Newer, o Options) *Server {
 	}
 	s.capabilities = newCapabilities(s.commands)
 	s.net = netserver.New(handler{s}, netserver.Options{
-		Log: o.Log.With(obs.Service, "imap"), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
+		Log: o.Log.With(obs.Service, o.service()), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
 		DrainTimeout: o.DrainTimeout,
 	})
 	return s
@@ -56,7 +56,7 @@ type handler struct{ *Server }
 // Serve runs one connection from its first octet to its last.
 func (h handler) Serve(nc *netserver.Conn) {
 	info := &Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
-	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, "imap")
+	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, h.options.service())
 	c := newConn(h.Server, info, nc.Conn)
 	// Whoever waits for a command is woken to be sent away; whoever is still
 	// busy when the time to drain is over is cut off.

@@ -47,7 +47,7 @@ func (c *conn) mechanisms() []string { return sasl.Mechanisms(c.channel()) }
 // channel is what SASL may know of the connection.
 func (c *conn) channel() sasl.Channel {
 	return sasl.Channel{
-		Peer:             sasl.Peer{Addr: c.info.Addr(), Service: "pop3", TLS: c.info.TLS != nil},
+		Peer:             sasl.Peer{Addr: c.info.Addr(), Service: c.server.options.service(), TLS: c.info.TLS != nil},
 		TLS:              c.info.TLS,
 		Certificate:      c.certificate,
 		PlaintextAllowed: c.plaintextAllowed(),

@@ -87,3 +87,12 @@ func orElse[T comparable](v *T, preset T) {
 		*v = preset
 	}
 }
+
+// service names the server in logs and to the sasl.Backend; the connections of
+// each are numbered on their own.
+func (o *Options) service() string {
+	if o.ImplicitTLS {
+		return "pop3s"
+	}
+	return "pop3"
+}

@@ -24,7 +24,7 @@ func New(newSession Newer, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{newSession: newSession, options: o, secure: netserver.NewSecure(o.TLS)}
 	s.net = netserver.New(handler{s}, netserver.Options{
-		Log: o.Log.With(obs.Service, "pop3"), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
+		Log: o.Log.With(obs.Service, o.service()), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
 		DrainTimeout: o.DrainTimeout,
 	})
 	return s
@@ -42,7 +42,7 @@ type handler struct{ *Server }
 // Serve runs one connection from its first octet to its last.
 func (h handler) Serve(nc *netserver.Conn) {
 	info := &Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
-	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, "pop3")
+	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, h.options.service())
 	c := newConn(h.Server, info, nc.Conn)
 	// Whoever waits for a command is woken to be sent away; whoever is still
 	// busy when the time to drain is over is cut off.

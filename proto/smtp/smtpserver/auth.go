@@ -151,13 +151,13 @@ func (c *conn) authRefused(err error) {
 	case errors.Is(err, sasl.ErrMalformed):
 		c.refuse(authMalformed)
 	case errors.Is(err, sasl.ErrCredentials):
-		c.log.Info("login failed")
+		c.log.Debug("login failed") // the backend has said who it was
 		c.refuse(authFailed)
 		if c.failedLogins++; c.failedLogins >= maxFailedLogins && !c.quit {
 			c.hangUp(refuse(421, 4, 7, 0, "Too many failed logins"))
 		}
 	case errors.Is(err, sasl.ErrThrottled):
-		c.log.Info("login throttled")
+		c.log.Debug("login throttled")
 		c.refuse(authTemporary)
 	default:
 		c.log.Error("login could not be checked", obs.Err, err)

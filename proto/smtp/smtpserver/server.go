@@ -61,7 +61,7 @@ func (h handler) Serve(nc *netserver.Conn) {
 	c.log = h.options.Log.With(
 		slog.String(obs.Service, h.options.Service),
 		slog.Uint64(obs.Conn, c.info.Conn),
-		slog.String(obs.Remote, c.info.Remote.String()))
+		slog.String(obs.Remote, c.info.Addr().String()))
 	c.info.Log = c.log
 	c.in = newInput(c.fill)
 	defer context.AfterFunc(nc.Ending, func() { c.drain(time.Now().Add(h.options.DrainTimeout)) })()
