@@ -151,8 +151,8 @@ func (c *conn) flush() {
 }
 
 // refuse says what err tells the client, and counts it.
-func (c *conn) refuse(err error) {
-	if !c.say(err) {
+func (c *conn) refuse(err error, about ...any) {
+	if !c.say(err, about...) {
 		return
 	}
 	if c.errors++; c.errors >= c.options.MaxErrors {
@@ -161,8 +161,9 @@ func (c *conn) refuse(err error) {
 }
 
 // say says what err tells the client and whether it is the client's fault.
-// Whatever is not a Refusal is our own trouble.
-func (c *conn) say(err error) (fault bool) {
+// Whatever is not a Refusal is our own trouble. What is about mail, and not
+// only about the dialog, is logged with the attributes that tell which.
+func (c *conn) say(err error, about ...any) (fault bool) {
 	var r *smtp.Refusal
 	if !errors.As(err, &r) || r.Code < 400 || r.Code > 599 {
 		c.log.Error("smtp command failed", obs.Err, err)
@@ -173,8 +174,8 @@ func (c *conn) say(err error) (fault bool) {
 		c.hangUp(r)
 		return false
 	}
-	if r.Err != nil { // else the dialog at Debug tells all there is
-		c.log.Info("smtp command refused", obs.Reply, r)
+	if r.Err != nil || len(about) > 0 { // else the dialog at Debug tells all there is
+		c.log.Info("smtp command refused", append(about, obs.Reply, r.Error())...)
 	}
 	c.reply(r.Reply())
 	return !r.Temporary()

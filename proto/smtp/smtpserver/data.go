@@ -44,9 +44,9 @@ func (c *conn) data(ctx context.Context, _ smtp.Command) {
 	case lost != nil:
 		c.readFailed(lost)
 	case d.fault != nil:
-		c.refuse(d.fault)
+		c.refuse(d.fault, obs.Size, int64(d.size))
 	case err != nil:
-		c.refuse(err)
+		c.refuse(err, obs.Size, int64(d.size))
 	case !whole:
 		c.refuse(errors.New("session accepted a message that it has not read"))
 	default:

@@ -113,12 +113,27 @@ func TestDrainStopsSessions(t *testing.T) {
 	})
 }
 
+// What is refused about mail is told to the operator, too.
+func TestRefusalsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	c := &cut{sizes: []int{1000}, in: []byte("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody@x.test>\r\nRCPT TO:<c@x.test>\r\nDATA\r\nx\ny\r\n.\r\nNONSENSE\r\n")}
+	smtpserver.New((&house{}).open, smtpserver.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}).ServeConn(t.Context(), c)
+	for _, want := range []string{`rcpt=nobody@x.test reply="550 5.1.1 No such user"`, `size=5 reply="550 5.6.11`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not in the log: %s", want, log.String())
+		}
+	}
+	if strings.Contains(log.String(), "NONSENSE") {
+		t.Error(log.String())
+	}
+}
+
 // The dialog in the log is without secrets and bodies.
 func TestLogHasNoSecrets(t *testing.T) {
 	var log bytes.Buffer
 	h := &house{}
 	o := smtpserver.Options{Auth: users{}, PlaintextAuth: true, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	c := &cut{sizes: []int{1000}, in: []byte("EHLO x\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\n" +
+	c := &cut{sizes: []int{1000}, in: []byte("EHLO x\r\nAUTH NONE\r\nAGFubgBzZWNyZXQ=\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\n" +
 		"MAIL FROM:<a@b>\r\nRCPT TO:<c@x.test>\r\nDATA\r\nprivate\r\n.\r\n")}
 	smtpserver.New(h.open, o).ServeConn(t.Context(), c)
 	if s := log.String(); !strings.Contains(s, "RCPT TO") || strings.Contains(s, "AGFubg") || strings.Contains(s, "secret") || strings.Contains(s, "private\n") {

@@ -49,7 +49,7 @@ type Options struct {
 	// default; never less than 100 (RFC 5321 §4.5.3.1.8).
 	MaxRecipients int
 	// MaxErrors is how many commands may be refused before the connection is
-	// closed, 20 by default. Refused recipients count as well.
+	// closed, 20 by default. Refused recipients are counted apart.
 	MaxErrors int
 	// MaxIdleCommands is how many commands may come between two messages,
 	// apart from those that a message needs; 100 by default.

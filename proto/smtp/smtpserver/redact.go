@@ -2,11 +2,15 @@ package smtpserver
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
+	"strings"
+
+	"waxwing/proto/smtp"
 )
 
-// redact gives a command line for the log: escaped, bounded and without what
-// AUTH carries.
+// redact gives a command line for the log: escaped, bounded, and without what
+// AUTH carries or what is no command.
 func redact(line []byte) string {
 	const most = 300
 	if len(line) >= 4 && bytes.EqualFold(line[:4], []byte("AUTH")) {
@@ -15,6 +19,10 @@ func redact(line []byte) string {
 			return "AUTH " + strconv.QuoteToASCII(string(words[1])) + " ***"
 		}
 		return "AUTH ***"
+	}
+	if verb, _, _ := bytes.Cut(line, []byte(" ")); !slices.Contains(smtp.Verbs(), strings.ToUpper(string(verb))) {
+		// The password of one whose AUTH was refused, perhaps.
+		return "(no command, " + strconv.Itoa(len(line)) + " octets)"
 	}
 	if len(line) > most {
 		return strconv.QuoteToASCII(string(line[:most])) + "..."

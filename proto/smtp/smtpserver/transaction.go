@@ -3,6 +3,7 @@ package smtpserver
 import (
 	"context"
 
+	"waxwing/obs"
 	"waxwing/proto/smtp"
 )
 
@@ -17,7 +18,7 @@ func (c *conn) mail(ctx context.Context, cmd smtp.Command) {
 	c.info.UTF8 = m.UTF8
 	if err := c.session.Mail(ctx, m); err != nil {
 		c.info.UTF8 = false
-		c.refuse(err)
+		c.refuse(err, obs.From, m.From.String())
 		c.idle++
 		return
 	}
@@ -39,7 +40,7 @@ func (c *conn) rcpt(ctx context.Context, cmd smtp.Command) {
 	}
 	if err := c.session.Rcpt(ctx, r); err != nil {
 		// Refused recipients have a limit of their own.
-		if c.say(err) {
+		if c.say(err, obs.Rcpt, r.To.String()) {
 			if c.refusedRecipients++; c.refusedRecipients >= maxRefusedRecipients {
 				c.hangUp(refuse(421, 4, 7, 0, "Too many refused recipients"))
 			}
