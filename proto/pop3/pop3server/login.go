@@ -28,7 +28,7 @@ func (c *conn) givePass(cmd pop3.Command) {
 	}
 	who, err := c.server.options.Auth.Password(c.work, c.channel().Peer, "", user, cmd.Text)
 	if err != nil {
-		c.loginFailed(user, err)
+		c.loginFailed(err)
 		return
 	}
 	who.Mechanism = "USER"
@@ -50,7 +50,7 @@ func (c *conn) authenticate(cmd pop3.Command) {
 	default:
 		who, err := c.exchange(cmd)
 		if err != nil {
-			c.loginFailed("", err)
+			c.loginFailed(err)
 			return
 		}
 		c.open(who)
@@ -111,7 +111,7 @@ func (c *conn) open(who sasl.Identity) {
 }
 
 // loginFailed answers a login that has not succeeded.
-func (c *conn) loginFailed(user string, err error) {
+func (c *conn) loginFailed(err error) {
 	if lost, ok := errors.AsType[*unheard](err); ok {
 		c.ending = !c.goOn(lost.err) || c.ending
 		return
@@ -136,7 +136,9 @@ func (c *conn) loginFailed(user string, err error) {
 		guilty = false
 	}
 	if guilty {
-		c.info.Log.Info("login failed", obs.Login, user, obs.Err, err)
+		// Who it was, and why it failed, is for the backend to log: people
+		// type passwords into the field for the user.
+		c.info.Log.Debug("login failed", obs.Err, err)
 		c.failures++
 	}
 	if c.failures >= c.server.options.MaxLogins {
