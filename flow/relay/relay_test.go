@@ -25,7 +25,8 @@ import (
 type host struct {
 	t        *testing.T
 	listener net.Listener
-	// answer gives the reply to a line; nil accepts everything.
+	// answer gives the reply to a line, to "" for the greeting and to "." for
+	// the message; nil accepts everything.
 	answer func(line string) string
 
 	mu          sync.Mutex
@@ -66,7 +67,14 @@ func (h *host) serve(conn net.Conn) {
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	r := textproto.NewReader(bufio.NewReader(conn))
 	say := func(s string) { _, _ = fmt.Fprintf(conn, "%s\r\n", s) }
-	say("220 host.test ESMTP")
+	greeting := "220 host.test ESMTP"
+	if h.answer != nil && h.answer("") != "" {
+		greeting = h.answer("")
+	}
+	if greeting == "close" {
+		return
+	}
+	say(greeting)
 	accepted := 0
 	for {
 		line, err := r.ReadLine()
