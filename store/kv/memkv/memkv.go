@@ -35,7 +35,7 @@ type partition struct {
 
 // A state is a committed table. It never changes.
 type state struct {
-	table   table
+	table   engine.Table
 	version kv.Version
 }
 
@@ -89,7 +89,7 @@ func (s *Store) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) erro
 	}
 	old := part.state.Load()
 	t := old.table
-	t.freeze()
+	t.Freeze()
 	tx := &txn{reader: reader{ctx: ctx, table: &t}, budget: engine.Budget{Limits: s.Limits()}}
 	if err := fn(tx); err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (s *Store) Partitions(ctx context.Context, from kv.Partition) iter.Seq2[kv.
 		var found []kv.Partition
 		s.mu.Lock()
 		for p, part := range s.parts {
-			if p >= from && len(part.state.Load().table.pages) > 0 {
+			if p >= from && !part.state.Load().table.Empty() {
 				found = append(found, p)
 			}
 		}

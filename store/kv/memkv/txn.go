@@ -1,7 +1,6 @@
 package memkv
 
 import (
-	"bytes"
 	"context"
 	"iter"
 
@@ -12,14 +11,14 @@ import (
 // A reader reads one table, which for a txn is its own working copy.
 type reader struct {
 	ctx   context.Context
-	table *table
+	table *engine.Table
 }
 
 func (r *reader) Get(key []byte) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
-	value, ok := r.table.get(key)
+	value, ok := r.table.Get(key)
 	if !ok {
 		return nil, kv.ErrNotFound
 	}
@@ -32,7 +31,7 @@ func (r *reader) GetMany(keys [][]byte) ([][]byte, error) {
 	}
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		values[i], _ = r.table.get(key)
+		values[i], _ = r.table.Get(key)
 	}
 	return values, nil
 }
@@ -44,57 +43,23 @@ func (r *reader) Scan(lo, hi []byte, o kv.ScanOptions) iter.Seq2[kv.Item, error]
 }
 
 // scan walks through a table that does not change meanwhile.
-func scan(ctx context.Context, t table, lo, hi []byte, o kv.ScanOptions, yield func(kv.Item, error) bool) {
-	if hi != nil && bytes.Compare(lo, hi) >= 0 {
-		return
-	}
-	end := place{page: len(t.pages)}
-	if hi != nil {
-		end.page, end.item = t.seek(hi)
-	}
-	var at place
-	at.page, at.item = t.seek(lo)
-	step := at.next
-	if o.Reverse {
-		at, end = end, at
-		step = at.previous
-	}
-	for n := 0; at != end && (o.Limit <= 0 || n < o.Limit); n++ {
+func scan(ctx context.Context, t engine.Table, lo, hi []byte, o kv.ScanOptions, yield func(kv.Item, error) bool) {
+	n := 0
+	for item := range t.Items(lo, hi, o.Reverse) {
 		if err := ctx.Err(); err != nil {
 			yield(kv.Item{}, err)
 			return
 		}
-		if o.Reverse {
-			step(t)
-		}
-		item := t.pages[at.page].items[at.item]
 		if o.KeysOnly {
 			item.Value = nil
 		}
 		if !yield(item, nil) {
 			return
 		}
-		if !o.Reverse {
-			step(t)
+		if n++; n == o.Limit {
+			return
 		}
 	}
-}
-
-// A place is where an item stands in a table, or the end of the table.
-type place struct{ page, item int }
-
-func (p *place) next(t table) {
-	if p.item++; p.item == len(t.pages[p.page].items) {
-		p.page, p.item = p.page+1, 0
-	}
-}
-
-func (p *place) previous(t table) {
-	if p.item == 0 {
-		p.page--
-		p.item = len(t.pages[p.page].items)
-	}
-	p.item--
 }
 
 // A txn changes its own working copy of the partition's table.
@@ -106,7 +71,7 @@ type txn struct {
 // Scan shows the state at the time when the loop begins.
 func (tx *txn) Scan(lo, hi []byte, o kv.ScanOptions) iter.Seq2[kv.Item, error] {
 	return func(yield func(kv.Item, error) bool) {
-		scan(tx.ctx, tx.table.freeze(), lo, hi, o, yield)
+		scan(tx.ctx, tx.table.Freeze(), lo, hi, o, yield)
 	}
 }
 
@@ -118,17 +83,17 @@ func (tx *txn) Put(key, value []byte) {
 	both := make([]byte, len(key)+len(value))
 	n := copy(both, key)
 	copy(both[n:], value)
-	tx.table.put(both[:n:n], both[n:])
+	tx.table.Put(both[:n:n], both[n:])
 }
 
 func (tx *txn) Delete(key []byte) {
 	if tx.budget.Spend(key, nil) {
-		tx.table.delete(key)
+		tx.table.Delete(key)
 	}
 }
 
 func (tx *txn) DeleteRange(lo, hi []byte) {
 	if tx.budget.SpendRange(lo, hi) {
-		tx.table.deleteRange(lo, hi)
+		tx.table.DeleteRange(lo, hi)
 	}
 }

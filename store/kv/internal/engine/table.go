@@ -1,19 +1,21 @@
-package memkv
+package engine
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 	"sort"
 
 	"waxwing/store/kv"
 )
 
-// A table is a sorted map in two levels: pages of items, each page and the
+// A Table is a sorted map in two levels: pages of items, each page and the
 // list of pages copied before the first change after a freeze. A copy of the
 // struct taken at a freeze is a snapshot and never changes.
 //
-// Invariants: no page is empty; pages and the items in them are in order.
-type table struct {
+// Invariants: no page is empty; pages and the items in them are in order. The
+// zero value is an empty table, to be frozen before its first change.
+type Table struct {
 	pages []*page
 	stamp *stamp // whose pages may be changed in place
 	fresh bool   // the list of pages belongs to stamp too
@@ -30,14 +32,14 @@ type stamp struct{ _ byte }
 // pageSize is how many items a page holds at most.
 const pageSize = 128
 
-// freeze gives a snapshot; later changes of t do not touch it.
-func (t *table) freeze() table {
+// Freeze gives a snapshot; later changes of t do not touch it.
+func (t *Table) Freeze() Table {
 	t.stamp, t.fresh = new(stamp), false
 	return *t
 }
 
 // seek gives the place of the first item whose key is not below key.
-func (t *table) seek(key []byte) (pi, ii int) {
+func (t *Table) seek(key []byte) (pi, ii int) {
 	pi = sort.Search(len(t.pages), func(i int) bool {
 		items := t.pages[i].items
 		return bytes.Compare(items[len(items)-1].Key, key) >= 0
@@ -49,7 +51,8 @@ func (t *table) seek(key []byte) (pi, ii int) {
 	return pi, ii
 }
 
-func (t *table) get(key []byte) ([]byte, bool) {
+// Get gives the value of key, which nobody may change.
+func (t *Table) Get(key []byte) ([]byte, bool) {
 	pi, ii := t.seek(key)
 	if pi == len(t.pages) || !bytes.Equal(t.pages[pi].items[ii].Key, key) {
 		return nil, false
@@ -58,7 +61,7 @@ func (t *table) get(key []byte) ([]byte, bool) {
 }
 
 // list makes the list of pages ours to change.
-func (t *table) list() {
+func (t *Table) list() {
 	if !t.fresh {
 		t.pages = slices.Clone(t.pages)
 		t.fresh = true
@@ -66,7 +69,7 @@ func (t *table) list() {
 }
 
 // own makes page pi ours to change.
-func (t *table) own(pi int) *page {
+func (t *Table) own(pi int) *page {
 	t.list()
 	pg := t.pages[pi]
 	if pg.stamp != t.stamp {
@@ -76,8 +79,8 @@ func (t *table) own(pi int) *page {
 	return pg
 }
 
-// put sets key to value, neither of which the caller may change later.
-func (t *table) put(key, value []byte) {
+// Put sets key to value, neither of which the caller may change later.
+func (t *Table) Put(key, value []byte) {
 	item := kv.Item{Key: key, Value: value}
 	if len(t.pages) == 0 {
 		t.list()
@@ -107,7 +110,8 @@ func (t *table) put(key, value []byte) {
 	}
 }
 
-func (t *table) delete(key []byte) {
+// Delete removes key, if it is there.
+func (t *Table) Delete(key []byte) {
 	pi, ii := t.seek(key)
 	if pi < len(t.pages) && bytes.Equal(t.pages[pi].items[ii].Key, key) {
 		t.cut(pi, ii, ii+1)
@@ -115,7 +119,7 @@ func (t *table) delete(key []byte) {
 }
 
 // cut removes the items from..to of page pi, and the page if none is left.
-func (t *table) cut(pi, from, to int) {
+func (t *Table) cut(pi, from, to int) {
 	if from == 0 && to == len(t.pages[pi].items) {
 		t.list()
 		t.pages = slices.Delete(t.pages, pi, pi+1)
@@ -125,8 +129,8 @@ func (t *table) cut(pi, from, to int) {
 	pg.items = slices.Delete(pg.items, from, to)
 }
 
-// deleteRange removes lo <= key < hi; a nil hi is the end.
-func (t *table) deleteRange(lo, hi []byte) {
+// DeleteRange removes lo <= key < hi; a nil hi is the end.
+func (t *Table) DeleteRange(lo, hi []byte) {
 	p0, i0 := t.seek(lo)
 	p1, i1 := len(t.pages), 0
 	if hi != nil {
@@ -150,4 +154,55 @@ func (t *table) deleteRange(lo, hi []byte) {
 		p0++
 	}
 	t.pages = slices.Delete(t.pages, p0, p1)
+}
+
+// Empty tells whether the table has no items.
+func (t *Table) Empty() bool { return len(t.pages) == 0 }
+
+// Items goes through lo <= key < hi in order, or backwards; a nil hi is the
+// end. The table may not change meanwhile.
+func (t Table) Items(lo, hi []byte, reverse bool) iter.Seq[kv.Item] {
+	return func(yield func(kv.Item) bool) {
+		if hi != nil && bytes.Compare(lo, hi) >= 0 {
+			return
+		}
+		end := place{page: len(t.pages)}
+		if hi != nil {
+			end.page, end.item = t.seek(hi)
+		}
+		var at place
+		at.page, at.item = t.seek(lo)
+		if reverse {
+			for at != end {
+				end.previous(t)
+				if !yield(t.pages[end.page].items[end.item]) {
+					return
+				}
+			}
+			return
+		}
+		for at != end {
+			if !yield(t.pages[at.page].items[at.item]) {
+				return
+			}
+			at.next(t)
+		}
+	}
+}
+
+// A place is where an item stands in a table, or the end of the table.
+type place struct{ page, item int }
+
+func (p *place) next(t Table) {
+	if p.item++; p.item == len(t.pages[p.page].items) {
+		p.page, p.item = p.page+1, 0
+	}
+}
+
+func (p *place) previous(t Table) {
+	if p.item == 0 {
+		p.page--
+		p.item = len(t.pages[p.page].items)
+	}
+	p.item--
 }
