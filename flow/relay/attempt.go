@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,8 +73,8 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease) {
 
 // A group is the recipients that are tried together.
 type group struct {
-	domain  string // in lower case
-	indexes []int  // in Envelope.To
+	domain  string
+	indexes []int // in Envelope.To
 }
 
 // groups sorts the pending recipients by domain.
@@ -84,7 +83,7 @@ func (a *attempt) groups() []group {
 	at := map[string]int{}
 	for _, i := range a.item.Pending() {
 		a.open++
-		domain := strings.ToLower(a.item.Envelope.To[i].Address.Domain)
+		domain := a.item.Envelope.To[i].Address.Domain
 		n, ok := at[domain]
 		if !ok {
 			n = len(all)

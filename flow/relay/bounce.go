@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -93,9 +94,12 @@ func (a *attempt) reportOf(f outqueue.Result, now time.Time) dsn.Recipient {
 	return r
 }
 
-// hostOf gives the host name of a remote, which may be an address literal: what
-// follows it in brackets is for people. RFC 3464 §2.3.5
+// hostOf gives the host name of a remote, without the address and port that are
+// for people, or the address literal of one that has no name. RFC 3464 §2.3.5
 func hostOf(remote string) string {
+	if at, err := netip.ParseAddrPort(remote); err == nil {
+		return mail.FormatLiteral(at.Addr())
+	}
 	if i := strings.LastIndexByte(remote, '['); i > 0 {
 		return remote[:i]
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"waxwing/proto/smtp"
@@ -37,13 +38,25 @@ type link struct {
 }
 
 // remote names the host as people read it: name and address.
-func (l *link) remote() string { return fmt.Sprintf("%s[%s]", l.host, l.at) }
+func (l *link) remote() string { return remote(l.host, l.at) }
+
+func remote(host string, at netip.AddrPort) string {
+	if strings.HasPrefix(host, "[") {
+		return at.String() // it has no name
+	}
+	return fmt.Sprintf("%s[%s]", host, at)
+}
+
+// at gives where a host at an address listens.
+func (d *dialer) at(addr netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(addr, uint16(d.port))
+}
 
 // connect gives a session with one address of a host, a kept one if there is
 // one. Errors are *smtp.Refusal (the peer's or, with 4.4.1, ours) or
 // *smtpclient.Lost.
 func (d *dialer) connect(ctx context.Context, host string, addr netip.Addr) (*link, error) {
-	at := netip.AddrPortFrom(addr, uint16(d.port))
+	at := d.at(addr)
 	if l := d.pool.take(at); l != nil {
 		l.host, l.reused = host, true
 		return l, nil
@@ -77,7 +90,7 @@ func (d *dialer) session(ctx context.Context, host string, at netip.AddrPort, us
 	if err != nil {
 		return nil, &smtp.Refusal{
 			Code: 451, Enhanced: smtp.Enhanced{4, 4, 1},
-			Text: fmt.Sprintf("cannot connect to %s[%s]: %s", host, at, reason(err)), Err: err,
+			Text: fmt.Sprintf("cannot connect to %s: %s", remote(host, at), reason(err)), Err: err,
 		}
 	}
 	c, err := smtpclient.New(ctx, conn, smtpclient.Options{Hostname: d.hostname, Log: d.log})

@@ -9,6 +9,7 @@ import (
 
 	"waxwing/obs"
 	"waxwing/proto/smtp"
+	"waxwing/proto/smtp/smtpclient"
 	"waxwing/store/outqueue"
 )
 
@@ -89,7 +90,7 @@ func (a *attempt) conclude(ctx context.Context) {
 		switch {
 		case w.err == nil:
 		case errors.Is(w.err, errCrowded) && again:
-			crowded = strings.ToLower(a.item.Envelope.To[i].Address.Domain)
+			crowded = a.item.Envelope.To[i].Address.Domain
 			delete(a.answers, i)
 			continue // as if it had not been tried
 		case !temporary(w.err):
@@ -130,7 +131,18 @@ func (a *attempt) conclude(ctx context.Context) {
 }
 
 func result(i int, w answer, state outqueue.State) outqueue.Result {
-	return outqueue.Result{Index: i, State: state, Reply: replyOf(w), Remote: w.remote}
+	r := outqueue.Result{Index: i, State: state, Reply: replyOf(w)}
+	if w.err == nil || said(w.err) {
+		r.Remote = w.remote // whose words the reply is
+	}
+	return r
+}
+
+// said tells whether an error is what a host said, and not our own finding.
+func said(err error) bool {
+	var refusal *smtp.Refusal
+	var step smtpclient.InReplyTo
+	return errors.As(err, &refusal) && errors.As(err, &step)
 }
 
 // replyOf puts an answer in the words of the queue.
@@ -155,13 +167,14 @@ func replyText(r outqueue.Reply) string {
 	return strings.Join(strings.Fields(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)), " ")
 }
 
-// describe gives one line for the item's history.
+// describe gives one line for the item's history, with causes of ours, which
+// only the operator sees.
 func describe(w answer) string {
 	if w.err == nil {
 		return w.reply
 	}
 	var refusal *smtp.Refusal
-	if errors.As(w.err, &refusal) {
+	if errors.As(w.err, &refusal) && said(w.err) {
 		return refusal.Reply().String()
 	}
 	return w.err.Error()

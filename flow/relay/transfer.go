@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"time"
@@ -84,7 +83,7 @@ func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, er
 func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
 	l, err := r.dialer.connect(ctx, host, addr)
 	if err != nil {
-		return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
+		return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
 	}
 	outcome, err := l.transmit(work, t)
 	var lost *smtpclient.Lost
@@ -93,7 +92,7 @@ func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t t
 		// about the host.
 		l.Close()
 		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
-			return answer{err: err, remote: fmt.Sprintf("%s[%s]", host, addr)}, nil
+			return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
 		}
 		outcome, err = l.transmit(work, t)
 	}
