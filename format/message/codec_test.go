@@ -58,6 +58,9 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if size, err := HeaderSize(b); err != nil && m.Root.Body >= m.Root.Header && m.Root.Header >= 0 || err == nil && size != m.Root.Body {
+			t.Fatalf("header of %d, %v: %+v", size, err, m)
+		}
 		// Not every form is the shortest one, but what it means stays.
 		again, err := Decode(m.AppendBinary(nil))
 		if err != nil || !reflect.DeepEqual(m, again) {

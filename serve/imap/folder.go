@@ -100,9 +100,9 @@ func (f *folder) Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Mess
 	return list, nil
 }
 
-func (f *folder) Header(ctx context.Context, id mail.EmailID) ([]byte, error) {
-	b, err := f.session.account.ReadHeader(ctx, id)
-	return b, refuse(err)
+func (f *folder) Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
+	list, err := f.session.account.ReadHeaders(ctx, ids, imapserver.MaxHeader)
+	return list, refuse(err)
 }
 
 func (f *folder) Body(ctx context.Context, id mail.EmailID) (imapserver.Body, error) {

@@ -39,6 +39,7 @@ const (
 	Mailbox       = 'M' // mailbox -> its record
 	Entry         = 'u' // mailbox, uid -> entry
 	Message       = 'e' // email -> message record
+	Rest          = 'f' // email, part -> what of a message record is too much for one value
 	Places        = 'x' // email -> mailboxes and uids, where they are not the message record's
 	Change        = 'c' // modseq, part -> change record
 	Gone          = 'g' // second, mailbox, uid -> expunged entry, to be purged

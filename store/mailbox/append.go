@@ -170,7 +170,7 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 		received: now.Unix(), where: bodyInline, sum: e.Body.Sum(), body: e.Body.Size(),
 		prefix: e.Prefix, message: parsed.AppendBinary(nil),
 	}
-	if len(p.record.message)+len(e.Prefix) > chunkSize {
+	if len(p.record.message) > maxRecord {
 		return fmt.Errorf("structure of the message: %w", ErrTooLarge)
 	}
 	p.refsKey = appendRefsKey(nil, &p.record.sum)
@@ -272,9 +272,7 @@ func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mai
 	}
 	record := p.record
 	record.thread, record.home = thread, home
-	var key [9]byte
-	t.scratch = append(record.appendFixed(t.scratch[:0]), record.message...)
-	t.Put(appendRecordKey(key[:0], id), t.scratch)
+	t.putRecord(id, &record)
 	return id, thread, nil
 }
 

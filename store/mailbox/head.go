@@ -20,6 +20,7 @@ const (
 	boxFormat    = 1
 	entryFormat  = 1
 	recordFormat = 1
+	recordParts  = 2 // of a record in several values
 	placesFormat = 1
 	changeFormat = 1
 	bodyFormat   = 1

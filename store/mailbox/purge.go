@@ -179,7 +179,7 @@ func (t *txn) purgeEntry(r row, at place, expunged bool) error {
 		return err
 	}
 	t.Delete(placesKey)
-	t.Delete(recordKey)
+	t.deleteRecord(r.Email, &record)
 	return nil
 }
 

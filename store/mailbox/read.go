@@ -6,45 +6,62 @@ import (
 	"fmt"
 	"io"
 
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/store/blob"
 	"waxwing/store/kv"
 )
 
+// enough is how many octets of records, or of headers, are read at a time:
+// messages of strangers may have megabytes of either.
+const enough = 2 << 20
+
 // Facts gives what is known of emails, nil for those that there are not, in
-// one round trip. What it gives is the caller's.
+// one round trip. What it gives is the caller's. Where emails have very much
+// to tell it gives those of the first ids only, of one at least.
 func (a *Account) Facts(ctx context.Context, ids []mail.EmailID) ([]*Facts, error) {
-	facts := make([]*Facts, len(ids))
+	var facts []*Facts
 	if len(ids) == 0 {
 		return facts, nil
 	}
+	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
+		got, err := r.GetMany(recordKeys(ids))
+		if err != nil {
+			return err
+		}
+		facts = make([]*Facts, 0, len(ids))
+		for i, size := 0, 0; i < len(got) && size < enough; i++ {
+			if got[i] == nil {
+				facts = append(facts, nil)
+				continue
+			}
+			record, err := decodeRecord(ids[i], got[i])
+			if err != nil {
+				return err
+			}
+			whole, err := record.complete(r, ids[i])
+			if err != nil {
+				return err
+			}
+			f, err := record.facts(ids[i], whole)
+			if err != nil {
+				return err
+			}
+			facts = append(facts, f)
+			size += len(whole)
+		}
+		return nil
+	})
+	return facts, err
+}
+
+func recordKeys(ids []mail.EmailID) [][]byte {
 	want := make([][]byte, len(ids))
 	buf := make([]byte, 0, 9*len(ids))
 	for i, id := range ids {
 		buf = appendRecordKey(buf, id)
 		want[i] = buf[len(buf)-9 : len(buf) : len(buf)]
 	}
-	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
-		got, err := r.GetMany(want)
-		if err != nil {
-			return err
-		}
-		for i, b := range got {
-			if b == nil {
-				continue
-			}
-			record, err := decodeRecord(ids[i], b)
-			if err != nil {
-				return err
-			}
-			if facts[i], err = record.facts(ids[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return facts, err
+	return want
 }
 
 // Places tells for each email in which mailboxes it lies, under which UIDs.
@@ -164,53 +181,6 @@ func readInline(r kv.Reader, id mail.EmailID, record *record) ([]byte, error) {
 		return nil, fmt.Errorf("body of %v: %w", id, errCorrupt)
 	}
 	return whole, nil
-}
-
-// ReadHeader reads the header of a message: all octets before its body, with
-// the empty line.
-func (a *Account) ReadHeader(ctx context.Context, id mail.EmailID) ([]byte, error) {
-	var header []byte
-	var large blob.Sum
-	var more int64 // octets of it
-	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
-		record, err := readRecord(r, id)
-		if err != nil {
-			return err
-		}
-		m, err := message.Decode(record.message)
-		if err != nil {
-			return fmt.Errorf("message %v: %w", id, err)
-		}
-		end := min(max(m.Root.Body, 0), int64(record.body))
-		header = append(make([]byte, 0, int64(len(record.prefix))+end), record.prefix...)
-		if record.where == bodyBlob {
-			large, more = record.sum, end
-			return nil
-		}
-		for i := 0; end > 0; i++ {
-			got, err := r.Get(appendBodyKey(nil, &record.sum, i))
-			if err != nil || len(got) < 2 || got[0] != bodyFormat {
-				return errors.Join(fmt.Errorf("body of %v: %w", id, errCorrupt), err)
-			}
-			n := min(end, int64(len(got)-1))
-			header = append(header, got[1:1+n]...)
-			end -= n
-		}
-		return nil
-	})
-	if err != nil || more == 0 {
-		return header, err
-	}
-	b, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: large})
-	if err != nil {
-		return nil, fmt.Errorf("body of %v: %w", id, err)
-	}
-	n := len(header)
-	header = header[:n+int(more)]
-	if _, err = io.ReadFull(io.NewSectionReader(b, 0, more), header[n:]); err != nil {
-		err = fmt.Errorf("body of %v: %w", id, err)
-	}
-	return header, errors.Join(err, b.Close())
 }
 
 // An inlineBody is a message in memory.

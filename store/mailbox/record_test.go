@@ -90,7 +90,8 @@ func FuzzRecords(f *testing.F) {
 	rec := record{thread: 1, where: bodyInline, prefix: []byte("x"), message: []byte("y")}
 	f.Add(h.append(nil))
 	f.Add(m.append(nil))
-	f.Add(rec.appendFixed(nil))
+	f.Add(append(rec.appendFixed([]byte{recordFormat}), rec.message...))
+	f.Add(append(rec.appendFixed([]byte{recordParts}), 9, 'y'))
 	f.Add((&places{1, []place{{1, 1}}}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeHead(b)

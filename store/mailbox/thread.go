@@ -161,7 +161,11 @@ func (t *txn) leaveThread(id mail.EmailID, r *record) error {
 	if r.thread != mail.ThreadID(id) {
 		t.Delete(appendThreadKey(nil, r.thread, id))
 	}
-	m, err := message.Decode(r.message)
+	whole, err := r.complete(t, id)
+	if err != nil {
+		return err
+	}
+	m, err := message.Decode(whole)
 	if err != nil {
 		return fmt.Errorf("message %v: %w", id, err)
 	}

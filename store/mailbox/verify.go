@@ -25,10 +25,11 @@ func (a *Account) Verify(ctx context.Context) error {
 		emails: make(map[mail.EmailID]*places),
 		bodies: make(map[blob.Sum]int64),
 		whole:  make(map[blob.Sum]record),
+		rests:  make(map[mail.EmailID]int),
 	}
 	err := a.view(ctx, func(r kv.Reader, h *head) error {
 		c.r, c.h = r, h
-		for _, step := range []func() error{c.readBoxes, c.readEntries, c.readGone, c.readEmails, c.readBodies, c.readChanges} {
+		for _, step := range []func() error{c.readBoxes, c.readEntries, c.readGone, c.readEmails, c.readRests, c.readBodies, c.readChanges} {
 			if err := step(); err != nil {
 				return err
 			}
@@ -66,6 +67,7 @@ type check struct {
 	emails map[mail.EmailID]*places // as entries have them
 	bodies map[blob.Sum]int64       // emails by body
 	whole  map[blob.Sum]record      // one record of each body
+	rests  map[mail.EmailID]int     // values that a record has besides its first
 	gone   mail.ByteCount
 	faults []error
 }
@@ -175,7 +177,14 @@ func (c *check) readEmails() error {
 		if err != nil {
 			return err
 		}
-		if _, err := message.Decode(record.message); err != nil {
+		if record.rest > 0 {
+			c.rests[id] = restParts(record.rest)
+		}
+		whole, err := record.complete(c.r, id)
+		if err == nil {
+			_, err = message.Decode(whole)
+		}
+		if err != nil {
 			c.wrong("message %v: %v", id, err)
 		}
 		record.prefix, record.message = nil, nil
@@ -212,6 +221,16 @@ func (c *check) readEmails() error {
 		c.wrong("entries have %d messages, of which %d exist", len(c.emails), seen)
 	}
 	return err
+}
+
+// readRests looks for what is left of records that are gone.
+func (c *check) readRests() error {
+	return c.rows(keys.Rest, 10, func(it kv.Item) error {
+		if id := mail.EmailID(binary.BigEndian.Uint64(it.Key[1:])); int(it.Key[9]) >= c.rests[id] {
+			c.wrong("message %v does not have part %d", id, it.Key[9])
+		}
+		return nil
+	})
 }
 
 func samePlaces(a, b places) bool {

@@ -20,6 +20,7 @@ const (
 type fetchPlan struct {
 	items  []plannedItem
 	facts  bool // the message's facts are needed
+	header bool // its header is needed
 	body   bool // the message itself is read
 	marks  bool // \Seen is set. RFC 9051 §6.4.5
 	flags  bool // FLAGS is asked for
@@ -61,7 +62,7 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 	if err := c.fetchBatch(ctx, p, batch, places); err != nil {
 		return reply{}, err
 	}
-	if p.failed == nil && p.facts && v.missing(spans) {
+	if p.failed == nil && (p.facts || p.header) && v.missing(spans) {
 		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone"}, nil
 	}
 	return reply{}, p.failed
@@ -81,7 +82,11 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 			p.facts = true
 		case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
 			imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
-			p.body, p.facts = true, p.facts || needsFacts(item)
+			if needsHeader(item) {
+				p.header = true
+			} else {
+				p.body, p.facts = true, p.facts || needsFacts(item)
+			}
 			p.marks = p.marks || !item.Peek && !c.view.readOnly
 		}
 		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' ')})
@@ -93,11 +98,21 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 	return p
 }
 
+// needsHeader tells whether a section is found in the message's own header.
+func needsHeader(item imap.FetchItem) bool {
+	if item.Kind == imap.FetchRFC822Header {
+		return true
+	}
+	text := item.Section.Text
+	return item.Kind == imap.FetchBody && len(item.Section.Part) == 0 &&
+		(text == imap.SectionHeader || text == imap.SectionFields || text == imap.SectionFieldsNot)
+}
+
 // needsFacts tells whether a section can only be found with the message's
 // structure.
 func needsFacts(item imap.FetchItem) bool {
 	switch item.Kind {
-	case imap.FetchRFC822, imap.FetchRFC822Header:
+	case imap.FetchRFC822:
 		return false
 	case imap.FetchRFC822Text:
 		return true
@@ -107,20 +122,53 @@ func needsFacts(item imap.FetchItem) bool {
 
 // fetchBatch answers for some messages.
 func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	var facts []*message.Message
-	if p.facts {
-		ids := make([]mail.EmailID, len(batch))
-		for i := range batch {
-			ids[i] = batch[i].Email
-		}
-		var err error
-		if facts, err = c.view.mailbox.Facts(ctx, ids); err != nil {
+	for len(batch) > 0 {
+		k, err := c.readKnown(ctx, p, batch)
+		if err != nil {
 			return err
 		}
+		if err := c.fetchKnown(ctx, p, batch[:k.n], places[:k.n], k); err != nil {
+			return err
+		}
+		batch, places = batch[k.n:], places[k.n:]
 	}
+	return nil
+}
+
+// A known is what a FETCH has read of n messages: facts, headers or both.
+type known struct {
+	facts   []*message.Message
+	headers [][]byte
+	n       int
+}
+
+// readKnown reads what is known of messages, of the first of them at least.
+func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k known, err error) {
+	k.n = len(batch)
+	if !p.facts && !p.header {
+		return k, nil
+	}
+	ids := make([]mail.EmailID, len(batch))
+	for i := range batch {
+		ids[i] = batch[i].Email
+	}
+	if p.facts {
+		if k.facts, err = c.view.mailbox.Facts(ctx, ids); err != nil {
+			return k, err
+		}
+		k.n = len(k.facts)
+	}
+	if p.header {
+		if k.headers, err = c.view.mailbox.Headers(ctx, ids[:k.n]); err != nil {
+			return k, err
+		}
+		k.n = len(k.headers)
+	}
+	return k, nil
+}
+
+// fetchKnown answers for messages of which all is known that is needed.
+func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int, k known) error {
 	var marked map[mail.UID]bool
 	if p.marks {
 		var err error
@@ -129,13 +177,17 @@ func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, plac
 		}
 	}
 	for i := range batch {
-		var m *message.Message
+		p.source.open(ctx, c.view.mailbox, batch[i].Email)
 		if p.facts {
-			if m = facts[i]; m == nil {
-				continue // gone for good, of which the client will hear
-			}
+			p.source.message = k.facts[i]
 		}
-		if err := c.fetchOne(ctx, p, &batch[i], places[i], m, marked[batch[i].UID]); err != nil {
+		if p.header {
+			p.source.header = k.headers[i]
+		}
+		if p.facts && p.source.message == nil || p.header && p.source.header == nil {
+			continue // gone for good, of which the client will hear
+		}
+		if err := c.fetchOne(ctx, p, &batch[i], places[i], marked[batch[i].UID]); err != nil {
 			return err
 		}
 		if err := c.out.room(); err != nil {
@@ -179,9 +231,9 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 
 // fetchOne answers for one message. Nothing of it is written before all that
 // can fail has been tried.
-func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, m *message.Message, marked bool) error {
-	if p.body {
-		p.source.open(ctx, c.view.mailbox, e.Email, m)
+func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, marked bool) error {
+	m := p.source.message
+	if p.body || p.header {
 		defer p.source.close()
 		if err := p.source.prepare(p.items); err != nil {
 			p.failed = err // the others are answered all the same

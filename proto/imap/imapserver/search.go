@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -220,63 +221,91 @@ func (s *searcher) first() ([]match, error) {
 
 // settle finds out about those that are waiting.
 func (s *searcher) settle() error {
-	if len(s.waiting) == 0 {
-		return nil
-	}
-	ids := make([]mail.EmailID, len(s.waiting))
-	for i := range s.waiting {
-		ids[i] = s.waiting[i].entry.Email
-	}
-	facts, err := s.conn.view.mailbox.Facts(s.ctx, ids)
-	if err != nil {
-		return err
-	}
-	for i := range s.waiting {
-		if facts[i] == nil {
-			continue // gone for good
+	for list := s.waiting; len(list) > 0; {
+		ids := make([]mail.EmailID, len(list))
+		for i := range list {
+			ids[i] = list[i].entry.Email
 		}
-		m := &s.waiting[i]
-		m.message, m.at = facts[i], haveFacts
-		matches, err := s.decide(m)
+		facts, err := s.conn.view.mailbox.Facts(s.ctx, ids)
 		if err != nil {
 			return err
 		}
-		if matches {
-			s.found = append(s.found, match{m.place, m.entry.UID})
-		}
-		m.header, m.message = nil, nil
-		if err := s.breathe(); err != nil {
+		if err := s.settleSome(list[:len(facts)], facts); err != nil {
 			return err
 		}
+		list = list[len(facts):]
 	}
 	s.waiting = s.waiting[:0]
 	return nil
 }
 
-// decide reads as much of a message as is needed to know.
-func (s *searcher) decide(m *candidate) (bool, error) {
-	for {
-		switch s.program.eval(s, m) {
-		case yes:
-			return true, nil
-		case no:
-			return false, nil
+// settleSome reads as much of messages as is needed to know: the headers of
+// those that are still in question in as few round trips as can be, the texts
+// one after the other.
+func (s *searcher) settleSome(list []candidate, facts []*message.Message) error {
+	var asked []*candidate
+	var ids []mail.EmailID
+	for i := range list {
+		m := &list[i]
+		if facts[i] == nil {
+			continue // gone for good
 		}
-		var err error
-		switch m.at {
-		case haveFacts:
-			var raw []byte
-			if raw, err = s.conn.view.mailbox.Header(s.ctx, m.entry.Email); err == nil {
-				m.header = message.ParseHeader(raw)
-			}
-		case haveHeader:
-			err = s.readText(m)
+		m.message, m.at = facts[i], haveFacts
+		if s.decided(m) {
+			continue
 		}
-		if err != nil {
-			return false, err
-		}
-		m.at++
+		asked, ids = append(asked, m), append(ids, m.entry.Email)
 	}
+	for len(asked) > 0 {
+		headers, err := s.conn.view.mailbox.Headers(s.ctx, ids)
+		if err != nil {
+			return err
+		}
+		for i, header := range headers {
+			if header == nil {
+				continue
+			}
+			if err := s.settleOne(asked[i], header); err != nil {
+				return err
+			}
+			if err := s.breathe(); err != nil {
+				return err
+			}
+		}
+		asked, ids = asked[len(headers):], ids[len(headers):]
+	}
+	return s.breathe()
+}
+
+// settleOne decides with the header, and if need be with the text.
+func (s *searcher) settleOne(m *candidate, header []byte) error {
+	m.header, m.at = message.ParseHeader(header), haveHeader
+	if s.decided(m) {
+		return nil
+	}
+	if err := s.readText(m); err != nil {
+		if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
+			return nil // gone for good
+		}
+		return err
+	}
+	m.at = haveText
+	s.decided(m)
+	return nil
+}
+
+// decided tells whether it is known whether a message matches, and keeps it
+// if it does.
+func (s *searcher) decided(m *candidate) bool {
+	result := s.program.eval(s, m)
+	if result == unknown {
+		return false
+	}
+	if result == yes {
+		s.found = append(s.found, match{m.place, m.entry.UID})
+	}
+	m.header, m.message = nil, nil
+	return true
 }
 
 // breathe looks around during a long search: whether it is still wanted.

@@ -36,7 +36,7 @@ func (s *searcher) readPart(body Body, p *message.Part, m *candidate, root bool)
 		return nil
 	}
 	if !root {
-		header := make([]byte, min(p.Body-p.Header, maxHeader))
+		header := make([]byte, min(p.Body-p.Header, MaxHeader))
 		if _, err := body.ReadAt(header, p.Header); err != nil && err != io.EOF {
 			return err
 		}

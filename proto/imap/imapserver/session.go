@@ -40,6 +40,9 @@ type Account interface {
 	Close()
 }
 
+// MaxHeader is how much of a header is looked at to choose fields of it.
+const MaxHeader = 1 << 20
+
 // A Status is a mailbox as LIST and STATUS show it.
 type Status struct {
 	ID          mail.MailboxID
@@ -100,10 +103,13 @@ type Mailbox interface {
 	AllKeywords(ctx context.Context) ([]mail.Keyword, error)
 
 	// Facts gives what was found out when the messages arrived, nil for
-	// those that are gone for good.
+	// those that are gone for good. Where there is very much of it, it gives
+	// it for the first of ids only, for one at least.
 	Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Message, error)
-	// Header gives a message's header with the empty line that ends it.
-	Header(ctx context.Context, id mail.EmailID) ([]byte, error)
+	// Headers gives messages' headers, each with the empty line that ends
+	// it, or the first MaxHeader octets of it; nil for those that are gone
+	// for good. Like Facts it may give fewer than it is asked for.
+	Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
 	// Body opens a message.
 	Body(ctx context.Context, id mail.EmailID) (Body, error)
 

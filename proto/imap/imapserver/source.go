@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"slices"
 
 	"waxwing/format/message"
 	"waxwing/mail"
@@ -19,12 +18,13 @@ type source struct {
 	id      mail.EmailID
 	message *message.Message // nil where no item needs it
 
-	header []byte // of the message; nil until it is needed
-	body   Body   // nil until it is needed
+	header []byte           // of the message, where an item needs it
+	inner  map[int64][]byte // headers of messages in it, by offset
+	body   Body             // nil until it is needed
 	pieces []piece
 }
 
-// A piece is the answer to one item: octets at hand, a stretch of the
+// A piece is the answer to one item: octets at hand, chosen fields, a stretch of the
 // message, a stretch of a decoded part, a number, or NIL.
 type piece struct {
 	kind   pieceKind
@@ -33,6 +33,7 @@ type piece struct {
 	open   func() io.Reader // decoded, from the start
 	off, n int64
 	binary bool // a literal8
+	choice choice
 }
 
 type pieceKind uint8
@@ -41,17 +42,15 @@ const (
 	pieceNone pieceKind = iota // not an item with content
 	pieceNil
 	pieceData
+	pieceFields
 	pieceRange
 	pieceDecoded
 	pieceNumber
 )
 
-// maxHeader bounds the header of a part that is read to choose fields of it.
-const maxHeader = 4 << 20
-
 // open turns to a message.
-func (s *source) open(ctx context.Context, m Mailbox, id mail.EmailID, facts *message.Message) {
-	*s = source{ctx: ctx, mailbox: m, id: id, message: facts, pieces: s.pieces[:0]}
+func (s *source) open(ctx context.Context, m Mailbox, id mail.EmailID) {
+	*s = source{ctx: ctx, mailbox: m, id: id, pieces: s.pieces[:0]}
 }
 
 func (s *source) close() {
@@ -130,8 +129,8 @@ func (s *source) section(item *imap.FetchItem) (piece, error) {
 		case imap.SectionBody:
 			return s.stretch(s.message.Root.Body, s.message.Root.End, item.Partial)
 		}
-		if err := s.readHeader(); err != nil {
-			return piece{}, err
+		if sec.Text == imap.SectionHeader && len(s.header) >= MaxHeader {
+			return s.longHeader(item)
 		}
 		return fields(s.header, item), nil
 	}
@@ -156,50 +155,44 @@ func (s *source) section(item *imap.FetchItem) (piece, error) {
 	case imap.SectionHeader:
 		return s.stretch(inner.Header, inner.Body, item.Partial)
 	}
-	if err := s.openBody(); err != nil {
-		return piece{}, err
-	}
-	header := make([]byte, min(inner.Body-inner.Header, maxHeader))
-	if _, err := s.body.ReadAt(header, inner.Header); err != nil && err != io.EOF {
+	header, err := s.innerHeader(inner)
+	if err != nil {
 		return piece{}, err
 	}
 	return fields(header, item), nil
 }
 
-func (s *source) readHeader() error {
-	if s.header != nil {
-		return nil
-	}
-	var err error
-	s.header, err = s.mailbox.Header(s.ctx, s.id)
-	return err
-}
-
-// fields makes HEADER, HEADER.FIELDS or HEADER.FIELDS.NOT of a header.
-func fields(header []byte, item *imap.FetchItem) piece {
-	sec := &item.Section
-	if sec.Text != imap.SectionHeader {
-		header = chooseFields(header, sec.Fields, sec.Text == imap.SectionFields)
-	}
-	off, n := cut(0, int64(len(header)), item.Partial)
-	return piece{kind: pieceData, data: header[off : off+n]}
-}
-
-// chooseFields gives the fields that are named, or those that are not, as
-// they stand, and the empty line. RFC 9051 §6.4.5.1
-func chooseFields(header []byte, names []string, named bool) []byte {
-	out := make([]byte, 0, min(len(header), 1<<10))
-	end := 0
-	for f := range message.Fields(header) {
-		end = f.End
-		is := slices.ContainsFunc(names, func(name string) bool { return f.Is(name) })
-		if len(f.Name) > 0 && is == named {
-			out = append(out, header[f.Start:f.End]...)
+// longHeader is a header that is not at hand as a whole.
+func (s *source) longHeader(item *imap.FetchItem) (piece, error) {
+	if s.message == nil {
+		list, err := s.mailbox.Facts(s.ctx, []mail.EmailID{s.id})
+		if err != nil {
+			return piece{}, err
+		}
+		if s.message = list[0]; s.message == nil {
+			return piece{kind: pieceNil}, nil
 		}
 	}
-	// What is left is the empty line; a header that ends without one, as in
-	// a message without a body, has none to give.
-	return append(out, header[end:]...)
+	return s.stretch(0, s.message.Root.Body, item.Partial)
+}
+
+// innerHeader reads the header of a message in the message.
+func (s *source) innerHeader(inner *message.Part) ([]byte, error) {
+	if header := s.inner[inner.Header]; header != nil {
+		return header, nil
+	}
+	if err := s.openBody(); err != nil {
+		return nil, err
+	}
+	header := make([]byte, min(inner.Body-inner.Header, MaxHeader))
+	if _, err := s.body.ReadAt(header, inner.Header); err != nil && err != io.EOF {
+		return nil, err
+	}
+	if s.inner == nil {
+		s.inner = map[int64][]byte{}
+	}
+	s.inner[inner.Header] = header
+	return header, nil
 }
 
 // findPart walks to a part by its numbers. RFC 9051 §6.4.5.1
@@ -236,6 +229,9 @@ func (p *piece) write(o *output) error {
 	case pieceNumber:
 		o.b = appendUint(o.b, uint64(p.n))
 		return nil
+	case pieceFields:
+		o.b = imap.AppendLiteralSize(o.b, p.n)
+		return p.choice.write(o, p.off, p.n)
 	case pieceData:
 		o.b = imap.AppendLiteralSize(o.b, int64(len(p.data)))
 		return o.copyAt(bytes.NewReader(p.data), 0, int64(len(p.data)))
