@@ -118,7 +118,7 @@ func (a *Arrival) CheckHops() error {
 // An intake looks at the first line before it lets bytes through.
 type intake struct {
 	to    io.Writer
-	first []byte // the first line, until it is known to be one
+	first []byte // the beginning of the first line, when it came in pieces
 	begun bool
 }
 
@@ -129,22 +129,27 @@ func (w *intake) Write(p []byte) (int, error) {
 	if w.begun {
 		return w.to.Write(p)
 	}
-	w.first = append(w.first, p...)
-	if len(w.first) < maxFieldName && bytes.IndexByte(w.first, '\n') < 0 {
+	first := p
+	if len(w.first) > 0 {
+		w.first = append(w.first, p...)
+		first = w.first
+	}
+	if len(first) < maxFieldName && bytes.IndexByte(first, '\n') < 0 {
+		w.first = append(w.first[:0], first...)
 		return len(p), nil
 	}
-	return len(p), w.begin()
+	return len(p), w.begin(first)
 }
 
 // begin decides, once, whether an empty header is missing.
-func (w *intake) begin() error {
+func (w *intake) begin(first []byte) error {
 	w.begun = true
-	if !beginsHeader(w.first) {
+	if !beginsHeader(first) {
 		if _, err := io.WriteString(w.to, "\r\n"); err != nil {
 			return err
 		}
 	}
-	_, err := w.to.Write(w.first)
+	_, err := w.to.Write(first)
 	w.first = nil
 	return err
 }
@@ -153,7 +158,7 @@ func (w *intake) end() error {
 	if w.begun {
 		return nil
 	}
-	return w.begin()
+	return w.begin(w.first)
 }
 
 // beginsHeader tells whether b starts with a header field or with the empty

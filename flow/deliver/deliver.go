@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +86,19 @@ func (d *Deliverer) complete(ctx context.Context, a *mail.Address) {
 // IsLocal tells whether a domain is ours.
 func (d *Deliverer) IsLocal(ctx context.Context, domain string) (bool, error) {
 	return d.directory.IsLocal(ctx, domain)
+}
+
+// Postmaster gives the address that notifications for somebody come from: one
+// that answers reach. The host's name, which need not be a domain of ours,
+// stands in only if there is none. RFC 3464 §2, RFC 5321 §4.5.1
+func (d *Deliverer) Postmaster(ctx context.Context, to mail.Address, hostname string) mail.Address {
+	domain := hostname
+	if local, err := d.directory.IsLocal(ctx, to.Domain); err == nil && local {
+		domain = to.Domain
+	} else if ours, err := d.directory.SomeDomains(ctx); err == nil && len(ours) > 0 && !slices.Contains(ours, hostname) {
+		domain = ours[0]
+	}
+	return mail.Address{Local: "postmaster", Domain: domain}
 }
 
 // Deliver takes the arrival to all recipients. When it returns nil everything

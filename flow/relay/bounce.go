@@ -49,7 +49,7 @@ func (a *attempt) notify(ctx context.Context, now time.Time, failed []outqueue.R
 		status.Recipients = append(status.Recipients, a.reportOf(f, now))
 	}
 	n := dsn.Notification{
-		From: mail.Address{Local: "postmaster", Domain: a.hostname}, To: env.From, Date: now,
+		From: a.deliverer.Postmaster(ctx, env.From, a.hostname), To: env.From, Date: now,
 		MessageID: message.NewMessageID(a.hostname), UTF8: env.UTF8, Status: status,
 		Original: a.reader(), HeadersOnly: env.ReturnHeaders || a.item.Size > maxReturned,
 		OriginalUTF8: env.UTF8, EightBit: env.EightBit,

@@ -238,7 +238,7 @@ func TestBounce(t *testing.T) {
 	eventually(t, "the bounce", func() bool { return len(h.Inbox(h.Alice)) == 1 })
 	bounce := h.Inbox(h.Alice)[0]
 	for _, want := range []string{
-		"Return-Path: <>\r\n", "To: alice@example.test\r\n", "Auto-Submitted: auto-replied",
+		"Return-Path: <>\r\n", "From: Mail Delivery System <postmaster@example.test>\r\n", "To: alice@example.test\r\n", "Auto-Submitted: auto-replied",
 		"report-type=delivery-status", "Final-Recipient: rfc822; nobody@far.test", "Action: failed", "Status: 5.1.1",
 		"Diagnostic-Code: smtp; 550 5.1.1 never heard of nobody", "Subject: out\r\n",
 		"Remote-MTA: dns; mx.far.test\r\n", "mx.far.test said: 550 5.1.1 never heard of nobody",

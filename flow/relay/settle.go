@@ -47,6 +47,8 @@ func (a *attempt) say(i int, w answer) {
 	switch {
 	case errors.Is(w.err, errCrowded):
 		a.log.Debug("message has to wait", attrs...)
+	case w.err == nil && w.remote == "":
+		a.log.Debug("queued message delivered", attrs...) // deliver says so at Info
 	case w.err == nil:
 		a.log.Info("message sent", append(attrs, obs.Reply, w.reply, obs.Took, time.Since(a.began))...)
 	case temporary(w.err):
