@@ -16,7 +16,9 @@ import (
 // What a POP3 session has marked is deleted at its end, all or none, and may
 // be more than a transaction holds. Then a first transaction writes down what
 // is doomed: with it everything is decided. The entries go afterwards, and
-// should the program die meanwhile, FinishExpunge sees to the rest.
+// should the program die meanwhile, the next POP3 session or Purge sees to the
+// rest. Both hold the maildrop then: a session that has it may be writing
+// down others.
 //
 //	mailbox u32, part u32 -> version, {uvarint gap, uvarint count}...
 
@@ -91,7 +93,7 @@ func (a *Account) FinishExpunge(ctx context.Context, mbox mail.MailboxID) error 
 	if err != nil || len(uids) == 0 {
 		return err
 	}
-	if _, _, err := a.Expunge(ctx, mbox, uids, ExpungeOptions{}); err != nil {
+	if _, _, err := a.Expunge(ctx, mbox, uids, ExpungeOptions{}); err != nil && !errors.Is(err, ErrNoMailbox) {
 		return err
 	}
 	_, err = a.change(ctx, time.Now(), nil, nil, func(t *txn, _ [][]byte) error {
@@ -101,6 +103,42 @@ func (a *Account) FinishExpunge(ctx context.Context, mbox mail.MailboxID) error 
 		return nil
 	})
 	return err
+}
+
+// finishDoomed does so for all of the account, unless a session has the
+// maildrop: then it is the session's to do.
+func (a *Account) finishDoomed(ctx context.Context) error {
+	var boxes []mail.MailboxID
+	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
+		boxes = boxes[:0]
+		for it, err := range r.Scan([]byte{keys.Doomed}, []byte{keys.Doomed + 1}, kv.ScanOptions{KeysOnly: true}) {
+			if err != nil {
+				return err
+			}
+			if len(it.Key) != 9 {
+				return fmt.Errorf("key of doomed messages: %w", errCorrupt)
+			}
+			boxes = addBox(boxes, mail.MailboxID(binary.BigEndian.Uint32(it.Key[1:])))
+		}
+		return nil
+	})
+	if err != nil || len(boxes) == 0 {
+		return err
+	}
+	unlock, err := a.LockMaildrop()
+	if errors.Is(err, ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, id := range boxes {
+		if err := a.FinishExpunge(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putDoomed writes down UIDs, which are sorted. There are none yet.

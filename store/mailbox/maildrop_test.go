@@ -10,6 +10,7 @@ import (
 
 	"waxwing/mail"
 	"waxwing/store/blob"
+	"waxwing/store/blob/memblob"
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
 )
@@ -19,7 +20,7 @@ func newMaildrop(t *testing.T, n int) (*Account, mail.MailboxID) {
 	t.Helper()
 	ctx := t.Context()
 	db := memkv.New()
-	s := New(db, nil, Options{})
+	s := New(db, memblob.New(), Options{})
 	t.Cleanup(func() {
 		if err := errors.Join(s.Close(), db.Close()); err != nil {
 			t.Error(err)
@@ -89,8 +90,32 @@ func TestExpungeAll(t *testing.T) {
 	}
 }
 
-// A program that dies after the decision finishes later.
+// A program that dies after the decision finishes later: at the next login,
+// or when what is gone is purged.
 func TestFinishExpunge(t *testing.T) {
+	for name, finish := range map[string]func(a *Account, inbox mail.MailboxID) error{
+		"login": func(a *Account, inbox mail.MailboxID) error { return a.FinishExpunge(t.Context(), inbox) },
+		"purge": func(a *Account, inbox mail.MailboxID) error {
+			unlock, err := a.LockMaildrop()
+			if err != nil {
+				return err
+			}
+			before := messagesIn(t, a, inbox)
+			if err := a.store.Purge(t.Context(), time.Now()); err != nil {
+				return err
+			}
+			if messagesIn(t, a, inbox) != before {
+				t.Error("purged under a session")
+			}
+			unlock()
+			return a.store.Purge(t.Context(), time.Now())
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testFinish(t, finish) })
+	}
+}
+
+func testFinish(t *testing.T, finish func(*Account, mail.MailboxID) error) {
 	a, inbox := newMaildrop(t, 20)
 	var doomed []mail.UID
 	for uid := mail.UID(1); uid < 20000; uid += 2 { // several rows
@@ -108,7 +133,7 @@ func TestFinishExpunge(t *testing.T) {
 		t.Fatalf("%d messages are doomed, want %d, %v", len(have), len(doomed), err)
 	}
 	for range 2 {
-		if err := a.FinishExpunge(t.Context(), inbox); err != nil {
+		if err := finish(a, inbox); err != nil {
 			t.Fatal(err)
 		}
 		if have := messagesIn(t, a, inbox); have != 10 {

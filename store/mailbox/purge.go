@@ -19,7 +19,8 @@ import (
 const purgeBatch = 200
 
 // Purge removes for good what has been gone for longer than the Store's
-// window in all accounts, and forgets changes that old. It is to be run from
+// window in all accounts, forgets changes that old, and finishes what a
+// program that has died had decided (see ExpungeAll). It is to be run from
 // time to time; it goes in small steps. A failing account does not keep it
 // from the others.
 func (s *Store) Purge(ctx context.Context, now time.Time) error {
@@ -33,7 +34,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time) error {
 			break
 		}
 		a := s.Account(id)
-		n := -1
+		n, err := -1, a.finishDoomed(ctx)
 		for n != 0 && err == nil {
 			n, err = a.Purge(ctx, now, 10*purgeBatch)
 		}
