@@ -20,7 +20,7 @@ func newMaildrop(t *testing.T, n int) (*Account, mail.MailboxID) {
 	t.Helper()
 	ctx := t.Context()
 	db := memkv.New()
-	s := New(db, memblob.New(), Options{})
+	s := New(db, memblob.New(1<<20), Options{})
 	t.Cleanup(func() {
 		if err := errors.Join(s.Close(), db.Close()); err != nil {
 			t.Error(err)
