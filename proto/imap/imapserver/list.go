@@ -122,7 +122,7 @@ func (l *lister) entry(name string, want imap.ListReturn) listEntry {
 }
 
 // maxWildcards is how many wildcards the patterns of one LIST may have.
-const maxWildcards = 200
+const maxWildcards = 64
 
 // matcher makes the patterns of a LIST from its reference and patterns.
 func (c *conn) matcher(reference string, patterns []string) (func(name string) bool, error) {
