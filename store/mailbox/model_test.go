@@ -12,6 +12,9 @@ import (
 
 	"waxwing/mail"
 	"waxwing/store/blob"
+	"waxwing/store/kv"
+	"waxwing/store/kv/kvtest"
+	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
 )
 
@@ -54,8 +57,12 @@ type history struct {
 }
 
 func runModel(t *testing.T, rt *rapid.T) {
+	db := kv.Store(memkv.New())
+	if rapid.Bool().Draw(rt, "far") { // every transaction runs twice
+		db = kvtest.Far(db, 0)
+	}
 	h := &history{
-		house: newHouse(t, mailbox.Options{Window: time.Hour, Recoverable: 1 << 20}), t: t, rt: rt,
+		house: newHouseOn(t, db, mailbox.Options{Window: time.Hour, Recoverable: 1 << 20}), t: t, rt: rt,
 		m:     model{boxes: make(map[mail.MailboxID]*modelBox)},
 		views: make(map[mail.MailboxID]*mailbox.View), far: make(map[mail.MailboxID]*mailbox.View),
 		snaps: make(map[mail.MailboxID]*mailbox.Snapshot), now: time.Now(),
