@@ -1,6 +1,7 @@
 # Waxwing. "make run" starts a complete system on loopback; "make test" is
-# everything that must hold. Both work on a bare Debian 12 with Go: what they
-# need beyond it is installed from Debian's packages by test/packages.sh.
+# everything that must hold. Both work on a bare Debian 12 with make and Go: what
+# the tests need beyond it is installed from Debian's packages by
+# test/packages.sh.
 
 SHELL := /bin/bash
 GO    ?= go
@@ -8,8 +9,9 @@ FUZZTIME ?= 5s
 
 .PHONY: run build test check unit race peers crash fuzz bench soak fmt docs
 
+# With other ports: make run ARGS='--port-base 11000'
 run: build
-	bin/waxwing dev --dir run
+	bin/waxwing dev --dir run $(ARGS)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/waxwing ./cmd/waxwing
@@ -20,7 +22,7 @@ test: check unit race peers crash fuzz
 
 # Format, vet, staticcheck, the arrows, the table of RFCs.
 check:
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	@unformatted=$$(gofmt -l .); \
 	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed (make fmt): $$unformatted"; exit 1; fi
 	$(GO) vet -tags peers,crash,bench ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags peers,crash,bench ./...
@@ -30,9 +32,11 @@ check:
 unit:
 	$(GO) test ./...
 
-# The same under the race detector where goroutines share memory.
+# The same under the race detector, which needs gcc, where goroutines share
+# memory.
 race:
-	$(GO) test -race -short ./store/... ./auth/... ./flow/... ./serve/... ./proto/...
+	test/packages.sh
+	CGO_ENABLED=1 $(GO) test -race -short ./store/... ./auth/... ./flow/... ./serve/... ./proto/...
 
 # Clients and servers that nobody here wrote, against the built binary.
 peers: build
@@ -58,7 +62,7 @@ soak: build
 	test/fuzz.sh 5m
 
 fmt:
-	gofmt -w $$(git ls-files '*.go')
+	gofmt -w .
 
 # The table of RFCs, from the citations in the code.
 docs:

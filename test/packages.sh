@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs, from Debian's packages, the clients and servers that the tests
-# use. Does nothing when all are there; needs root (or sudo) otherwise.
+# Installs, from Debian's packages, the clients, servers and tools that the
+# tests use. Does nothing when all are there; needs root (or sudo) otherwise.
 set -euo pipefail
 packages=(
+  gcc libc6-dev # for the race detector
   curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
   mutt neomutt libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot ssl-cert
