@@ -25,6 +25,18 @@ const formatVersion = pebble.FormatValueSeparation
 // so that compactions of keys do not write bodies again.
 const separateFrom = 4 << 10
 
+// maxBlobDepth is from how many files of bodies on, for one stretch of keys, a
+// compaction gathers the bodies into new files. Each flush adds one, so that
+// with Pebble's usual 10 all bodies are written again for every 600 MiB that
+// come. Nothing is gained by it: bodies are read one by one, lie in the order
+// of their hashes, and what is garbage in a file is removed all the same.
+const maxBlobDepth = 64
+
+// flushedFile is how large the files of a flush may become, in octets of keys
+// and bodies. Each is synced with its directory, while writers wait for the
+// same disk. The files of each level are twice as large as those above it.
+const flushedFile = 16 << 20
+
 // minMemTable keeps every transaction within the limits below what Pebble
 // treats as a large batch, which it writes another way.
 const minMemTable = 16 << 20
@@ -112,12 +124,15 @@ func (o *Options) pebbleOptions() *pebble.Options {
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           separateFrom,
-			MaxBlobReferenceDepth: 10,
+			MaxBlobReferenceDepth: maxBlobDepth,
 			RewriteMinimumAge:     10 * time.Minute,
 			TargetGarbageRatio:    0.3,
 		}
 	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	for i := range p.TargetFileSizes {
+		p.TargetFileSizes[i] = min(int64(flushedFile)<<i, 128<<20)
+	}
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = 16 << 10
 		p.Levels[i].IndexBlockSize = 128 << 10
