@@ -223,6 +223,9 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 		UID: m.UIDNext, Size: p.size, ModSeq: t.modseq(), Flags: e.Flags & settable,
 		Internal: internal.Unix(), Saved: t.now.Unix(),
 	}, words: appendWords(nil, words)}
+	if t.a.keywords.full(r.words) {
+		return Appended{}, fmt.Errorf("sets of keywords: %w", ErrTooMany)
+	}
 	m.UIDNext++
 	at := place{m.ID, r.UID}
 	var thread mail.ThreadID

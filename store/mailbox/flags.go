@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -136,6 +137,9 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 		}
 		if same && flags == r.Flags {
 			continue
+		}
+		if !same && t.a.keywords.full(newWords) {
+			return nil, fmt.Errorf("sets of keywords: %w", ErrTooMany)
 		}
 		m.count(&r.Entry, -1)
 		r.Flags, r.words, r.ModSeq = flags, newWords, t.modseq()

@@ -19,6 +19,11 @@ var ErrKeyword = errors.New("keyword is not allowed")
 const (
 	maxKeyword       = 100 // octets of one
 	maxEntryKeywords = 64  // on one entry
+
+	// maxSets is how many sets of an account are met on this node before new
+	// ones are refused. People have some hundreds; but each is kept in memory
+	// as long as the account is in use, and 20 keywords make a million.
+	maxSets = 100_000
 )
 
 // A keywordTable knows the keywords of an account and the sets of them that
@@ -56,6 +61,13 @@ func (t *keywordTable) intern(words []byte) KeywordSet {
 	t.sets = append(t.sets, string(words))
 	t.bySet[string(words)] = set
 	return set
+}
+
+// full tells whether a set would be one too many.
+func (t *keywordTable) full(words []byte) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.sets) >= maxSets && len(words) > 0 && t.bySet[string(words)] == 0
 }
 
 // known gives how many keywords the table has, and their numbers.
