@@ -94,8 +94,7 @@ type player struct {
 	one     *session
 	two     *session
 	idling  map[*session]string // the tag of an IDLE that runs
-	exists  map[*session]int
-	numbers map[string]string // UIDVALIDITYs by the order of their appearance
+	numbers map[string]string   // UIDVALIDITYs by the order of their appearance
 
 	selecting bool // the command is SELECT or EXAMINE
 }
