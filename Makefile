@@ -24,8 +24,8 @@ test: check unit race peers crash fuzz
 check:
 	@unformatted=$$(gofmt -l .); \
 	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed (make fmt): $$unformatted"; exit 1; fi
-	$(GO) vet -tags peers,crash,bench ./...
-	$(GO) tool -modfile=tools/go.mod staticcheck -tags peers,crash,bench ./...
+	$(GO) vet -tags peers,crash,bench,postgres ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck -tags peers,crash,bench,postgres ./...
 	$(GO) run ./test/rfctable -check
 
 # Unit tests, transcripts, the arrows; all that needs only Go.
@@ -41,6 +41,7 @@ race:
 # Clients and servers that nobody here wrote, against the built binary.
 peers: build
 	test/packages.sh
+	$(GO) test -count=1 -tags postgres ./store/kv/pgkv/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags peers -timeout 20m ./test/peers/
 
 # Kill -9 during delivery: what was acknowledged is there once and whole.

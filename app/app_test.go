@@ -364,7 +364,11 @@ func TestDevConfig(t *testing.T) {
 		}
 	}
 	d.Store = "postgres://db/waxwing"
-	if _, err := d.config(); err == nil || !strings.Contains(err.Error(), "no PostgreSQL engine yet") {
+	if _, err := d.config(); err != nil {
+		t.Error(err)
+	}
+	d.Store = "postgres:waxwing"
+	if _, err := d.config(); err == nil || !strings.Contains(err.Error(), "must be a URL") {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/kv"
 	"waxwing/store/kv/pebblekv"
+	"waxwing/store/kv/pgkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 )
@@ -20,6 +22,7 @@ import (
 // stores are the rooms that survive a restart.
 type stores struct {
 	db        kv.Store
+	shared    bool // other processes may have db open too
 	blobs     *fsblob.Store
 	directory *directory.Directory
 	mailboxes *mailbox.Store
@@ -39,7 +42,7 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 			err = fmt.Errorf("%w; %s must belong to the user that the server runs as", err, c.Data)
 		}
 	}()
-	if s.db, err = pebblekv.Open(filepath.Join(c.Data, "store"), pebblekv.Options{Log: log}); err != nil {
+	if s.db, s.shared, err = openEngine(c, log); err != nil {
 		return stores{}, fmt.Errorf("open the store: %w", err)
 	}
 	s.blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{})
@@ -54,6 +57,17 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 	})
 	s.queue = outqueue.New(s.db, s.blobs, outqueue.Options{Log: log})
 	return s, nil
+}
+
+// openEngine opens the engine that the configuration names. A data directory
+// is locked for one process by its blob store, whatever the engine.
+func openEngine(c config.Config, log *slog.Logger) (db kv.Store, shared bool, err error) {
+	if config.OnPostgreSQL(c.Store.URL) {
+		db, err = pgkv.Open(context.Background(), c.Store.URL, pgkv.Options{Log: log})
+		return db, true, err
+	}
+	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), pebblekv.Options{Log: log})
+	return db, false, err
 }
 
 // Close closes them in the opposite order.

@@ -54,9 +54,12 @@ func (a *App) furnish(o Options, now time.Time) error {
 		worker{"directory", s.directory.Run},
 		worker{"outqueue", s.queue.Run},
 		worker{"relay", func(ctx context.Context) error {
-			// The store is locked: whoever had leases before is dead.
-			if err := s.queue.Reclaim(ctx, time.Now()); err != nil {
-				return err
+			// Where the store is locked whoever had leases before is dead. Where
+			// it is shared they may live, and their leases run out if not.
+			if !s.shared {
+				if err := s.queue.Reclaim(ctx, time.Now()); err != nil {
+					return err
+				}
 			}
 			return onward.Run(ctx)
 		}},

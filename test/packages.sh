@@ -7,6 +7,7 @@ packages=(
   curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
   mutt neomutt libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot ssl-cert
+  postgresql
 )
 missing=()
 for p in "${packages[@]}"; do
@@ -18,11 +19,18 @@ sudo=""
 [ "$(id -u)" -eq 0 ] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
-# The servers are started by the tests themselves, on loopback, never by the package.
+# The servers are started by the tests themselves, on loopback, never by the
+# package; PostgreSQL does not even make a cluster.
+made=()
+trap '[ ${#made[@]} -eq 0 ] || $sudo rm -f "${made[@]}"' EXIT
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
   printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
   $sudo chmod 755 $policy
-  trap '$sudo rm -f $policy' EXIT
+  made+=($policy)
 fi
+clusters=/etc/postgresql-common/createcluster.d
+$sudo mkdir -p $clusters
+printf 'create_main_cluster = false\n' | $sudo tee $clusters/waxwing.conf >/dev/null
+made+=($clusters/waxwing.conf)
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

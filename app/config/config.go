@@ -36,7 +36,10 @@ type Config struct {
 // Store is where mail, accounts and queue are kept.
 type Store struct {
 	// URL names the storage engine. "pebble:" is the built-in engine, in the
-	// data directory.
+	// data directory. "postgres://waxwing@db.example.org/waxwing" is a database
+	// on a PostgreSQL server, version 15 or later; bodies of large messages stay
+	// in the data directory. Give the password in a file, with
+	// "?passfile=/etc/waxwing/pgpass". The administration manual has more.
 	URL string `toml:"url"`
 }
 

@@ -142,10 +142,31 @@ func CheckStore(store string) error {
 		return nil
 	case found && scheme == "pebble":
 		return fmt.Errorf("%q: the engine keeps its files in the data directory; write just \"pebble:\"", store)
-	case found && (scheme == "postgres" || scheme == "postgresql"):
-		return fmt.Errorf("this build has no PostgreSQL engine yet; use \"pebble:\"")
+	case OnPostgreSQL(store):
+		return checkPostgreSQL(store)
 	}
-	return fmt.Errorf("%q is not a storage engine; use \"pebble:\"", store)
+	return fmt.Errorf("%q is not a storage engine; use \"pebble:\" or \"postgres://...\"", store)
+}
+
+// OnPostgreSQL tells whether a storage engine is a PostgreSQL server.
+func OnPostgreSQL(store string) bool {
+	scheme, _, _ := strings.Cut(store, ":")
+	return scheme == "postgres" || scheme == "postgresql"
+}
+
+// checkPostgreSQL looks at the form only, and keeps the password to itself.
+func checkPostgreSQL(store string) error {
+	const want = "such as \"postgres://waxwing@db.example.org/waxwing\""
+	u, err := url.Parse(store)
+	switch {
+	case err != nil: // which would tell a part of it
+		return fmt.Errorf("must be a URL %s; in a password \"/\" is written %%2F and \"@\" %%40", want)
+	case u.Opaque != "" || !strings.HasPrefix(store[len(u.Scheme):], "://"):
+		return fmt.Errorf("must be a URL %s", want)
+	case strings.Trim(u.Path, "/") == "" && u.Query().Get("dbname") == "":
+		return fmt.Errorf("must name a database after the server, %s", want)
+	}
+	return nil
 }
 
 // A listener is one address of one service.

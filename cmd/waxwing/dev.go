@@ -25,7 +25,7 @@ type devCmd struct {
 	Resolver    string   `help:"Ask this DNS server instead of those in /etc/resolv.conf." placeholder:"HOST:PORT"`
 	SMTPOutPort int      `help:"Call other mail servers on this port instead of ${default}." name:"smtp-out-port" default:"25" placeholder:"P"`
 	Retry       duration `help:"How long to wait before a first failed delivery is tried again (${default})." default:"5m" placeholder:"DUR"`
-	Store       string   `help:"The storage engine (${default})." default:"pebble:" placeholder:"URL"`
+	Store       string   `help:"The storage engine, 'pebble:' or 'postgres://...' (${default})." default:"pebble:" placeholder:"URL"`
 }
 
 func (devCmd) Help() string {

@@ -18,12 +18,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// postgresBin is where Debian has PostgreSQL's programs.
-const postgresBin = "/usr/lib/postgresql/15/bin"
+// postgresPrograms is where Debian has PostgreSQL's, by version.
+const postgresPrograms = "/usr/lib/postgresql/*/bin/"
 
 // A Postgres is a PostgreSQL server of the tests' own, on loopback and a Unix
 // socket, with everything in a temporary directory.
 type Postgres struct {
+	bin      string
 	dir      string
 	port     int
 	settings []string
@@ -37,11 +38,15 @@ type Postgres struct {
 // with Remove. With durable it syncs what it commits, as in production; most
 // tests are faster without.
 func StartPostgres(durable bool) (*Postgres, error) {
+	found, err := filepath.Glob(postgresPrograms + "postgres")
+	if err != nil || len(found) == 0 {
+		return nil, fmt.Errorf("no %spostgres: run test/packages.sh", postgresPrograms)
+	}
 	dir, err := os.MkdirTemp("", "waxwing-postgres-")
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{dir: dir, as: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}, log: new(logBuffer)}
+	p := &Postgres{bin: filepath.Dir(found[len(found)-1]), dir: dir, as: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}, log: new(logBuffer)}
 	if os.Getuid() == 0 { // PostgreSQL refuses root
 		if err := p.becomePostgres(); err != nil {
 			return nil, err
@@ -55,7 +60,7 @@ func StartPostgres(durable bool) (*Postgres, error) {
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	initdb := exec.Command(filepath.Join(postgresBin, "initdb"), "-D", p.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8",
+	initdb := exec.Command(filepath.Join(p.bin, "initdb"), "-D", p.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8",
 		"--locale=C", "--no-sync", "--no-instructions")
 	initdb.SysProcAttr, initdb.Dir = p.as, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -72,7 +77,7 @@ func StartPostgres(durable bool) (*Postgres, error) {
 func (p *Postgres) becomePostgres() error {
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return fmt.Errorf("%w: install postgresql-15", err)
+		return fmt.Errorf("%w: run test/packages.sh", err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
@@ -91,7 +96,7 @@ func (p *Postgres) Start() error {
 	for _, s := range p.settings {
 		args = append(args, "-c", s)
 	}
-	p.cmd = exec.Command(filepath.Join(postgresBin, "postgres"), args...)
+	p.cmd = exec.Command(filepath.Join(p.bin, "postgres"), args...)
 	p.cmd.SysProcAttr, p.cmd.Dir = p.as, p.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
