@@ -220,6 +220,7 @@ func (s *scanner) section(text bool) Section {
 	if sec.Text == SectionFields || sec.Text == SectionFieldsNot {
 		s.sp()
 		s.list(false, func() { s.sectionField(&sec) })
+		s.spaces()
 	}
 	s.expect(']')
 	return sec

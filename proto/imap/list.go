@@ -26,7 +26,7 @@ func parseList(s *scanner) Command {
 	} else {
 		c.Patterns = []string{s.listMailbox()}
 	}
-	if s.accept(' ') {
+	if s.more(0) {
 		c.Extended = true
 		if s.word() != "RETURN" {
 			s.fail("expected RETURN")

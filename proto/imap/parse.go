@@ -70,6 +70,9 @@ func ParseTag(text []byte) (tag string, rest []byte, err error) {
 	if s.sp(); s.err != nil {
 		return "", nil, &SyntaxError{"bad tag"}
 	}
+	if s.atEnd() {
+		return tag, nil, &SyntaxError{"missing command"}
+	}
 	return tag, s.b[s.i:], nil
 }
 
@@ -146,7 +149,7 @@ func parseID(s *scanner) Command {
 func parseAuthenticate(s *scanner) Command {
 	s.sp()
 	a := Authenticate{Mechanism: s.word()}
-	if s.accept(' ') {
+	if s.more(0) {
 		// "=" is an initial response that is there and empty. RFC 4959 §3
 		if b := s.span(base64Char); string(b) == "=" {
 			a.Initial = []byte{}
@@ -168,16 +171,19 @@ func (s *scanner) base64(b []byte) []byte {
 
 func parseEnable(s *scanner) Command {
 	var e Enable
-	for !s.failed() && (len(e.Capabilities) == 0 || !s.atEnd()) {
-		s.sp()
+	s.sp()
+	for !s.failed() {
 		e.Capabilities = append(e.Capabilities, s.word())
+		if !s.more(0) {
+			break
+		}
 	}
 	return e
 }
 
 func parseCreate(s *scanner) Command {
 	c := Create{Mailbox: s.argument()}
-	if s.accept(' ') { // RFC 6154 §3
+	if s.more(0) { // RFC 6154 §3
 		s.list(false, func() {
 			if s.word() != "USE" {
 				s.fail("unknown CREATE parameter")
@@ -218,7 +224,7 @@ func parseStore(s *scanner, uid bool) Command {
 	}
 	for !s.failed() {
 		s.flag(&c.Flags)
-		if !s.accept(' ') {
+		if !s.more(0) {
 			break
 		}
 	}

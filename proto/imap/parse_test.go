@@ -28,6 +28,16 @@ func TestParse(t *testing.T) {
 		{"ID NIL", ID{}},
 		{`ID ("name" "x" "v" NIL)`, ID{[]IDField{{"name", "x"}, {"v", ""}}}},
 		{"SELECT inbox", Select{Mailbox: "inbox"}},
+		// More spaces than there should be.
+		{"NOOP ", Bare("NOOP")},
+		{"LOGIN  a  b ", Login{"a", "b"}},
+		{"ENABLE  X  Y ", Enable{[]string{"X", "Y"}}},
+		{"FETCH 1  ( UID ) ", Fetch{Set: Set{Ranges: []Range{{1, 1}}}, Items: []FetchItem{{Kind: FetchUID}}}},
+		{"SEARCH  ( ALL ) ", Search{Program: SearchKey{Op: SearchAll}}},
+		{"CREATE a ", Create{Mailbox: "a"}},
+		{`LIST  ""  a `, List{Patterns: []string{"a"}}},
+		{"STORE 1 FLAGS  ( x ) ", Store{Set: Set{Ranges: []Range{{1, 1}}}, Flags: FlagList{Keywords: []mail.Keyword{"x"}}}},
+		{"STORE 1 FLAGS x  ", Store{Set: Set{Ranges: []Range{{1, 1}}}, Flags: FlagList{Keywords: []mail.Keyword{"x"}}}},
 		{"EXAMINE {5}\r\nINBOX", Select{Mailbox: "INBOX", ReadOnly: true}},
 		{`CREATE x (USE (\Sent \Junk))`, Create{"x", []string{`\Sent`, `\Junk`}}},
 		{"RENAME a b", Rename{"a", "b"}},
@@ -72,18 +82,18 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, in := range []string{
-		"", " ", "NOOP ", "LOGIN", "LOGIN a", "LOGIN a  b", "LOGIN a b c", `LOGIN "a b`, `LOGIN "\a" b`,
+		"", " ", "NOOP x", "NOOP\t", "LOGIN", "LOGIN a", "LOGIN a ", "LOGIN a b c", `LOGIN "a b`, `LOGIN "\a" b`,
 		"LOGIN {4}\r\nbob x", "LOGIN {3}bob x", "LOGIN {1}\r\n\x00 x", "LOGIN {99999999999999999999}\r\n x",
 		"LOGIN a\x00 b", "LOGIN a\x80 b", "LOGIN \"\xff\" b", "LOGIN a(b c", "AUTHENTICATE", "AUTHENTICATE PLAIN *",
 		"ENABLE", "ID", "ID (x y)", `ID ("x")`, "SELECT", "SELECT a b", "CREATE a (X (y))", "CREATE a (USE (Sent))",
 		"LIST a", `LIST "" a RETURN`, `LIST (RECURSIVEMATCH REMOTE) "" a`, "STATUS a", "STATUS a ()",
 		"FETCH 1", "FETCH 0 UID", "FETCH 1, UID", "FETCH 1:2:3 UID", "FETCH 4294967296 UID", "FETCH $,1 UID", "FETCH a UID",
-		"FETCH 1 ()", "FETCH 1 (UID", "FETCH 1 (UID )", "FETCH 1 BODY.PEEK", "FETCH 1 BODY[", "FETCH 1 BODY[1.]", "FETCH 1 BODY[.1]",
+		"FETCH 1 ()", "FETCH 1 (UID", "FETCH 1 ( )", "FETCH 1 (UID\"FLAGS\")", "FETCH 1 BODY.PEEK", "FETCH 1 BODY[", "FETCH 1 BODY[1.]", "FETCH 1 BODY[.1]",
 		"FETCH 1 BODY[HEADER.FIELDS]", "FETCH 1 BODY[HEADER.FIELDS ()]", "FETCH 1 BODY[HEADER.FIELDS (a:)]", "FETCH 1 BODY[MIME]",
 		"FETCH 1 BODY[]<0>", "FETCH 1 BODY[]<1.0>", "FETCH 1 BINARY[HEADER]", "FETCH 1 BINARY.SIZE", "FETCH 1 RFC822.PEEK",
 		"STORE 1 FLAGS", `STORE 1 FLAGS \Nonsense`, "STORE 1 FLAG (a)", "STORE 1 FLAGS (a", "COPY 1", "UID", "UID NOOP", "UID EXPUNGE",
 		"SEARCH", "SEARCH RETURN (X) ALL", "SEARCH ()", "SEARCH NOT", "SEARCH OR ALL", "SEARCH UID", "SEARCH ON 1-Foo-2000",
-		"SEARCH ON 30-Feb-2000", "SEARCH HEADER a", "SEARCH ALL ", "APPEND a b",
+		"SEARCH ON 30-Feb-2000", "SEARCH HEADER a", "SEARCH ( )", "APPEND a b",
 		"SEARCH " + strings.Repeat("(", 1000) + "ALL" + strings.Repeat(")", 1000), "SEARCH " + strings.Repeat("NOT ", 1000) + "ALL",
 	} {
 		cmd, err := Parse([]byte(in))
@@ -177,7 +187,7 @@ func FuzzCommand(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(tag)+1+len(rest) != len(b) {
+		if between := bytes.TrimSuffix(b[len(tag):], rest); len(between) == 0 || len(bytes.Trim(between, " ")) > 0 {
 			t.Fatalf("%q: tag %q, rest %q", b, tag, rest)
 		}
 		LineLiteral(rest)

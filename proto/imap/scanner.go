@@ -59,9 +59,12 @@ func (s *scanner) expect(c byte) {
 	}
 }
 
-// sp takes exactly one space. RFC 9051 §9
+// sp takes a space. RFC 9051 §9
+//
+// QUIRK: there is exactly one between two words, none within parentheses and
+// none at the end of a line; people who type, and some programs, send more.
 func (s *scanner) sp() {
-	if !s.accept(' ') {
+	if !s.spaces() {
 		if s.atEnd() {
 			s.fail("missing argument")
 		} else {
@@ -70,7 +73,31 @@ func (s *scanner) sp() {
 	}
 }
 
+// spaces takes all spaces, and tells whether there was any.
+func (s *scanner) spaces() bool {
+	from := s.i
+	for s.accept(' ') {
+	}
+	return s.i > from
+}
+
+// more goes on to the next item of a list, or takes what closes it, 0 for the
+// end of the command.
+func (s *scanner) more(closer byte) bool {
+	apart := s.spaces()
+	switch {
+	case s.err != nil || closer == 0 && s.atEnd() || closer != 0 && s.accept(closer):
+		return false
+	case !apart && s.atEnd():
+		s.fail("missing %q", closer)
+	case !apart:
+		s.fail("expected a space")
+	}
+	return s.err == nil
+}
+
 func (s *scanner) end() {
+	s.spaces()
 	if s.err == nil && s.i < len(s.b) {
 		s.fail("unexpected text after the command")
 	}
@@ -319,15 +346,15 @@ func (s *scanner) list(empty bool, item func()) {
 	s.enter()
 	defer s.leave()
 	s.expect('(')
+	s.spaces()
 	if empty && s.accept(')') {
 		return
 	}
 	for !s.failed() {
 		item()
-		if s.accept(')') {
+		if !s.more(')') {
 			return
 		}
-		s.sp()
 	}
 }
 

@@ -125,6 +125,7 @@ func not(k SearchKey) SearchKey { return SearchKey{Op: SearchNot, Keys: []Search
 func (s *scanner) searchKeys(nested bool) []SearchKey {
 	s.enter()
 	defer s.leave()
+	s.spaces()
 	var keys []SearchKey
 	for !s.failed() {
 		if len(keys) >= maxSearchKeys {
@@ -132,10 +133,13 @@ func (s *scanner) searchKeys(nested bool) []SearchKey {
 			break
 		}
 		keys = append(keys, s.searchKey())
-		if nested && s.accept(')') || !nested && s.atEnd() {
+		closer := byte(0)
+		if nested {
+			closer = ')'
+		}
+		if !s.more(closer) {
 			break
 		}
-		s.sp()
 	}
 	return keys
 }
