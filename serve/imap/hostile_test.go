@@ -124,3 +124,33 @@ func TestHostileMessages(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// A message whose body has been lost from the disk spoils its own answer only.
+func TestLostBody(t *testing.T) {
+	h := newHouse(t, mailbox.Options{})
+	c := h.dial(h.listen())
+	for i := range 5 {
+		h.append(short(i) + strings.Repeat(fmt.Sprintf("%d\r\n", i), 100_000))
+	}
+	for stat, err := range h.blobs.List(t.Context(), h.accounts["alice"]) {
+		h.must(err)
+		h.must(h.blobs.Delete(t.Context(), stat.Key))
+		break
+	}
+	c.ok("SELECT INBOX")
+	for _, item := range []string{"BODY.PEEK[HEADER.FIELDS (Subject)]", "RFC822.HEADER", "(ENVELOPE BODY.PEEK[HEADER])", "BODY.PEEK[]<0.10>"} {
+		untagged, tagged := c.do("FETCH 1:5 " + item)
+		n := 0
+		for _, line := range untagged {
+			if strings.Contains(line, " FETCH (") {
+				n++
+			}
+		}
+		if n != 4 || !strings.HasPrefix(tagged, "NO [UNAVAILABLE]") {
+			t.Errorf("%s: %d answers, %s", item, n, tagged)
+		}
+	}
+	if out := c.ok("FETCH 1:5 ENVELOPE"); len(out) != 5 {
+		t.Errorf("%d envelopes", len(out))
+	}
+}

@@ -17,12 +17,14 @@ type headerRead struct {
 	record record
 	end    int64  // of the header, in the body
 	got    []byte // nil where there is no such email
+	err    error  // why it cannot be read
 }
 
 // ReadHeaders reads the headers of messages: all octets before the body, with
 // the empty line, or the first most of them; nil for emails that there are
-// not. It takes two round trips for all. Where headers are very long it gives
-// those of the first ids only, of one at least.
+// not. It takes two round trips for all. Where headers are very long, or one
+// cannot be read, it gives those of the first ids only; of one at least, unless
+// it is the first that cannot be read.
 func (a *Account) ReadHeaders(ctx context.Context, ids []mail.EmailID, most int) ([][]byte, error) {
 	var list []headerRead
 	if len(ids) == 0 {
@@ -35,12 +37,9 @@ func (a *Account) ReadHeaders(ctx context.Context, ids []mail.EmailID, most int)
 		}
 		list = make([]headerRead, 0, len(ids))
 		for i, size := 0, int64(0); i < len(got) && size < enough; i++ {
-			h, err := startHeader(r, ids[i], got[i], most)
-			if err != nil {
-				return err
-			}
+			h := startHeader(r, ids[i], got[i], most)
 			list = append(list, h)
-			size += h.end + int64(len(h.record.prefix))
+			size += int64(cap(h.got))
 		}
 		for i := 0; i < len(list); {
 			n, err := readChunks(r, ids[i:], list[i:])
@@ -54,42 +53,44 @@ func (a *Account) ReadHeaders(ctx context.Context, ids []mail.EmailID, most int)
 	if err != nil {
 		return nil, err
 	}
-	headers := make([][]byte, len(list))
+	headers := make([][]byte, 0, len(list))
 	for i := range list {
 		h := &list[i]
-		if h.got != nil && h.record.where == bodyBlob {
-			if err := a.readBlobHeader(ctx, ids[i], h); err != nil {
-				return nil, err
-			}
+		if h.err == nil && h.got != nil && h.record.where == bodyBlob {
+			h.err = a.readBlobHeader(ctx, ids[i], h)
 		}
-		headers[i] = h.got
+		if h.err != nil && i == 0 {
+			return nil, h.err
+		}
+		if h.err != nil {
+			break
+		}
+		headers = append(headers, h.got)
 	}
 	return headers, nil
 }
 
 // startHeader finds out how long a header is, and makes room for it.
-func startHeader(r kv.Reader, id mail.EmailID, b []byte, most int) (headerRead, error) {
+func startHeader(r kv.Reader, id mail.EmailID, b []byte, most int) (h headerRead) {
 	if b == nil {
-		return headerRead{}, nil
+		return h
 	}
-	record, err := decodeRecord(id, b)
+	if h.record, h.err = decodeRecord(id, b); h.err != nil {
+		return h
+	}
+	whole, err := h.record.complete(r, id)
+	if err == nil {
+		h.end, err = message.HeaderSize(whole)
+	}
 	if err != nil {
-		return headerRead{}, err
+		h.err = fmt.Errorf("message %v: %w", id, err)
+		return h
 	}
-	whole, err := record.complete(r, id)
-	if err != nil {
-		return headerRead{}, err
-	}
-	end, err := message.HeaderSize(whole)
-	if err != nil {
-		return headerRead{}, fmt.Errorf("message %v: %w", id, err)
-	}
-	prefix := record.prefix[:min(len(record.prefix), most)]
-	end = min(end, int64(record.body), int64(most-len(prefix)))
-	h := headerRead{record: record, end: end}
-	h.got = append(make([]byte, 0, int64(len(prefix))+end), prefix...)
+	prefix := h.record.prefix[:min(len(h.record.prefix), most)]
+	h.end = min(h.end, int64(h.record.body), int64(most-len(prefix)))
+	h.got = append(make([]byte, 0, int64(len(prefix))+h.end), prefix...)
 	h.record.prefix, h.record.message = nil, nil // the engine's memory
-	return h, nil
+	return h
 }
 
 // readChunks reads the headers of as many messages as it is sensible to have
@@ -119,13 +120,14 @@ func readChunks(r kv.Reader, ids []mail.EmailID, list []headerRead) (int, error)
 		if h.got == nil || h.record.where != bodyInline {
 			continue
 		}
-		for left := h.end; left > 0; got = got[1:] {
-			if len(got[0]) < 2 || got[0][0] != bodyFormat {
-				return 0, fmt.Errorf("body of %v: %w", ids[i], errCorrupt)
+		for left := h.end; left > 0; left -= chunkSize {
+			b, k := got[0], min(left, chunkSize)
+			got = got[1:]
+			if int64(len(b)) < 1+k || b[0] != bodyFormat {
+				h.err = fmt.Errorf("body of %v: %w", ids[i], errCorrupt)
+				continue
 			}
-			k := min(left, int64(len(got[0])-1))
-			h.got = append(h.got, got[0][1:1+k]...)
-			left -= k
+			h.got = append(h.got, b[1:1+k]...)
 		}
 	}
 	return n, nil

@@ -154,3 +154,38 @@ func BenchmarkReadHeaders(b *testing.B) {
 		}
 	}
 }
+
+// A message that is damaged spoils its own answer only.
+func TestDamagedMessage(t *testing.T) {
+	ctx := t.Context()
+	h := newHouse(t, mailbox.Options{})
+	var ids []mail.EmailID
+	for i := range 5 {
+		ids = append(ids, h.add(t, mailbox.Inbox, text(fmt.Sprint(i))+strings.Repeat(fmt.Sprint(i), 200_000), 0).Email)
+	}
+	n := 0
+	for stat, err := range h.blobs.List(ctx, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 3 {
+			if err := h.blobs.Delete(ctx, stat.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	good, bad := 0, 0
+	for rest := ids; len(rest) > 0; {
+		got, err := h.ReadHeaders(ctx, rest, 1<<20)
+		if err != nil {
+			bad++
+			rest = rest[1:]
+			continue
+		}
+		good += len(got)
+		rest = rest[len(got):]
+	}
+	if good != 4 || bad != 1 {
+		t.Errorf("%d can be read, %d cannot", good, bad)
+	}
+}

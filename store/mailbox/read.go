@@ -17,7 +17,8 @@ const enough = 2 << 20
 
 // Facts gives what is known of emails, nil for those that there are not, in
 // one round trip. What it gives is the caller's. Where emails have very much
-// to tell it gives those of the first ids only, of one at least.
+// to tell, or one cannot be read, it gives those of the first ids only; of one
+// at least, unless it is the first that cannot be read.
 func (a *Account) Facts(ctx context.Context, ids []mail.EmailID) ([]*Facts, error) {
 	var facts []*Facts
 	if len(ids) == 0 {
@@ -34,24 +35,33 @@ func (a *Account) Facts(ctx context.Context, ids []mail.EmailID) ([]*Facts, erro
 				facts = append(facts, nil)
 				continue
 			}
-			record, err := decodeRecord(ids[i], got[i])
-			if err != nil {
+			f, n, err := readFacts(r, ids[i], got[i])
+			if err != nil && i == 0 {
 				return err
 			}
-			whole, err := record.complete(r, ids[i])
 			if err != nil {
-				return err
-			}
-			f, err := record.facts(ids[i], whole)
-			if err != nil {
-				return err
+				break
 			}
 			facts = append(facts, f)
-			size += len(whole)
+			size += n
 		}
 		return nil
 	})
 	return facts, err
+}
+
+// readFacts reads one record, and tells how long it was.
+func readFacts(r kv.Reader, id mail.EmailID, b []byte) (*Facts, int, error) {
+	record, err := decodeRecord(id, b)
+	if err != nil {
+		return nil, 0, err
+	}
+	whole, err := record.complete(r, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := record.facts(id, whole)
+	return f, len(whole), err
 }
 
 func recordKeys(ids []mail.EmailID) [][]byte {

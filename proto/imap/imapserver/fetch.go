@@ -125,7 +125,12 @@ func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, plac
 	for len(batch) > 0 {
 		k, err := c.readKnown(ctx, p, batch)
 		if err != nil {
-			return err
+			if ctx.Err() != nil {
+				return err
+			}
+			p.failed = err // the others are answered all the same
+			batch, places = batch[1:], places[1:]
+			continue
 		}
 		if err := c.fetchKnown(ctx, p, batch[:k.n], places[:k.n], k); err != nil {
 			return err
@@ -142,7 +147,8 @@ type known struct {
 	n       int
 }
 
-// readKnown reads what is known of messages, of the first of them at least.
+// readKnown reads what is known of messages, of the first of them at least;
+// its failure is the first one's.
 func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k known, err error) {
 	k.n = len(batch)
 	if !p.facts && !p.header {

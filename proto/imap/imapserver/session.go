@@ -103,8 +103,9 @@ type Mailbox interface {
 	AllKeywords(ctx context.Context) ([]mail.Keyword, error)
 
 	// Facts gives what was found out when the messages arrived, nil for
-	// those that are gone for good. Where there is very much of it, it gives
-	// it for the first of ids only, for one at least.
+	// those that are gone for good. Where there is very much of it, or a
+	// message cannot be read, it gives it for the first of ids only; for one
+	// at least, unless it is the first that cannot be read.
 	Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Message, error)
 	// Headers gives messages' headers, each with the empty line that ends
 	// it, or the first MaxHeader octets of it; nil for those that are gone
