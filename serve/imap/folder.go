@@ -105,6 +105,11 @@ func (f *folder) Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, err
 	return list, refuse(err)
 }
 
+func (f *folder) Small(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
+	list, err := f.session.account.ReadInline(ctx, ids)
+	return list, refuse(err)
+}
+
 func (f *folder) Body(ctx context.Context, id mail.EmailID) (imapserver.Body, error) {
 	b, err := f.session.account.OpenMessage(ctx, id)
 	if err != nil {

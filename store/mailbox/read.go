@@ -171,17 +171,26 @@ func readRecord(r kv.Reader, id mail.EmailID) (record, error) {
 
 // readInline reads a message whose body is in the engine.
 func readInline(r kv.Reader, id mail.EmailID, record *record) ([]byte, error) {
-	want := make([][]byte, chunks(record.body))
-	for i := range want {
-		want[i] = appendBodyKey(nil, &record.sum, i)
-	}
-	got, err := r.GetMany(want)
+	got, err := r.GetMany(appendChunkKeys(nil, record))
 	if err != nil {
 		return nil, err
 	}
+	return assemble(id, record, got)
+}
+
+// appendChunkKeys adds the keys of an inline body.
+func appendChunkKeys(dst [][]byte, record *record) [][]byte {
+	for i := range chunks(record.body) {
+		dst = append(dst, appendBodyKey(nil, &record.sum, i))
+	}
+	return dst
+}
+
+// assemble makes a message of its prefix and the values of its body.
+func assemble(id mail.EmailID, record *record, values [][]byte) ([]byte, error) {
 	whole := make([]byte, 0, record.size())
 	whole = append(whole, record.prefix...)
-	for _, b := range got {
+	for _, b := range values {
 		if len(b) == 0 || b[0] != bodyFormat {
 			return nil, fmt.Errorf("body of %v: %w", id, errCorrupt)
 		}
@@ -191,6 +200,55 @@ func readInline(r kv.Reader, id mail.EmailID, record *record) ([]byte, error) {
 		return nil, fmt.Errorf("body of %v: %w", id, errCorrupt)
 	}
 	return whole, nil
+}
+
+// ReadInline reads messages that are small enough to lie in the engine, in two
+// round trips for all; nil for the others, which OpenMessage opens, and for
+// those that there are not. Where that is very much it gives the first of them
+// only, one at least.
+func (a *Account) ReadInline(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
+	var list [][]byte
+	if len(ids) == 0 {
+		return list, nil
+	}
+	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
+		got, err := r.GetMany(recordKeys(ids))
+		if err != nil {
+			return err
+		}
+		records := make([]record, 0, len(ids))
+		want := make([][]byte, 0, len(ids))
+		for i, size := 0, 0; i < len(got) && size < enough; i++ {
+			var record record
+			if got[i] != nil {
+				if record, err = decodeRecord(ids[i], got[i]); err != nil {
+					return err
+				}
+			}
+			if record.where == bodyInline {
+				want = appendChunkKeys(want, &record)
+				size += int(record.size())
+			}
+			records = append(records, record)
+		}
+		values, err := r.GetMany(want)
+		if err != nil {
+			return err
+		}
+		list = make([][]byte, len(records))
+		for i := range records {
+			if records[i].where != bodyInline {
+				continue
+			}
+			n := chunks(records[i].body)
+			if list[i], err = assemble(ids[i], &records[i], values[:n]); err != nil {
+				return err
+			}
+			values = values[n:]
+		}
+		return nil
+	})
+	return list, err
 }
 
 // An inlineBody is a message in memory.

@@ -140,10 +140,12 @@ func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, plac
 	return nil
 }
 
-// A known is what a FETCH has read of n messages: facts, headers or both.
+// A known is what a FETCH has read of n messages at once: nil for what it does
+// not need.
 type known struct {
 	facts   []*message.Message
 	headers [][]byte
+	small   [][]byte // messages; nil for those that Mailbox.Body opens
 	n       int
 }
 
@@ -151,7 +153,7 @@ type known struct {
 // its failure is the first one's.
 func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k known, err error) {
 	k.n = len(batch)
-	if !p.facts && !p.header {
+	if !p.facts && !p.header && !p.body {
 		return k, nil
 	}
 	ids := make([]mail.EmailID, len(batch))
@@ -169,6 +171,13 @@ func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k kn
 			return k, err
 		}
 		k.n = len(k.headers)
+	}
+	if p.body {
+		// A message that cannot be read does not keep the others from being
+		// answered: each is then opened by itself.
+		if small, err := c.view.mailbox.Small(ctx, ids[:k.n]); err == nil {
+			k.small, k.n = small, len(small)
+		}
 	}
 	return k, nil
 }
@@ -189,6 +198,9 @@ func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, plac
 		}
 		if p.header {
 			p.source.header = k.headers[i]
+		}
+		if k.small != nil {
+			p.source.whole = k.small[i]
 		}
 		if p.facts && p.source.message == nil || p.header && p.source.header == nil {
 			continue // gone for good, of which the client will hear

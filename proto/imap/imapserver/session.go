@@ -111,7 +111,10 @@ type Mailbox interface {
 	// it, or the first MaxHeader octets of it; nil for those that are gone
 	// for good. Like Facts it may give fewer than it is asked for.
 	Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
-	// Body opens a message.
+	// Small reads those of the messages that are small, whole; nil for the
+	// others. Like Facts it may give fewer than it is asked for.
+	Small(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
+	// Body opens a message of any size.
 	Body(ctx context.Context, id mail.EmailID) (Body, error)
 
 	// SetFlags changes flags; UIDs that are gone are passed over.

@@ -20,6 +20,7 @@ type source struct {
 
 	header []byte           // of the message, where an item needs it
 	inner  map[int64][]byte // headers of messages in it, by offset
+	whole  []byte           // the message, if it is small and an item needs it
 	body   Body             // nil until it is needed
 	pieces []piece
 }
@@ -93,10 +94,20 @@ func (s *source) openBody() error {
 	if s.body != nil {
 		return nil
 	}
+	if s.whole != nil {
+		s.body = wholeBody{bytes.NewReader(s.whole)}
+		return nil
+	}
 	var err error
 	s.body, err = s.mailbox.Body(s.ctx, s.id)
 	return err
 }
+
+// A wholeBody is a message in memory.
+type wholeBody struct{ *bytes.Reader }
+
+func (b wholeBody) Size() mail.ByteCount { return mail.ByteCount(b.Reader.Size()) }
+func (b wholeBody) Close() error         { return nil }
 
 // stretch is a piece of the message as it stands, cut by the item's partial.
 func (s *source) stretch(off, end int64, p imap.Partial) (piece, error) {
