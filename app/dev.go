@@ -160,7 +160,7 @@ Try it, in another terminal:
         'imaps://{{.Server}}:{{.P 993}}/INBOX;MAILINDEX=1'
   {{.Program}} account list --dir {{.Arg ""}}
 
-Stop it with Ctrl-C. Mail stays in the directory; remove that to begin anew.
+Stop it with Ctrl-C. Mail stays in {{.Where}} to begin anew.
 
 waxwing dev ready
 `))
@@ -174,6 +174,14 @@ type guide struct {
 
 // P gives the port of a service by its well-known one.
 func (g guide) P(port int) int { return g.PortBase + port }
+
+// Where tells what mail stays in, and what to do with it.
+func (g guide) Where() string {
+	if config.OnPostgreSQL(g.Store) {
+		return "the database; empty that and remove the directory"
+	}
+	return "the directory; remove that"
+}
 
 // Arg gives a file of the directory as a shell takes it.
 func (g guide) Arg(file string) string { return shellWord(filepath.Join(g.Dir, file)) }

@@ -7,7 +7,8 @@
 // shard of the outqueue). Transactions of one partition are serialised; those
 // of different partitions never wait for each other except for the disk.
 //
-// Engines: memkv (memory, for tests), pebblekv (the default, one machine).
+// Engines: memkv (memory, for tests), pebblekv (the default, one machine),
+// pgkv (PostgreSQL, several machines).
 // Package kvtest holds the laws that all must keep, and kvtest.Far, an engine
 // that is as slow and as awkward as this contract allows. No caller may assume that
 // Get is cheap (it may be a network round trip): read with GetMany and Scan.
