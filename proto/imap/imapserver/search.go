@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -240,8 +241,8 @@ func (s *searcher) settle() error {
 }
 
 // settleSome reads as much of messages as is needed to know: the headers of
-// those that are still in question in as few round trips as can be, the texts
-// one after the other.
+// those that are still in question in as few round trips as can be, or, where
+// the program asks for texts, the messages one after the other.
 func (s *searcher) settleSome(list []candidate, facts []*message.Message) error {
 	var asked []*candidate
 	var ids []mail.EmailID
@@ -256,6 +257,17 @@ func (s *searcher) settleSome(list []candidate, facts []*message.Message) error 
 		}
 		asked, ids = append(asked, m), append(ids, m.entry.Email)
 	}
+	if len(s.needles) > 0 {
+		for _, m := range asked {
+			if err := s.settleText(m); err != nil {
+				return err
+			}
+			if err := s.breathe(); err != nil {
+				return err
+			}
+		}
+		return s.breathe()
+	}
 	for len(asked) > 0 {
 		headers, err := s.conn.view.mailbox.Headers(s.ctx, ids)
 		if err != nil {
@@ -265,9 +277,8 @@ func (s *searcher) settleSome(list []candidate, facts []*message.Message) error 
 			if header == nil {
 				continue
 			}
-			if err := s.settleOne(asked[i], header); err != nil {
-				return err
-			}
+			asked[i].header, asked[i].at = message.ParseHeader(header), haveHeader
+			s.decided(asked[i])
 			if err := s.breathe(); err != nil {
 				return err
 			}
@@ -277,16 +288,25 @@ func (s *searcher) settleSome(list []candidate, facts []*message.Message) error 
 	return s.breathe()
 }
 
-// settleOne decides with the header, and if need be with the text.
-func (s *searcher) settleOne(m *candidate, header []byte) error {
+// settleText decides with the header, and if need be with the text.
+func (s *searcher) settleText(m *candidate) error {
+	body, err := s.conn.view.mailbox.Body(s.ctx, m.entry.Email)
+	if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
+		return nil // gone for good
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // it was only read
+	header := make([]byte, min(m.message.Root.Body, MaxHeader))
+	if _, err := body.ReadAt(header, 0); err != nil && err != io.EOF {
+		return err
+	}
 	m.header, m.at = message.ParseHeader(header), haveHeader
 	if s.decided(m) {
 		return nil
 	}
-	if err := s.readText(m); err != nil {
-		if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
-			return nil // gone for good
-		}
+	if err := s.readText(m, body); err != nil {
 		return err
 	}
 	m.at = haveText

@@ -15,18 +15,13 @@ import (
 // readText looks for all needles of the search in one pass over a message's
 // text: the text parts decoded to UTF-8, and the headers of parts and of
 // messages in it.
-func (s *searcher) readText(m *candidate) error {
+func (s *searcher) readText(m *candidate, body Body) error {
 	m.inBody = make([]bool, len(s.needles))
 	m.inText = make([]bool, len(s.needles))
 	for i, n := range s.needles {
 		m.inText[i] = inHeader(m.header, n)
 		m.inBody[i] = len(n) == 0
 	}
-	body, err := s.conn.view.mailbox.Body(s.ctx, m.entry.Email)
-	if err != nil {
-		return err
-	}
-	defer body.Close() //nolint:errcheck // it was only read
 	return s.readPart(body, &m.message.Root, m, true)
 }
 
