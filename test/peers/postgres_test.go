@@ -6,6 +6,9 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +123,50 @@ func TestPostgreSQLTwoProcesses(t *testing.T) {
 	<-done
 	for _, b := range []bench{one, two} {
 		b.contains(b.imap("INBOX", "STATUS INBOX (MESSAGES UIDNEXT)"), "MESSAGES 21", "UIDNEXT 22")
+	}
+}
+
+// A server that sees only its own files reaches the database, over its socket
+// and over TCP.
+func TestPostgreSQLConfined(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has privileges to drop")
+	}
+	db := startPostgres(t)
+	name := db.NewDatabase(t)
+	for i, url := range []string{db.SocketURL(name), db.URL(name)} {
+		dir, err := os.MkdirTemp("", "waxwing")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o755); err != nil { // the user must get in
+			t.Fatal(err)
+		}
+		address := freePorts(t, 1)[0]
+		config := fmt.Sprintf("hostname = \"mx.example.test\"\nuser = \"nobody\"\n[store]\nurl = %q\n[listen]\nmx = [%q]\n"+
+			"submission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\nhttps = []\n[tls]\nsource = \"own-ca\"\n",
+			url, address)
+		file := filepath.Join(dir, "waxwing.toml")
+		if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		background(t, system.Binary(t), "serve", "--config", file)
+		run := func(args ...string) (string, error) {
+			out, err := exec.Command(system.Binary(t), append(args, "--config", file)...).CombinedOutput()
+			return string(out), err
+		}
+		eventually(t, "an answer", func() error {
+			_, err := run("domain", "list")
+			return err
+		})
+		if out, err := run("domain", "add", fmt.Sprintf("d%d.test", i)); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		// What the one before has made is there too.
+		if out, err := run("domain", "list"); err != nil || strings.Count(out, ".test") != i+1 {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 

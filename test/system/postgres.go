@@ -46,6 +46,9 @@ func StartPostgres(durable bool) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users may come to the socket
+		return nil, err
+	}
 	p := &Postgres{bin: filepath.Dir(found[len(found)-1]), dir: dir, as: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}, log: new(logBuffer)}
 	if os.Getuid() == 0 { // PostgreSQL refuses root
 		if err := p.becomePostgres(); err != nil {

@@ -89,6 +89,11 @@ func (of *session) commit(ctx context.Context, serial uint64) error {
 	p := int64(of.p)
 	var b pgx.Batch
 	ranges, deleted, keys, values := of.over.changes()
+	limit := statementTimeout
+	if len(ranges) > 0 {
+		limit = deletionTimeout
+		b.Queue(fmt.Sprintf("set local statement_timeout = %d", limit.Milliseconds()))
+	}
 	for _, r := range ranges {
 		if r.hi == nil {
 			b.Queue(deleteRest, p, r.lo)
@@ -106,7 +111,7 @@ func (of *session) commit(ctx context.Context, serial uint64) error {
 	statements := b.Len()
 	b.Queue("commit")
 	committed := false
-	err := of.s.run(ctx, of.conn, &b, func(r pgx.BatchResults) error {
+	err := of.s.run(ctx, limit, of.conn, &b, func(r pgx.BatchResults) error {
 		for range statements {
 			if _, err := r.Exec(); err != nil {
 				return err

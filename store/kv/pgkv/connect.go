@@ -18,9 +18,11 @@ import (
 // itself; we wait a little longer, for the case that the network is dead.
 const (
 	statementTimeout = 60 * time.Second
+	deletionTimeout  = 15 * time.Minute // of a range: perhaps all that an account has
 	lockTimeout      = 20 * time.Second
 	silenceTimeout   = 60 * time.Second
-	answerTimeout    = statementTimeout + 5*time.Second
+	answerTimeout    = statementTimeout + networkTimeout
+	networkTimeout   = 5 * time.Second
 	acquireTimeout   = 20 * time.Second
 	connectTimeout   = 10 * time.Second
 )

@@ -168,10 +168,9 @@ func hammer(ctx context.Context, t *testing.T, stores ...*pgkv.Store) {
 	var done, failed, unknown atomic.Int64
 	var writers sync.WaitGroup
 	var mu sync.Mutex
-	said := map[kv.Partition]map[string]error{}
+	said := map[kv.Partition]map[string]error{1: {}, 2: {}, 3: {}}
 	for w := range 12 {
 		s, p := stores[w%len(stores)], kv.Partition(1+w%3)
-		said[p] = map[string]error{}
 		writers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				key := fmt.Sprintf("w%d %d", w, n)

@@ -283,7 +283,7 @@ func (of *session) lock(ctx context.Context, first string, q *query, into *rows)
 	if q != nil {
 		b.Queue(q.sql, q.args...)
 	}
-	err = of.s.run(ctx, of.conn, &b, func(r pgx.BatchResults) error {
+	err = of.s.run(ctx, statementTimeout, of.conn, &b, func(r pgx.BatchResults) error {
 		if _, err := r.Exec(); err != nil {
 			return err
 		}

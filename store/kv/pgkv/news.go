@@ -159,9 +159,7 @@ func (n *news) send(ctx context.Context) {
 func (n *news) sendAll() error {
 	n.mu.Lock()
 	unsent := n.unsent
-	if len(unsent) > 0 {
-		n.unsent = make(map[kv.Partition]kv.Version)
-	}
+	n.unsent = make(map[kv.Partition]kv.Version)
 	n.mu.Unlock()
 	if len(unsent) == 0 {
 		return nil
@@ -180,7 +178,7 @@ func (n *news) sendAll() error {
 		return err
 	}
 	defer n.s.giveBack(c)
-	err = n.s.run(ctx, c, &b, func(pgx.BatchResults) error { return nil }) // Close reads them
+	err = n.s.run(ctx, statementTimeout, c, &b, func(pgx.BatchResults) error { return nil }) // Close reads them
 	if code(err) == "42883" {
 		return nil // a database without pg_notify
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -121,7 +122,7 @@ func (v *view) begin(ctx context.Context, q query, into *rows) (err error) {
 		var b pgx.Batch
 		b.Queue(beginView)
 		b.Queue(q.sql, q.args...)
-		if err = v.s.run(ctx, v.conn, &b, func(r pgx.BatchResults) error {
+		if err = v.s.run(ctx, statementTimeout, v.conn, &b, func(r pgx.BatchResults) error {
 			if _, err := r.Exec(); err != nil {
 				return err
 			}
@@ -157,9 +158,10 @@ func takeNext(from pgx.BatchResults, into *rows) error {
 	return into.take(r)
 }
 
-// run sends a batch in one round trip and hands its results to fn.
-func (s *Store) run(ctx context.Context, c *pgxpool.Conn, b *pgx.Batch, fn func(pgx.BatchResults) error) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+// run sends a batch in one round trip and hands its results to fn. The
+// database takes no longer than limit for it.
+func (s *Store) run(ctx context.Context, limit time.Duration, c *pgxpool.Conn, b *pgx.Batch, fn func(pgx.BatchResults) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+networkTimeout)
 	defer cancel()
 	results := c.SendBatch(ctx, b)
 	err := fn(results)
