@@ -87,6 +87,8 @@ func Open(c config.Config, o Options) (*App, error) {
 
 func (a *App) open(o Options, now time.Time) (err error) {
 	c := a.config
+	memory := memoryOf(os.DirFS("/")) // while we still may look
+	shareMemory(memory)
 	if err := makeData(c); err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 			return err
 		}
 	}
-	if a.stores, err = openStores(c, a.log); err != nil {
+	if a.stores, err = openStores(c, memory, a.log); err != nil {
 		return err
 	}
 	admin, err := adminapi.Listen(c.Data) // the store's lock is ours by now

@@ -30,7 +30,8 @@ type stores struct {
 }
 
 // openStores opens what lies in the data directory, which must exist.
-func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
+// The engine's caches are made to fit the memory.
+func openStores(c config.Config, memory int64, log *slog.Logger) (s stores, err error) {
 	if err := config.CheckStore(c.Store.URL); err != nil {
 		return stores{}, err
 	}
@@ -42,7 +43,7 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 			err = fmt.Errorf("%w; %s must belong to the user that the server runs as", err, c.Data)
 		}
 	}()
-	if s.db, s.shared, err = openEngine(c, log); err != nil {
+	if s.db, s.shared, err = openEngine(c, memory, log); err != nil {
 		return stores{}, fmt.Errorf("open the store: %w", err)
 	}
 	s.blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{})
@@ -61,12 +62,14 @@ func openStores(c config.Config, log *slog.Logger) (s stores, err error) {
 
 // openEngine opens the engine that the configuration names. A data directory
 // is locked for one process by its blob store, whatever the engine.
-func openEngine(c config.Config, log *slog.Logger) (db kv.Store, shared bool, err error) {
+func openEngine(c config.Config, memory int64, log *slog.Logger) (db kv.Store, shared bool, err error) {
 	if config.OnPostgreSQL(c.Store.URL) {
 		db, err = pgkv.Open(context.Background(), c.Store.URL, pgkv.Options{Log: log})
 		return db, true, err
 	}
-	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), pebblekv.Options{Log: log})
+	o := pebblekv.Options{Log: log}
+	o.CacheSize, o.MemTableSize = cacheFor(memory)
+	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), o)
 	return db, false, err
 }
 

@@ -47,7 +47,8 @@ type Options struct {
 	FS vfs.FS
 
 	// CacheSize bounds the cache of blocks, in octets; 0 for 64 MiB. It
-	// fills as it is used.
+	// fills as it is used, and gives way to tables in memory when there are
+	// more than two of them.
 	CacheSize int64
 
 	// MemTableSize is the size to which tables in memory may grow before they
@@ -104,7 +105,7 @@ func (o *Options) pebbleOptions() *pebble.Options {
 	log := &logger{log: o.Log, fatal: o.Fatal}
 	p := &pebble.Options{
 		FS:                          o.FS,
-		CacheSize:                   o.CacheSize,
+		CacheSize:                   o.CacheSize + 2*int64(o.MemTableSize), // they are taken out of it
 		FormatMajorVersion:          formatVersion,
 		MemTableSize:                uint64(o.MemTableSize),
 		MemTableStopWritesThreshold: 4,
