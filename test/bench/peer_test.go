@@ -61,9 +61,9 @@ func dovecot(t *testing.T, location string) (peer, *system.Dovecot) {
 }
 
 // postfixDovecot is Debian's Postfix handing to Debian's Dovecot by LMTP.
-// Postfix would by default slow the sender down by a second a message while
-// more mail comes in than goes out (in_flow_delay), and begin with few
-// deliveries at once; here it may go as fast as it can.
+// By default Postfix slows the sender down while more mail comes in than goes
+// out (in_flow_delay), and begins with few deliveries at once; here it may go
+// as fast as it can.
 func postfixDovecot(t *testing.T, location string) peer {
 	t.Helper()
 	p, d := dovecot(t, location)
@@ -102,8 +102,8 @@ func (p peer) loginAll(t *testing.T) {
 	}
 }
 
-// An inbox watches how many messages the users have, on connections that stay
-// open, so that looking costs the server next to nothing.
+// An inboxes watches how many messages the users have, on connections that
+// stay open, so that looking costs the server next to nothing.
 type inboxes []*imapClient
 
 func (p peer) inboxes(t *testing.T) inboxes {
@@ -121,10 +121,7 @@ func (all inboxes) close() {
 	}
 }
 
-// wait waits until the users together have so many messages. Those of a user
-// who has as many as before are not counted again and again: mail comes to
-// all in turn, so that the last one is looked at only when the others have
-// theirs.
+// wait waits until the users together have so many messages.
 func (all inboxes) wait(total int) error {
 	for deadline := time.Now().Add(5 * time.Minute); ; {
 		n := 0
