@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 GO    ?= go
-FUZZTIME ?= 5s
+FUZZTIME ?= 2s
 
 .PHONY: run build test check unit race peers crash fuzz bench soak fmt docs
 

@@ -9,6 +9,7 @@ package charset
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -62,9 +63,25 @@ func decoder(label string) transform.Transformer {
 		return guess{}
 	}
 	if e := lookup(label); e != nil {
-		return e.NewDecoder().Transformer
+		return whole{e.NewDecoder().Transformer}
 	}
 	return guess{}
+}
+
+// A whole decoder never fails: what its inner one cannot make a character of,
+// such as the rest of a cut UTF-32 text, becomes one U+FFFD.
+type whole struct{ transform.Transformer }
+
+// Transform implements transform.Transformer.
+func (w whole) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	nDst, nSrc, err = w.Transformer.Transform(dst, src, atEOF)
+	switch {
+	case err == nil, errors.Is(err, transform.ErrShortDst), errors.Is(err, transform.ErrShortSrc) && !atEOF:
+		return nDst, nSrc, err
+	case len(dst)-nDst < len("\uFFFD"):
+		return nDst, nSrc, transform.ErrShortDst
+	}
+	return nDst + copy(dst[nDst:], "\uFFFD"), len(src), nil
 }
 
 func isUTF8(label string) bool { return strings.EqualFold(label, "utf-8") }
