@@ -25,6 +25,7 @@ const (
 	cannotConnectNow     = "57P03" // it is starting up or shutting down
 	uniqueViolation      = "23505"
 	undefinedTable       = "42P01"
+	duplicateObject      = "42710"
 	duplicateTable       = "42P07"
 )
 

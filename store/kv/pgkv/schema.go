@@ -49,8 +49,10 @@ func (s *Store) prepare(ctx context.Context) (id string, err error) {
 		case err == nil:
 			return id, nil
 		case code(err) == cannotConnectNow, conflicts(err):
-		case code(err) == uniqueViolation, code(err) == duplicateTable:
-			// Another process makes the same table at the same time.
+		case code(err) == uniqueViolation, code(err) == duplicateTable, code(err) == duplicateObject:
+			// Another process makes the same table at the same time. Which of
+			// its catalogue rows PostgreSQL finds first (the row type of the
+			// table is one) decides between the three.
 		default:
 			return "", err
 		}
