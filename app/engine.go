@@ -52,9 +52,10 @@ func openStores(c config.Config, memory int64, log *slog.Logger) (s stores, err 
 	}
 	s.directory = directory.New(s.db)
 	s.mailboxes = mailbox.New(s.db, s.blobs, mailbox.Options{
-		Window: c.Mailbox.Undelete.Std(),
-		Quota:  c.Mailbox.Quota.Octets(),
-		Log:    log,
+		Window:      c.Mailbox.Undelete.Std(),
+		Quota:       c.Mailbox.Quota.Octets(),
+		Recoverable: c.Mailbox.Recoverable.Octets(),
+		Log:         log,
 	})
 	s.queue = outqueue.New(s.db, s.blobs, outqueue.Options{Log: log})
 	return s, nil

@@ -148,6 +148,11 @@ type Mailbox struct {
 
 	// Undelete is for how long deleted messages can be brought back.
 	Undelete Duration `toml:"undelete"`
+
+	// Recoverable is how much deleted mail an account keeps to be brought back;
+	// beyond it the oldest goes before its time. It does not count towards the
+	// quota. "0" for as much as the quota, but at least 1GiB.
+	Recoverable Size `toml:"recoverable"`
 }
 
 // Relay is how mail goes out to other servers.

@@ -41,6 +41,7 @@ type cli struct {
 	Account accountCmd `cmd:"" help:"Administer accounts and their passwords."`
 	Alias   aliasCmd   `cmd:"" help:"Administer addresses that lead to others."`
 	Queue   queueCmd   `cmd:"" help:"See and steer mail that is on its way out."`
+	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -146,12 +147,25 @@ func (s *Store) SetQuota(ctx context.Context, id mail.AccountID, q mail.ByteCoun
 	return err
 }
 
+// SetRecoverable changes how much of what is gone an account keeps to be
+// recovered: zero for the Store's own limit, negative for none.
+func (s *Store) SetRecoverable(ctx context.Context, id mail.AccountID, n mail.ByteCount) error {
+	_, err := s.Account(id).change(ctx, time.Now(), nil, nil, func(t *txn, _ [][]byte) error {
+		t.head.recoverable, t.dirty = n, true
+		return nil
+	})
+	return err
+}
+
 // Usage tells how full an account is.
 type Usage struct {
 	Bytes       mail.ByteCount // of what can be seen
 	Quota       mail.ByteCount // zero: no limit
 	Recoverable mail.ByteCount // of what is gone but not purged; not counted in Bytes
 	Messages    int
+
+	RecoverableQuota mail.ByteCount // what Recoverable may be; zero: no limit
+	RecoverableOwn   mail.ByteCount // as SetRecoverable has set it
 }
 
 // Usage tells how full the account is.
@@ -160,7 +174,11 @@ func (a *Account) Usage(ctx context.Context) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	return Usage{h.bytes, a.store.quota(&h), h.goneBytes, int(h.messages)}, nil
+	u := Usage{Bytes: h.bytes, Quota: a.store.quota(&h), Recoverable: h.goneBytes, Messages: int(h.messages), RecoverableOwn: h.recoverable}
+	if most := a.store.recoverable(&h); most < math.MaxInt64 {
+		u.RecoverableQuota = most
+	}
+	return u, nil
 }
 
 // quota gives the limit that holds for an account, zero for none.
@@ -174,13 +192,22 @@ func (s *Store) quota(h *head) mail.ByteCount {
 	return h.quota
 }
 
+// leastRecoverable is what can be recovered at least where the limit is the
+// quota again: a small quota is when people delete most.
+const leastRecoverable = 1 << 30
+
 // recoverable gives the limit for what is gone but not purged.
 func (s *Store) recoverable(h *head) mail.ByteCount {
-	if s.o.Recoverable > 0 {
+	switch {
+	case h.recoverable < 0:
+		return math.MaxInt64
+	case h.recoverable > 0:
+		return h.recoverable
+	case s.o.Recoverable > 0:
 		return s.o.Recoverable
 	}
 	if q := s.quota(h); q > 0 {
-		return q
+		return max(q, leastRecoverable)
 	}
 	return 10e9
 }

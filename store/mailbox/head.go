@@ -16,13 +16,14 @@ var errCorrupt = errors.New("mailbox: record is corrupt")
 // Every value begins with the version of its format. Readers know all older
 // ones.
 const (
-	headFormat   = 1
+	headFormat   = 2 // 1 has no recoverable
 	boxFormat    = 1
 	entryFormat  = 1
 	recordFormat = 1
 	recordParts  = 2 // of a record in several values
 	placesFormat = 1
 	changeFormat = 1
+	changeBefore = 2 // of a change that tells what was before
 	bodyFormat   = 1
 	refsFormat   = 1
 	rowFormat    = 1 // of the small ones: mentions, tokens, names
@@ -46,9 +47,11 @@ type head struct {
 	keywords  int64            // keywords known
 	deletions int64            // how often large bodies were deleted
 	pending   int64            // copies under way in several transactions
+
+	recoverable mail.ByteCount // as AccountOptions has it
 }
 
-const headFields = 14
+const headFields = 15
 
 var headKey = []byte{keys.AccountRecord}
 
@@ -57,7 +60,7 @@ func (h *head) fields() [headFields]uint64 {
 		uint64(h.modseq), uint64(h.forgotten), uint64(h.names), uint64(h.email),
 		uint64(h.mailbox), uint64(h.validity), uint64(h.quota), uint64(h.bytes),
 		uint64(h.messages), uint64(h.goneBytes), uint64(h.boxes), uint64(h.keywords),
-		uint64(h.deletions), uint64(h.pending),
+		uint64(h.deletions), uint64(h.pending), uint64(h.recoverable),
 	}
 }
 
@@ -74,17 +77,21 @@ func decodeHead(b []byte) (head, error) {
 	if b == nil {
 		return head{}, ErrNoAccount
 	}
-	if len(b) != 1+8*headFields || b[0] != headFormat {
+	if len(b) == 0 || b[0] < 1 || b[0] > headFormat || len(b) != 1+8*(headFields-headFormat+int(b[0])) {
 		return head{}, fmt.Errorf("account: %w", errCorrupt)
 	}
 	n := func(i int) uint64 { return binary.LittleEndian.Uint64(b[1+8*i:]) }
-	return head{
+	h := head{
 		modseq: mail.ModSeq(n(0)), forgotten: mail.ModSeq(n(1)), names: mail.ModSeq(n(2)),
 		email: mail.EmailID(n(3)), mailbox: mail.MailboxID(n(4)), validity: mail.UIDValidity(n(5)),
 		quota: mail.ByteCount(n(6)), bytes: mail.ByteCount(n(7)), messages: int64(n(8)),
 		goneBytes: mail.ByteCount(n(9)), boxes: int64(n(10)), keywords: int64(n(11)),
 		deletions: int64(n(12)), pending: int64(n(13)),
-	}, nil
+	}
+	if b[0] > 1 {
+		h.recoverable = mail.ByteCount(n(14))
+	}
+	return h, nil
 }
 
 // A box is a mailbox's record.

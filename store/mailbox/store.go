@@ -23,7 +23,8 @@ type Options struct {
 
 	// Recoverable bounds the octets of an account that are gone but not
 	// purged; beyond it the oldest are purged before their time.
-	// Default: the account's quota, or 10 GB where there is none.
+	// Default: the account's quota again, but at least 1 GiB, and 10 GB where
+	// there is none. An account may have its own: see Store.SetRecoverable.
 	Recoverable mail.ByteCount
 
 	MaxMailboxes int // of an account; default 10,000
