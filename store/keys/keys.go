@@ -52,5 +52,6 @@ const (
 	Subscr        = 's' // hash of name -> subscribed name
 	Token         = 'k' // generation, hash of token -> what was appended
 	Pending       = 'p' // number -> a copy in several transactions
+	Origin        = 'o' // source, item -> where an imported message went, and its flags there
 	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
 )

@@ -38,6 +38,11 @@ type NewEntry struct {
 	// with this token was appended within the last days, its result is
 	// given again.
 	Token string
+
+	// Origin, when it is not nil, is where the message was imported from. An
+	// entry with an Origin that the account remembers is not appended again;
+	// Appended then tells where it went, without thread and change.
+	Origin *Origin
 }
 
 // An Appended tells what has become of a NewEntry.
@@ -86,7 +91,8 @@ type prepared struct {
 	refsKey   []byte
 	deletions int64
 	tokens    [][]byte // this generation's and the last's
-	at        int      // index of its values: body, mentions, tokens
+	origin    [][]byte // its row's key, if it has one
+	at        int      // index of its values: body, mentions, tokens, origin
 }
 
 func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry) ([]Appended, error) {
@@ -106,6 +112,7 @@ func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEnt
 		want = append(want, p.bodyKey)
 		want = append(want, p.mentions...)
 		want = append(want, p.tokens...)
+		want = append(want, p.origin...)
 		boxes = addBox(boxes, p.entry.Mailbox)
 	}
 	done := make([]Appended, len(entries))
@@ -149,12 +156,19 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 	if e.Token != "" {
 		p.tokens = tokenKeys(e.Token, now)
 	}
+	if e.Origin != nil {
+		key, err := e.Origin.key()
+		if err != nil {
+			return err
+		}
+		p.origin = [][]byte{key}
+	}
 	p.same = i
 	for j := range list[:i] {
 		if o := &list[j]; o.entry.Body == e.Body && bytes.Equal(o.entry.Prefix, e.Prefix) {
-			tokens := p.tokens
+			tokens, origin := p.tokens, p.origin
 			*p = *o
-			p.entry, p.tokens, p.same = e, tokens, j
+			p.entry, p.tokens, p.origin, p.same = e, tokens, origin, j
 			return nil
 		}
 	}
@@ -199,6 +213,11 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 	for _, b := range tokens {
 		if b != nil {
 			return decodeToken(b)
+		}
+	}
+	if len(p.origin) > 0 {
+		if b := got[p.at+1+len(p.mentions)+len(p.tokens)]; b != nil {
+			return appendedBefore(b)
 		}
 	}
 	m, err := t.box(e.Mailbox)
@@ -249,6 +268,9 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 	out := Appended{m.ID, m.UIDValidity, r.UID, r.Email, thread, t.modseq()}
 	if len(p.tokens) > 0 {
 		t.Put(p.tokens[0], appendToken(nil, &out))
+	}
+	if len(p.origin) > 0 {
+		t.Put(p.origin[0], importedRow{out.Mailbox, out.UID, out.Email, e.Flags & settable, e.Keywords}.append(nil))
 	}
 	return out, nil
 }

@@ -31,6 +31,7 @@
 //	w number                 keyword
 //	s hash                   name       of a subscription
 //	k generation hash        Appended   what a token has led to
+//	o source item            imported   what has come from another store
 //	p number                 copyMark   a copy in several transactions
 //	q mailbox part           doomed     a maildrop's messages that are to be expunged
 //
