@@ -1,14 +1,18 @@
 package mailbox_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"waxwing/format/message"
 	"waxwing/mail"
@@ -25,189 +29,223 @@ func benchHouse(b *testing.B) *house {
 	return newHouseOn(b, db, mailbox.Options{})
 }
 
-// BenchmarkRawAppend is the yardstick: the same writers append 4 KiB to a
-// file and share its fdatasyncs.
-func BenchmarkRawAppend(b *testing.B) {
-	for _, writers := range []int{1, 64} {
-		b.Run(fmt.Sprint("writers=", writers), func(b *testing.B) {
-			f, err := os.Create(filepath.Join(b.TempDir(), "log"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer f.Close()
-			var mu sync.Mutex
-			var syncing sync.Mutex
-			var written, synced atomic.Int64
-			buf := make([]byte, 4096)
-			run(b, writers, func(int) {
-				mu.Lock()
-				f.Write(buf)
-				mine := written.Add(1)
-				mu.Unlock()
-				syncing.Lock()
-				if synced.Load() < mine {
-					upTo := written.Load()
-					f.Sync()
-					synced.Store(upTo)
-				}
-				syncing.Unlock()
-			})
-		})
+// letterSize is what all letters have.
+const letterSize = 4 << 10
+
+// appendLetter makes a letter of 4 KiB that differs from all others.
+func appendLetter(dst []byte, i int) []byte {
+	n := len(dst)
+	dst = fmt.Appendf(dst, "From: Ann <ann@example.test>\r\nTo: Bob <bob@example.test>\r\nSubject: letter %d\r\n"+
+		"Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <%d@example.test>\r\nMIME-Version: 1.0\r\n"+
+		"Content-Type: text/plain; charset=utf-8\r\n\r\n", i, i)
+	dst = append(dst, allWork[:letterSize-(len(dst)-n)-2]...)
+	return append(dst, "\r\n"...)
+}
+
+func letter(i int) string { return string(appendLetter(nil, i)) }
+
+var allWork = strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 100)
+
+// A bareLog is the yardstick: a program that appends to one growing file, and
+// whose writers share its fdatasyncs.
+type bareLog struct {
+	file            *os.File
+	writing         sync.Mutex
+	syncing         sync.Mutex
+	written, synced atomic.Int64
+	failed          atomic.Pointer[error]
+}
+
+func newBareLog(b *testing.B) *bareLog {
+	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	return &bareLog{file: f}
+}
+
+func (l *bareLog) append(p []byte) {
+	l.writing.Lock()
+	if _, err := l.file.Write(p); err != nil {
+		l.failed.Store(&err)
+	}
+	mine := l.written.Add(1)
+	l.writing.Unlock()
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	if l.synced.Load() < mine {
+		upTo := l.written.Load()
+		if err := syscall.Fdatasync(int(l.file.Fd())); err != nil {
+			l.failed.Store(&err)
+		}
+		l.synced.Store(upTo)
 	}
 }
 
-// run has writers do b.N things.
-func run(b *testing.B, writers int, do func(i int)) {
-	b.ReportAllocs()
-	b.ResetTimer()
+// run has writers do n things, and gives how long it took.
+func run(writers, n int, do func(i int, buf []byte) []byte) time.Duration {
+	began := time.Now()
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
-			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-				do(int(i))
+			buf := make([]byte, 0, 2*letterSize)
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				buf = do(int(i), buf[:0])
 			}
 		})
 	}
 	wg.Wait()
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+	return time.Since(began)
 }
 
-func letter(i int) string {
-	return fmt.Sprintf("From: Ann <ann@example.test>\r\nTo: Bob <bob@example.test>\r\nSubject: letter %d\r\n"+
-		"Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <%d@example.test>\r\nMIME-Version: 1.0\r\n"+
-		"Content-Type: text/plain; charset=utf-8\r\n\r\n", i, i) + strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 85)
+// deliver does what doors do with a letter: stages and parses it as it comes,
+// and appends it.
+func deliver(h *house, a *mailbox.Account, text []byte) error {
+	ctx := context.Background()
+	body := blob.Stage(ctx, h.blobs)
+	defer body.Close()
+	p := message.NewParser()
+	if _, err := body.Write(text); err != nil {
+		return err
+	}
+	p.Write(text)
+	if err := body.Finish(); err != nil {
+		return err
+	}
+	_, err := a.Append(ctx, start, mailbox.NewEntry{
+		Mailbox: mailbox.Inbox, Body: body, Parsed: p.Finish(),
+		Prefix: []byte("Return-Path: <ann@example.test>\r\nReceived: from a by b; Tue, 14 Nov 2023 22:13:20 +0000\r\n"),
+	})
+	return err
 }
 
-// BenchmarkAppend delivers letters of 4 KiB: staged and parsed, as doors do.
-func BenchmarkAppend(b *testing.B) {
+// accounts makes accounts besides the house's own.
+func (h *house) accounts(b testing.TB, n int) []*mailbox.Account {
+	list := make([]*mailbox.Account, n)
+	for i := range list {
+		id := mail.AccountID(i + 1)
+		if err := h.store.Create(context.Background(), id, start, mailbox.AccountOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		list[i] = h.store.Account(id)
+	}
+	return list
+}
+
+// BenchmarkDeliver delivers letters of 4 KiB, durable, by turns with a bare
+// program that appends the same octets to a growing file with group-committed
+// fdatasyncs. "of-bare-%" is the ratio of their rates.
+func BenchmarkDeliver(b *testing.B) {
 	for _, c := range []struct {
 		name              string
 		writers, accounts int
 		watched           bool
-	}{{"writers=1", 1, 1, false}, {"writers=64/accounts=64", 64, 64, false}, {"writers=64/accounts=1", 64, 1, false}, {"writers=64/accounts=1/watched", 64, 1, true}} {
+	}{
+		{"writers=64/accounts=64", 64, 64, false},
+		{"writers=64/accounts=1", 64, 1, false},
+		{"writers=64/accounts=1/watched", 64, 1, true},
+		{"writers=8/accounts=8", 8, 8, false},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			h := benchHouse(b)
-			ctx := context.Background()
-			var accounts []*mailbox.Account
-			for i := range c.accounts {
-				id := mail.AccountID(i + 1)
-				if err := h.store.Create(ctx, id, start, mailbox.AccountOptions{}); err != nil {
-					b.Fatal(err)
-				}
-				accounts = append(accounts, h.store.Account(id))
-			}
+			accounts := h.accounts(b, c.accounts)
 			if c.watched {
 				h.open(b, mailbox.Inbox)
 			}
-			run(b, c.writers, func(i int) {
-				text := letter(i)
-				body := blob.Stage(ctx, h.blobs)
-				defer body.Close()
-				p := message.NewParser()
-				body.Write([]byte(text))
-				p.Write([]byte(text))
-				if err := body.Finish(); err != nil {
-					b.Error(err)
-				}
-				_, err := accounts[i%len(accounts)].Append(ctx, start, mailbox.NewEntry{
-					Mailbox: mailbox.Inbox, Body: body, Parsed: p.Finish(),
-					Prefix: []byte("Return-Path: <ann@example.test>\r\nReceived: from a by b; Tue, 14 Nov 2023 22:13:20 +0000\r\n"),
-				})
-				if err != nil {
-					b.Error(err)
-				}
-			})
-		})
-	}
-}
-
-// fill gives a mailbox of n entries.
-func fill(b *testing.B, h *house, n int) {
-	e := mailbox.NewEntry{Mailbox: mailbox.Inbox, Body: h.stage(b, letter(1))}
-	for have := 0; have < n; {
-		list := make([]mailbox.NewEntry, min(2000, n-have))
-		for i := range list {
-			list[i] = e
-		}
-		// Other prefixes, since one email has a limit of places.
-		for i := range list {
-			list[i].Prefix = fmt.Appendf(nil, "X-N: %d\r\n", have+i/1000)
-		}
-		if _, err := h.Append(context.Background(), start, list...); err != nil {
-			b.Fatal(err)
-		}
-		have += len(list)
-	}
-}
-
-// BenchmarkOpen loads 100,000 entries.
-func BenchmarkOpen(b *testing.B) {
-	h := benchHouse(b)
-	fill(b, h, 100_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		s := mailbox.New(h.db, h.blobs, mailbox.Options{})
-		v, err := s.Account(1).Open(context.Background(), mailbox.Inbox)
-		if err != nil || v.Snapshot().Len() != 100_000 {
-			b.Fatal(err)
-		}
-		v.Close()
-		s.Close()
-	}
-}
-
-// BenchmarkReopen is a SELECT of what is open already.
-func BenchmarkReopen(b *testing.B) {
-	h := benchHouse(b)
-	fill(b, h, 10_000)
-	h.open(b, mailbox.Inbox)
-	b.ReportAllocs()
-	for b.Loop() {
-		v, err := h.Open(context.Background(), mailbox.Inbox)
-		if err != nil || v.Snapshot().Len() != 10_000 {
-			b.Fatal(err)
-		}
-		v.Close()
-	}
-}
-
-// BenchmarkSetFlags changes flags in an open mailbox of 100,000.
-func BenchmarkSetFlags(b *testing.B) {
-	h := benchHouse(b)
-	fill(b, h, 100_000)
-	v := h.open(b, mailbox.Inbox)
-	var all []mail.UID
-	for _, e := range v.Snapshot().Entries(0) {
-		all = append(all, e.UID)
-	}
-	for _, n := range []int{1, 100, 8000} {
-		b.Run(fmt.Sprint("entries=", n), func(b *testing.B) {
+			bare := newBareLog(b)
+			var ours, theirs time.Duration
+			const turn = 10_000
 			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				i++
-				c := mailbox.FlagChange{Op: mailbox.FlagOp(1 + i%2), Flags: mail.Seen}
-				if _, err := h.SetFlags(context.Background(), mailbox.Inbox, all[5000:5000+n], c); err != nil {
-					b.Fatal(err)
-				}
+			b.ResetTimer()
+			for done := 0; done < b.N; done += turn {
+				n := min(turn, b.N-done)
+				ours += run(c.writers, n, func(i int, buf []byte) []byte {
+					buf = appendLetter(buf, done+i)
+					if err := deliver(h, accounts[i%len(accounts)], buf); err != nil {
+						b.Error(err)
+					}
+					return buf
+				})
+				b.StopTimer()
+				theirs += run(c.writers, n, func(i int, buf []byte) []byte {
+					buf = appendLetter(buf, done+i)
+					bare.append(buf)
+					return buf
+				})
+				b.StartTimer()
 			}
+			b.StopTimer()
+			if err := bare.failed.Load(); err != nil {
+				b.Fatal(*err)
+			}
+			b.ReportMetric(float64(b.N)/ours.Seconds(), "msg/s")
+			b.ReportMetric(float64(b.N)/theirs.Seconds(), "bare-msg/s")
+			b.ReportMetric(100*theirs.Seconds()/ours.Seconds(), "of-bare-%")
 		})
 	}
 }
 
-// BenchmarkFacts reads what a page of a mailbox shows.
-func BenchmarkFacts(b *testing.B) {
+// BenchmarkDeliverAlone is one writer, by turns with one bare append and
+// fdatasync. "fdatasyncs" is the ratio of the medians.
+func BenchmarkDeliverAlone(b *testing.B) {
 	h := benchHouse(b)
-	ids := make([]mail.EmailID, 100)
-	for i := range ids {
-		ids[i] = h.add(b, mailbox.Inbox, letter(i), 0).Email
-	}
+	bare := newBareLog(b)
+	var ours, theirs []time.Duration
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := h.Facts(context.Background(), ids); err != nil {
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		text := appendLetter(nil, i)
+		began := time.Now()
+		bare.append(text)
+		theirs = append(theirs, time.Since(began))
+		b.StartTimer()
+		began = time.Now()
+		if err := deliver(h, h.Account, text); err != nil {
 			b.Fatal(err)
 		}
+		ours = append(ours, time.Since(began))
 	}
+	x, y := median(ours), median(theirs)
+	b.ReportMetric(float64(x.Microseconds()), "median-µs")
+	b.ReportMetric(float64(y.Microseconds()), "bare-median-µs")
+	b.ReportMetric(float64(x)/float64(y), "fdatasyncs")
+}
+
+func median(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// BenchmarkParse is what reading a letter costs besides storing it.
+func BenchmarkParse(b *testing.B) {
+	text := appendLetter(nil, 1)
+	b.Run("stage", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			body := blob.Stage(b.Context(), nil)
+			body.Write(text)
+			body.Finish()
+			body.Close()
+		}
+	})
+	b.Run("parse", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p := message.NewParser()
+			p.Write(text)
+			p.Finish()
+		}
+	})
+	b.Run("encode", func(b *testing.B) {
+		m, err := message.Parse(bytes.NewReader(text))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			m.AppendBinary(nil)
+		}
+	})
 }

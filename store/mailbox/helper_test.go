@@ -39,7 +39,7 @@ func newHouseOn(t testing.TB, db kv.Store, o mailbox.Options) *house {
 	}
 	h := &house{db: db, blobs: blobs, store: mailbox.New(db, blobs, o)}
 	t.Cleanup(func() {
-		for _, err := range []error{h.store.Close(), blobs.Close(), db.Close()} {
+		for _, err := range []error{h.store.Close(), blobs.Close(), h.db.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
