@@ -28,6 +28,7 @@ type Change struct {
 type MailboxChange struct {
 	Mailbox mail.MailboxID
 	Kind    ChangeKind
+	Before  string // the name that it had, when it was renamed
 }
 
 // A ChangeKind tells what happened to a mailbox.
@@ -46,6 +47,8 @@ type Affected struct {
 	Mailbox mail.MailboxID
 	UIDs    []mail.UID
 	Emails  []mail.EmailID
+
+	before []before // of what changed, as far as the log tells
 }
 
 // What an item of the log tells. The first three are those of ChangeKind.
@@ -53,6 +56,8 @@ const (
 	itemCreated  = 16
 	itemChanged  = 17
 	itemVanished = 18
+	itemSet      = 19 // changed, with what was before
+	itemRenamed  = 20 // MailboxChanged, with the name before
 )
 
 // An item is one line of a change record.
@@ -74,6 +79,9 @@ func appendChangeKey(dst []byte, m mail.ModSeq, part int) []byte {
 //
 //	key: 'c', modseq u64, part u8
 //	version, varint seconds, {kind, uvarint mailbox, runs of uids, runs of emails}...
+//
+// After an itemSet follow runs of what was before, after an itemRenamed the
+// old name's length and the name; the version is changeBefore then.
 func putChange(tx kv.Txn, scratch []byte, m mail.ModSeq, now time.Time, items []item) error {
 	part, used := 0, 0
 	key := appendChangeKey(make([]byte, 0, 10), m, 0)
@@ -92,18 +100,28 @@ func putChange(tx kv.Txn, scratch []byte, m mail.ModSeq, now time.Time, items []
 	lines := 0
 	for i := range items {
 		it := &items[i]
-		uids, emails := it.UIDs, it.Emails
+		uids, emails, earlier := it.UIDs, it.Emails, it.before
 		for first := true; first || len(uids) > 0; first = false {
-			if used >= maxPart || lines >= maxPart {
+			n, cost := fit(it.kind, len(uids), earlier, maxPart-used)
+			if used+cost > maxPart || lines >= maxPart || n == 0 && len(uids) > 0 {
 				b = flush(b)
 				lines = 0
+				n, cost = fit(it.kind, len(uids), earlier, maxPart)
 			}
-			n := min(len(uids), maxPart-used)
 			b = binary.AppendUvarint(append(b, it.kind), uint64(it.mailbox))
 			b = appendRuns(b, uids[:n])
 			b = appendRuns(b, emails[:n])
+			switch it.kind {
+			case itemSet:
+				b, earlier = appendBefore(b, earlier, n)
+				b[0] = changeBefore
+			case itemRenamed:
+				b = binary.AppendUvarint(b, uint64(len(earlier[0].words)))
+				b = append(b, earlier[0].words...)
+				b[0] = changeBefore
+			}
 			uids, emails = uids[n:], emails[n:]
-			used += n
+			used += cost
 			lines++
 		}
 	}
@@ -159,13 +177,13 @@ func decodeRuns[N mail.UID | mail.EmailID](d *decoder) []N {
 // decodeChange adds the items of one part.
 func decodeChange(c *Change, b []byte) error {
 	d := decoder{b: b}
-	if d.byte() != changeFormat {
+	if format := d.byte(); format != changeFormat && format != changeBefore {
 		return fmt.Errorf("change %d: %w", c.ModSeq, errCorrupt)
 	}
 	c.Time = time.Unix(d.varint(), 0).UTC()
 	for len(d.b) > 0 && !d.bad {
 		kind, id := d.byte(), mail.MailboxID(d.uvarint())
-		of := Affected{id, decodeRuns[mail.UID](&d), decodeRuns[mail.EmailID](&d)}
+		of := Affected{Mailbox: id, UIDs: decodeRuns[mail.UID](&d), Emails: decodeRuns[mail.EmailID](&d)}
 		if len(of.UIDs) != len(of.Emails) {
 			d.bad = true
 		}
@@ -174,10 +192,15 @@ func decodeChange(c *Change, b []byte) error {
 			c.Created = append(c.Created, of)
 		case itemChanged:
 			c.Changed = append(c.Changed, of)
+		case itemSet:
+			of.before = decodeBefore(&d, len(of.UIDs))
+			c.Changed = append(c.Changed, of)
 		case itemVanished:
 			c.Vanished = append(c.Vanished, of)
+		case itemRenamed:
+			c.Mailboxes = append(c.Mailboxes, MailboxChange{id, MailboxChanged, string(d.bytes(d.uvarint()))})
 		default:
-			c.Mailboxes = append(c.Mailboxes, MailboxChange{id, ChangeKind(kind)})
+			c.Mailboxes = append(c.Mailboxes, MailboxChange{Mailbox: id, Kind: ChangeKind(kind)})
 		}
 	}
 	if d.bad {

@@ -124,6 +124,7 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	ef := t.effect(m)
 	changed := make([]mail.UID, 0, len(rows))
 	emails := make([]mail.EmailID, 0, len(rows))
+	var earlier []before
 	for i := range rows {
 		r := &rows[i]
 		if c.UnchangedSince != nil && r.ModSeq > *c.UnchangedSince {
@@ -142,6 +143,7 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 			return nil, fmt.Errorf("sets of keywords: %w", ErrTooMany)
 		}
 		m.count(&r.Entry, -1)
+		earlier = setBefore(earlier, r)
 		r.Flags, r.words, r.ModSeq = flags, newWords, t.modseq()
 		m.count(&r.Entry, 1)
 		t.scratch = r.append(t.scratch[:0])
@@ -152,7 +154,7 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 		}
 	}
 	if len(changed) > 0 {
-		t.log(itemChanged, m, changed, emails)
+		t.logSet(m, changed, emails, earlier)
 	}
 	return modified, nil
 }

@@ -57,7 +57,7 @@ func TestLargeChange(t *testing.T) {
 		of.UIDs = append(of.UIDs, mail.UID(1+i*400_000))
 		of.Emails = append(of.Emails, mail.EmailID(uint64(1<<60)-uint64(i)*(1<<40)))
 	}
-	items := []item{{kind: byte(MailboxChanged), mailbox: 3}, {itemChanged, 3, of}, {itemVanished, 4, Affected{4, of.UIDs[:1], of.Emails[:1]}}}
+	items := []item{{kind: byte(MailboxChanged), mailbox: 3}, {itemChanged, 3, of}, {itemVanished, 4, Affected{Mailbox: 4, UIDs: of.UIDs[:1], Emails: of.Emails[:1]}}}
 	err := kv.Apply(t.Context(), db, 1, func(tx kv.Txn) error { return putChange(tx, nil, 7, time.Unix(100, 0), items) })
 	if err != nil {
 		t.Fatal(err)

@@ -77,8 +77,9 @@ func (t *txn) rename(m *box, name string) error {
 		}
 		m.Subscribed = got[0] != nil
 	}
+	t.changeBox(itemRenamed, m)
+	t.items[len(t.items)-1].before = []before{{words: m.Name}}
 	m.Name = name
-	t.changeBox(MailboxChanged, m)
 	return nil
 }
 

@@ -71,7 +71,14 @@ func (t *txn) log(kind byte, m *box, uids []mail.UID, emails []mail.EmailID) {
 		of.UIDs, of.Emails = append(of.UIDs, uids...), append(of.Emails, emails...)
 		return
 	}
-	t.items = append(t.items, item{kind, m.ID, Affected{m.ID, uids, emails}})
+	t.items = append(t.items, item{kind, m.ID, Affected{Mailbox: m.ID, UIDs: uids, Emails: emails}})
+}
+
+// logSet logs that flags have changed, and what they were.
+func (t *txn) logSet(m *box, uids []mail.UID, emails []mail.EmailID, earlier []before) {
+	t.log(itemSet, m, uids, emails)
+	of := &t.items[len(t.items)-1].Affected
+	of.before = append(of.before, earlier...)
 }
 
 // effect gives the effect on a mailbox, to be added to; nil when nobody
