@@ -45,7 +45,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	admin := adminapi.New(adminapi.Options{
-		Directory: s.directory, Mailboxes: s.mailboxes, Queue: s.queue,
+		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})

@@ -29,6 +29,7 @@ type house struct {
 	data  string
 	dir   *directory.Directory
 	queue *outqueue.Queue
+	mail  *mailbox.Store
 	blobs blob.Store
 	log   *bytes.Buffer
 }
@@ -39,8 +40,9 @@ func open(t *testing.T, data string) house {
 	h := house{Client: NewClient(data), data: data, dir: directory.New(db), blobs: blobs, log: new(bytes.Buffer)}
 	h.queue = outqueue.New(db, blobs, outqueue.Options{Shards: 2})
 	mailboxes := mailbox.New(db, blobs, mailbox.Options{})
+	h.mail = mailboxes
 	api := New(Options{
-		Directory: h.dir, Mailboxes: mailboxes, Queue: h.queue,
+		Directory: h.dir, Mailboxes: mailboxes, Blobs: blobs, Queue: h.queue,
 		Status: Status{Version: "v1", Hostname: "mx.example.test", Started: time.Now()},
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 	})

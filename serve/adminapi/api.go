@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
@@ -17,6 +18,7 @@ import (
 type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
+	Blobs     blob.Store // where large messages on their way in are spooled
 	Queue     *outqueue.Queue
 	Status    Status
 	Log       *slog.Logger
@@ -52,6 +54,8 @@ func (a *API) Handler() http.Handler {
 	route("DELETE /v1/accounts/{address}", a.deleteAccount)
 	route("PUT /v1/accounts/{address}/password", a.setPassword)
 
+	a.routeMail(mux)
+
 	route("GET /v1/aliases", a.listAliases)
 	create("POST /v1/aliases", a.addAlias)
 	route("GET /v1/aliases/{address}", a.getAlias)
@@ -70,6 +74,18 @@ func (a *API) Handler() http.Handler {
 		return nil, problemf(http.StatusNotFound, "%s %s is not part of the API", r.Method, r.URL.Path)
 	}))
 	return mux
+}
+
+// routeMail adds what moves messages in and out.
+func (a *API) routeMail(mux *http.ServeMux) {
+	const account = "/v1/accounts/{address}"
+	mux.Handle("GET "+account+"/mailboxes", a.handle(http.StatusOK, a.listMailboxes))
+	mux.Handle("PUT "+account+"/mailboxes", a.handle(http.StatusOK, a.putMailbox))
+	mux.Handle("GET "+account+"/mailboxes/{mailbox}/entries", a.stream("application/x-ndjson", a.streamEntries))
+	mux.Handle("POST "+account+"/mailboxes/{mailbox}/fetch", a.stream("application/x-waxwing-messages", a.fetchMessages))
+	mux.Handle("POST "+account+"/messages", a.intake(a.addMessages))
+	mux.Handle("GET "+account+"/imported/{source}", a.stream("application/x-ndjson", a.streamImported))
+	mux.Handle("POST "+account+"/imported/{source}", a.handle(http.StatusOK, a.followSource))
 }
 
 func (a *API) status(*http.Request) (any, error) { return a.o.Status, nil }

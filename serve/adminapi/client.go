@@ -46,31 +46,45 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		}
 		body = bytes.NewReader(b)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://waxwing"+path, body)
+	answer, err := c.open(ctx, method, path, "application/json", body)
 	if err != nil {
 		return err
 	}
-	answer, err := c.http.Do(request)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody answers at %s", ErrNotRunning, c.socket)
-	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("not allowed to use %s: run this as the server's user or as root", c.socket)
-	case err != nil:
-		return fmt.Errorf("ask the server at %s: %w", c.socket, errors.Unwrap(err))
-	}
 	defer answer.Body.Close()
-	if answer.StatusCode >= 400 {
-		var p Problem
-		if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
-			return fmt.Errorf("the server answered %s", answer.Status)
-		}
-		return &p
-	}
 	if out == nil || answer.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	return json.NewDecoder(answer.Body).Decode(out)
+}
+
+// open sends a request and gives the answer, whose body the caller closes,
+// unless it is a problem.
+func (c *Client) open(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://waxwing"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", contentType)
+	}
+	answer, err := c.http.Do(request)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w: nobody answers at %s", ErrNotRunning, c.socket)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("not allowed to use %s: run this as the server's user or as root", c.socket)
+	case err != nil:
+		return nil, fmt.Errorf("ask the server at %s: %w", c.socket, errors.Unwrap(err))
+	}
+	if answer.StatusCode < 400 {
+		return answer, nil
+	}
+	defer answer.Body.Close()
+	var p Problem
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
+		return nil, fmt.Errorf("the server answered %s", answer.Status)
+	}
+	return nil, &p
 }
 
 func call[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {

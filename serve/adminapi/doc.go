@@ -9,6 +9,11 @@
 //	GET    /v1/accounts                        POST
 //	GET    /v1/accounts/{address}              PATCH  DELETE
 //	PUT    /v1/accounts/{address}/password
+//	GET    /v1/accounts/{address}/mailboxes    PUT
+//	GET    /v1/accounts/{address}/mailboxes/{id}/entries
+//	POST   /v1/accounts/{address}/mailboxes/{id}/fetch
+//	POST   /v1/accounts/{address}/messages
+//	GET    /v1/accounts/{address}/imported/{source}  POST
 //	GET    /v1/aliases                         POST
 //	GET    /v1/aliases/{address}               PATCH  DELETE
 //	GET    /v1/queue                           ?held=true&deferred=true&from=PART&to=PART
@@ -19,4 +24,8 @@
 // Lists come in pages: "items" and, while there is more, "next", which goes
 // into the query parameter "after". Errors are problem documents of RFC 9457
 // whose detail says what to do. Bodies are JSON without unknown members.
+//
+// Messages travel as streams, in and out: for each a line of JSON that tells of
+// it, with its "size", and then so many octets. Entries and what is remembered
+// of a source are a line of JSON each.
 package adminapi

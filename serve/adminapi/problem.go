@@ -80,11 +80,7 @@ func (a *API) handle(status int, run endpoint) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		answer, err := run(r)
 		if err != nil {
-			p := problemOf(err)
-			if p.Status >= 500 {
-				a.o.Log.Error("administration failed", "method", r.Method, "path", r.URL.Path, obs.Err, err)
-			}
-			write(w, "application/problem+json", p.Status, p)
+			a.refuse(w, r, err)
 			return
 		}
 		if r.Method != http.MethodGet {
@@ -96,6 +92,15 @@ func (a *API) handle(status int, run endpoint) http.Handler {
 		}
 		write(w, "application/json", status, answer)
 	})
+}
+
+// refuse answers with an error, and logs what is trouble of ours.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status >= 500 && r.Context().Err() == nil {
+		a.o.Log.Error("administration failed", "method", r.Method, "path", r.URL.Path, obs.Err, err)
+	}
+	write(w, "application/problem+json", p.Status, p)
 }
 
 func write(w http.ResponseWriter, contentType string, status int, body any) {
