@@ -16,6 +16,7 @@ const (
 	Directory kv.Partition = 0xFF01_0000_0000_0000 // domains, accounts, aliases
 	Peers     kv.Partition = 0xFF03_0000_0000_0000 // what is known of other hosts
 	Trace     kv.Partition = 0xFF04_0000_0000_0000 // decisions, to be explained
+	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
 	outqueue kv.Partition = 0xFF02_0000_0000_0000
 
@@ -43,7 +44,7 @@ const (
 	Places        = 'x' // email -> mailboxes and uids, where they are not the message record's
 	Change        = 'c' // modseq, part -> change record
 	Gone          = 'g' // second, mailbox, uid -> expunged entry, to be purged
-	Body          = 'b' // sum, chunk -> octets of a body
+	Body          = 'b' // sum, chunk -> octets of a body; what the key holds never changes (store/backup relies on it)
 	Refs          = 'r' // sum -> how many messages share a body
 	Release       = 'd' // sum -> large body to be deleted
 	Thread        = 't' // thread, email -> nothing; the founder has no row

@@ -1,0 +1,215 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Kinds of packs: what lives long, and what is replaced soon.
+const (
+	dataPack = iota
+	metaPack
+	packKinds
+)
+
+// packInfo is what can be said of a pack without reading it.
+type packInfo struct {
+	id   packID
+	size uint64
+	sum  [sha256.Size]byte
+}
+
+// A packer puts objects into packs: it gathers them in frames, compresses
+// those beside each other, and writes packs behind. Its memory is bounded by
+// the packs under way.
+type packer struct {
+	ctx   context.Context
+	place Place
+	keys  Keys
+	zstd  *zstd.Encoder
+	// durable is told of each pack that has been written, one at a time.
+	durable func(packInfo, []note) error
+	written func(octets int) // of packs, for the progress
+
+	cpu  chan struct{} // a slot for each frame being compressed
+	puts chan struct{} // a slot for each pack being finished
+	work sync.WaitGroup
+
+	mu   sync.Mutex // guards what follows, and calls of durable
+	open [packKinds]*fillingPack
+	err  error
+}
+
+// A fillingPack is a pack that is being filled.
+type fillingPack struct {
+	id     packID
+	raw    []byte // the frame being filled
+	sizes  []int  // raw, of the frames before it
+	frames [packFrames][]byte
+	busy   sync.WaitGroup // frames being compressed
+	notes  []note
+}
+
+// A note is what is to be remembered of an object once its pack is durable.
+type note struct {
+	body bodyKey
+	of   uint64 // the partition
+	at   ref
+}
+
+func newPacker(ctx context.Context, place Place, k Keys, durable func(packInfo, []note) error, written func(int)) (*packer, error) {
+	workers := max(1, min(runtime.GOMAXPROCS(0), 8))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers),
+		zstd.WithWindowSize(frameSize), zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &packer{
+		ctx: ctx, place: place, keys: k, zstd: z, durable: durable, written: written,
+		cpu: make(chan struct{}, workers), puts: make(chan struct{}, 2),
+	}, nil
+}
+
+// add puts an object into a pack. The octets are the caller's again. n, if it
+// is not nil, is remembered once the pack is durable.
+func (p *packer) add(kind int, content []byte, n *note) (ref, error) {
+	if len(content) > maxObject {
+		return ref{}, fmt.Errorf("an object has %d octets, more than a backup takes", len(content))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return ref{}, p.err
+	}
+	f := p.open[kind]
+	if f != nil && len(f.raw) > 0 && len(f.raw)+len(content) > frameSize {
+		if err := p.endFrame(kind); err != nil {
+			return ref{}, err
+		}
+		f = p.open[kind]
+	}
+	if f == nil {
+		f = &fillingPack{id: newPackID()}
+		p.open[kind] = f
+	}
+	if f.raw == nil {
+		f.raw = make([]byte, 0, max(frameSize, len(content)))
+	}
+	at := ref{f.id, uint32(len(f.sizes)), uint32(len(f.raw)), uint32(len(content))}
+	f.raw = append(f.raw, content...)
+	if n != nil {
+		n.at = at
+		f.notes = append(f.notes, *n)
+	}
+	return at, nil
+}
+
+// endFrame has a frame compressed, and the pack finished if it is full.
+func (p *packer) endFrame(kind int) error {
+	f := p.open[kind]
+	raw, i := f.raw, len(f.sizes)
+	f.raw, f.sizes = nil, append(f.sizes, len(raw))
+	select {
+	case p.cpu <- struct{}{}:
+	case <-p.ctx.Done():
+		return p.fail(p.ctx.Err())
+	}
+	f.busy.Go(func() {
+		defer func() { <-p.cpu }()
+		f.frames[i] = p.zstd.EncodeAll(raw, make([]byte, 0, len(raw)*3/4))
+	})
+	if len(f.sizes) == packFrames {
+		return p.endPack(kind)
+	}
+	return nil
+}
+
+// endPack has a pack written.
+func (p *packer) endPack(kind int) error {
+	f := p.open[kind]
+	p.open[kind] = nil
+	select {
+	case p.puts <- struct{}{}:
+	case <-p.ctx.Done():
+		return p.fail(p.ctx.Err())
+	}
+	p.work.Go(func() {
+		defer func() { <-p.puts }()
+		f.busy.Wait()
+		err := p.put(f)
+		if err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			_ = p.fail(err)
+		}
+	})
+	return nil
+}
+
+func (p *packer) put(f *fillingPack) error {
+	content := joinPack(f.frames[:len(f.sizes)], f.sizes)
+	f.frames = [packFrames][]byte{}
+	sealed, err := p.keys.seal(content)
+	if err != nil {
+		return fmt.Errorf("encrypt: %w", err)
+	}
+	info := packInfo{f.id, uint64(len(sealed)), sha256.Sum256(sealed)}
+	if err := p.place.Put(p.ctx, f.id.name(), sealed); err != nil {
+		return fmt.Errorf("write to the backup: %w", err)
+	}
+	p.written(len(sealed))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.durable(info, f.notes)
+}
+
+// fail remembers the first error. p.mu is held.
+func (p *packer) fail(err error) error {
+	if p.err == nil {
+		p.err = err
+	}
+	return p.err
+}
+
+// flush writes what is left and waits until all is durable.
+func (p *packer) flush() error {
+	p.mu.Lock()
+	for kind, f := range p.open {
+		if f == nil || p.err != nil {
+			continue
+		}
+		if len(f.raw) > 0 {
+			_ = p.endFrame(kind)
+		}
+		if p.open[kind] != nil && p.err == nil {
+			_ = p.endPack(kind)
+		}
+	}
+	p.mu.Unlock()
+	p.work.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// close waits for what is under way; without flush, what is not yet written
+// is given up.
+func (p *packer) close() error {
+	p.mu.Lock()
+	_ = p.fail(errors.New("backup has ended"))
+	open := p.open
+	p.mu.Unlock()
+	for _, f := range open {
+		if f != nil {
+			f.busy.Wait()
+		}
+	}
+	p.work.Wait()
+	return p.zstd.Close()
+}
