@@ -10,8 +10,9 @@
 // Most callers receive bodies through a Staged, which keeps small ones in memory
 // and spools the others.
 //
-// Stores: fsblob (files), memblob (memory, for tests). Package blobtest holds
-// the laws that all must keep.
+// Stores: fsblob (files), s3blob (a bucket that several processes share),
+// memblob (memory, for tests). Package blobtest holds the laws that all must
+// keep; package packed is the form in which stores compress.
 package blob
 
 import (
@@ -73,7 +74,7 @@ type Store interface {
 	Open(ctx context.Context, key Key) (Blob, error)
 
 	// Delete removes a blob; that there is none is no error. Blobs that are
-	// open stay readable.
+	// open stay readable; in a store elsewhere, what of them has been fetched.
 	Delete(ctx context.Context, key Key) error
 
 	// Reap removes a blob that Stat tells of, unless it has been kept again
@@ -90,8 +91,9 @@ type Store interface {
 // A Stat tells of one blob.
 type Stat struct {
 	Key      Key
-	Size     mail.ByteCount
-	Modified time.Time // when it was last kept
+	Size     mail.ByteCount // what it takes in the store, more or less
+	Modified time.Time      // when it was last kept, or later
+	Copy     string         // the store's own: which one, where it has several
 }
 
 // A Spool takes the bytes of a blob whose owners are not known yet. It is

@@ -301,11 +301,16 @@ func deletes(t *testing.T, s blob.Store) {
 	}
 }
 
+// about tells whether a size may be that of a few octets: stores add their own.
+func about(size mail.ByteCount, octets int) bool {
+	return size >= mail.ByteCount(octets) && size <= mail.ByteCount(octets)+100
+}
+
 func reap(t *testing.T, s blob.Store) {
 	before := time.Now().Add(-time.Minute)
 	a, b := keep(t, s, 5, content(10, 1)), keep(t, s, 5, content(20, 2))
 	stats := list(t, s, 5)
-	if len(stats) != 2 || stats[a.Sum].Size != 10 || stats[b.Sum].Size != 20 {
+	if len(stats) != 2 || !about(stats[a.Sum].Size, 10) || !about(stats[b.Sum].Size, 20) {
 		t.Fatalf("list: %v", stats)
 	}
 	for _, stat := range stats {
@@ -338,7 +343,7 @@ func sweep(t *testing.T, s blob.Store) {
 		t.Errorf("a sweep takes what is young: %d, %d, %v", n, octets, err)
 	}
 	n, octets, err = blob.Sweep(t.Context(), s, 5, time.Now().Add(time.Hour), isNamed)
-	if n != 1 || octets != 20 || err != nil {
+	if n != 1 || !about(octets, 20) || err != nil {
 		t.Errorf("sweep: %d, %d, %v", n, octets, err)
 	}
 	if !exists(t, s, named) || exists(t, s, garbage) || !exists(t, s, other) {
