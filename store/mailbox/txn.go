@@ -168,7 +168,7 @@ func (t *txn) finish() error {
 	for _, m := range t.boxes {
 		if m.HighestModSeq == t.head.modseq {
 			var key [5]byte
-			if m.removed != 0 && m.Messages == 0 { // there is nothing to recover
+			if m.removed != 0 && m.Messages == 0 && !t.keepEmpty(m) { // there is nothing to recover
 				t.Delete(appendBoxKey(key[:0], m.ID))
 				continue
 			}

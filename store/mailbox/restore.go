@@ -1,0 +1,638 @@
+package mailbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/store/kv"
+)
+
+// RestoredName is where messages come back to whose mailbox nobody remembers.
+const RestoredName = "Restored"
+
+// RestoreOptions say what Restore brings back: Since or At is set.
+type RestoreOptions struct {
+	// Since brings back what has gone since then, as it was when it went.
+	Since time.Time
+
+	// At brings back what was there at a time and is gone, with the flags of
+	// then.
+	At time.Time
+
+	Mailbox string // only what this mailbox held; empty: all
+	Message string // only the message with this email id or Message-ID; empty: all
+
+	// Into is where to put it: messages that Mailbox or Message choose into
+	// the mailbox of this name, everything else into mailboxes below it.
+	// Empty: where it was.
+	Into string
+
+	// Flags gives messages that are still there the flags that they had At.
+	Flags bool
+
+	DryRun bool // only find out what would be done
+}
+
+// A Restored tells what Restore has done, or would do.
+type Restored struct {
+	Messages  int
+	Octets    mail.ByteCount
+	Mailboxes []RestoredMailbox
+	Flags     int      // messages that were there and got their flags back
+	Notes     []string // for people: what did not come back, or elsewhere, and why
+}
+
+// A RestoredMailbox tells of one mailbox.
+type RestoredMailbox struct {
+	Was      string // its name when the messages went
+	Is       string // the name of the mailbox that has them now
+	Messages int
+	Whole    bool // the mailbox itself has come back, with all that it held
+}
+
+// NoRoom says that what is to come back does not fit into the quota. It is an
+// ErrOverQuota.
+type NoRoom struct{ Need, Free mail.ByteCount }
+
+func (e *NoRoom) Error() string {
+	return fmt.Sprintf("what is to come back has %v, and the quota has room for %v", e.Need, e.Free)
+}
+
+// Unwrap gives ErrOverQuota.
+func (e *NoRoom) Unwrap() error { return ErrOverQuota }
+
+// Restore brings back what is gone, within the Store's window, without ever
+// taking anything away: what has come since stays. Entries get new UIDs; their
+// emails and threads are what they were. What is back is no longer gone, so
+// that doing it again does nothing. It goes in small transactions: if it fails
+// in the middle the rest is done by doing it again.
+func (a *Account) Restore(ctx context.Context, now time.Time, o RestoreOptions) (Restored, error) {
+	r := restoration{a: a, now: now, o: o, targets: make(map[mail.MailboxID]*target)}
+	if o.Into != "" {
+		if _, err := CleanName(o.Into); err != nil {
+			return Restored{}, err
+		}
+	}
+	if err := r.plan(ctx); err != nil {
+		return Restored{}, err
+	}
+	if !o.DryRun {
+		r.done.Messages, r.done.Octets, r.done.Mailboxes = 0, 0, nil
+	}
+	if err := r.mailboxes(ctx); err != nil {
+		return r.done, err
+	}
+	if !o.DryRun {
+		if err := r.messages(ctx, r.put); err != nil {
+			return r.done, err
+		}
+		if err := r.flush(ctx); err != nil {
+			return r.done, err
+		}
+	}
+	if r.past != nil {
+		if err := r.flags(ctx); err != nil {
+			return r.done, err
+		}
+		r.tellMoved(ctx)
+	}
+	slices.SortFunc(r.done.Mailboxes, func(x, y RestoredMailbox) int {
+		if c := compareNames(x.Was, y.Was); c != 0 || x.Whole == y.Whole {
+			return cmp.Or(c, strings.Compare(x.Is, y.Is))
+		}
+		if x.Whole {
+			return -1
+		}
+		return 1
+	})
+	return r.done, nil
+}
+
+// A restoration is a Restore under way.
+type restoration struct {
+	a     *Account
+	now   time.Time
+	o     RestoreOptions
+	boxes map[mail.MailboxID]*box // all, also the deleted ones
+	past  *past                   // with At
+	whole []*box                  // deleted mailboxes that come back
+	email mail.EmailID            // with Message, where it is an email's id
+
+	targets map[mail.MailboxID]*target // by where messages were
+	done    Restored
+}
+
+// A target is where messages of one mailbox come back to.
+type target struct {
+	was, is string
+	id      mail.MailboxID // 0: to be made
+	waiting []recovery
+}
+
+// plan finds out what there is to do, without doing it.
+func (r *restoration) plan(ctx context.Context) error {
+	var free mail.ByteCount = -1
+	err := r.a.view(ctx, func(kr kv.Reader, h *head) error {
+		all, err := readAllBoxes(kr)
+		r.boxes = make(map[mail.MailboxID]*box, len(all))
+		for _, m := range all {
+			r.boxes[m.ID] = m
+		}
+		if q := r.a.store.quota(h); q > 0 {
+			free = max(q-h.bytes, 0)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if id, ok := parseEmailID(r.o.Message); ok {
+		r.email = id
+	}
+	if !r.o.At.IsZero() {
+		if r.past, err = r.a.readPast(ctx, r.o.At); err != nil {
+			return err
+		}
+		if err := r.a.match(ctx, r.past, r.o.At); err != nil {
+			return err
+		}
+	}
+	var need mail.ByteCount
+	for _, m := range r.boxes {
+		if r.comesBackWhole(m) {
+			r.whole = append(r.whole, m)
+			need += m.Size
+		}
+	}
+	// Above before below; of two with one name the one that went last.
+	slices.SortFunc(r.whole, func(x, y *box) int {
+		if c := compareNames(x.Name, y.Name); c != 0 {
+			return c
+		}
+		return int(y.removed - x.removed)
+	})
+	err = r.messages(ctx, func(_ context.Context, b recovery, was mail.MailboxID) error {
+		need += mail.ByteCount(b.Entry.Size)
+		t, err := r.target(was)
+		if err == nil {
+			r.count(t, 1, mail.ByteCount(b.Entry.Size))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if free >= 0 && need > free {
+		return &NoRoom{Need: need, Free: free}
+	}
+	if r.chooses() && !r.known() {
+		return fmt.Errorf("%w: no mailbox, neither now nor among the deleted, is or was called %q", ErrNoMailbox, r.o.Mailbox)
+	}
+	return nil
+}
+
+// chooses tells whether one mailbox is to be restored.
+func (r *restoration) chooses() bool { return r.o.Mailbox != "" }
+
+// known tells whether there is a mailbox of the name that was asked for.
+func (r *restoration) known() bool {
+	for id := range r.boxes {
+		if r.wanted(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted tells whether a mailbox is one that is asked for.
+func (r *restoration) wanted(id mail.MailboxID) bool {
+	if !r.chooses() {
+		return true
+	}
+	name, err := CleanName(r.o.Mailbox)
+	if err != nil {
+		return false
+	}
+	if r.past != nil && r.past.names[id] == name {
+		return true
+	}
+	m := r.boxes[id]
+	return m != nil && m.Name == name || m == nil && name == RestoredName
+}
+
+// comesBackWhole tells whether a mailbox is deleted and asked for.
+func (r *restoration) comesBackWhole(m *box) bool {
+	switch {
+	case m.removed == 0 || m.NoSelect || r.o.Message != "" || !r.wanted(m.ID):
+		return false
+	case r.past != nil:
+		return m.removed >= r.o.At.Unix() && !r.past.created[m.ID]
+	}
+	return m.removed >= r.o.Since.Unix()
+}
+
+// messages goes through the messages that come back one by one, with the
+// mailbox that they were in.
+func (r *restoration) messages(ctx context.Context, fn func(context.Context, recovery, mail.MailboxID) error) error {
+	since := r.o.Since
+	if r.past != nil {
+		since = r.o.At
+	}
+	choose, page := r.o.Message != "" && r.email == 0, []recovery(nil)
+	flush := func() error {
+		err := r.chosen(ctx, page, fn)
+		page = page[:0]
+		return err
+	}
+	for l, err := range r.a.Lost(ctx, LostOptions{Since: since}) {
+		if err != nil {
+			return err
+		}
+		b, was := recovery{Lost: l}, l.Mailbox
+		switch {
+		case l.Whole && r.o.Message == "": // it comes with its mailbox
+			continue
+		case r.email != 0 && l.Entry.Email != r.email:
+			continue
+		case l.Whole && r.past != nil && r.past.created[l.Mailbox]:
+			continue
+		case l.Whole && r.past != nil:
+			b.state = r.past.state(place{l.Mailbox, l.Entry.UID})
+		case r.past != nil:
+			at, ok := r.past.wasAt(l)
+			if !ok {
+				continue
+			}
+			b.state, was = r.past.state(at), at.Mailbox
+		}
+		if !r.wanted(was) {
+			continue
+		}
+		if !choose {
+			if err := fn(ctx, b, was); err != nil {
+				return err
+			}
+			continue
+		}
+		if page = append(page, b); len(page) == recoverBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// chosen calls fn for those that have the Message-ID that is asked for.
+func (r *restoration) chosen(ctx context.Context, page []recovery, fn func(context.Context, recovery, mail.MailboxID) error) error {
+	want := strings.Trim(r.o.Message, "<> ")
+	for len(page) > 0 {
+		ids := make([]mail.EmailID, len(page))
+		for i := range page {
+			ids[i] = page[i].Entry.Email
+		}
+		facts, err := r.a.Facts(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for i, f := range facts {
+			if f == nil || !slices.Contains(message.ParseMessageIDs(f.Message.Envelope.MessageID), want) {
+				continue
+			}
+			was := page[i].Mailbox
+			if r.past != nil && !page[i].Whole {
+				if at, ok := r.past.wasAt(page[i].Lost); ok {
+					was = at.Mailbox
+				}
+			}
+			if err := fn(ctx, page[i], was); err != nil {
+				return err
+			}
+		}
+		page = page[len(facts):]
+	}
+	return nil
+}
+
+// nameOf gives the name that a mailbox had.
+func (r *restoration) nameOf(id mail.MailboxID) string {
+	if r.past != nil && r.past.names[id] != "" {
+		return r.past.names[id]
+	}
+	if m := r.boxes[id]; m != nil {
+		return m.Name
+	}
+	return RestoredName
+}
+
+// target says where the messages of a mailbox come back to.
+func (r *restoration) target(was mail.MailboxID) (*target, error) {
+	if t := r.targets[was]; t != nil {
+		return t, nil
+	}
+	t := &target{was: r.nameOf(was)}
+	r.targets[was] = t
+	m := r.boxes[was]
+	switch {
+	case r.o.Into != "" && (r.chooses() || r.o.Message != ""):
+		t.is, _ = CleanName(r.o.Into)
+	case r.o.Into != "":
+		t.is, _ = CleanName(r.o.Into + Separator + t.was)
+		if t.is == "" {
+			return nil, fmt.Errorf("%w: %q below %q", ErrName, t.was, r.o.Into)
+		}
+	case m != nil && (m.removed == 0 || slices.Contains(r.whole, m)):
+		t.is, t.id = m.Name, m.ID
+		if m.Name != t.was {
+			r.note("%q is called %q now; its messages come back there", t.was, m.Name)
+		}
+		return t, nil
+	default:
+		t.is = t.was
+	}
+	for _, m := range r.boxes {
+		if m.Name == t.is && m.removed == 0 && !m.NoSelect {
+			t.id = m.ID
+		}
+	}
+	return t, nil
+}
+
+func (r *restoration) note(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(r.done.Notes, text) {
+		r.done.Notes = append(r.done.Notes, text)
+	}
+}
+
+// count adds to the report.
+func (r *restoration) count(t *target, n int, octets mail.ByteCount) {
+	r.done.Messages += n
+	r.done.Octets += octets
+	r.tell(t.was, t.is, false, n)
+}
+
+func (r *restoration) tell(was, is string, whole bool, n int) {
+	for i := range r.done.Mailboxes {
+		if m := &r.done.Mailboxes[i]; m.Was == was && m.Is == is && m.Whole == whole {
+			m.Messages += n
+			return
+		}
+	}
+	r.done.Mailboxes = append(r.done.Mailboxes, RestoredMailbox{was, is, n, whole})
+}
+
+// mailboxes brings back deleted mailboxes.
+func (r *restoration) mailboxes(ctx context.Context) error {
+	taken := make(map[string]bool)
+	for _, m := range r.boxes {
+		if m.removed == 0 && !m.NoSelect {
+			taken[m.Name] = true
+		}
+	}
+	for _, m := range r.whole {
+		name := m.Name
+		switch {
+		case r.o.Into != "" && r.chooses():
+			name = r.o.Into
+		case r.o.Into != "":
+			name = r.o.Into + Separator + m.Name
+		}
+		wish := name
+		for i := 1; ; i++ {
+			if !taken[name] {
+				if r.o.DryRun {
+					break
+				}
+				_, err := r.a.RecoverMailbox(ctx, m.ID, name)
+				if errors.Is(err, ErrNoMailbox) { // purged or recovered meanwhile
+					name = ""
+					break
+				}
+				if !errors.Is(err, ErrExists) {
+					if err != nil {
+						return fmt.Errorf("mailbox %q: %w", m.Name, err)
+					}
+					break
+				}
+			}
+			name = fmt.Sprintf("%s (restored)", wish)
+			if i > 1 {
+				name = fmt.Sprintf("%s (restored %d)", wish, i)
+			}
+		}
+		if name == "" {
+			continue
+		}
+		taken[name] = true
+		if name != wish {
+			r.note("another mailbox is called %q meanwhile; the deleted one is back as %q", wish, name)
+		}
+		if t := r.targets[m.ID]; t != nil && t.id == m.ID {
+			t.is = name
+		}
+		r.done.Messages += m.Messages
+		r.done.Octets += m.Size
+		r.tell(m.Name, name, true, m.Messages)
+	}
+	return nil
+}
+
+// put brings one message back, with others of its mailbox.
+func (r *restoration) put(ctx context.Context, b recovery, was mail.MailboxID) error {
+	t, err := r.target(was)
+	if err != nil {
+		return err
+	}
+	if t.waiting = append(t.waiting, b); len(t.waiting) < recoverBatch {
+		return nil
+	}
+	return r.bringBack(ctx, t)
+}
+
+func (r *restoration) flush(ctx context.Context) error {
+	for _, t := range r.targets {
+		if err := r.bringBack(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringBack brings back the messages that wait, into a mailbox that is made
+// when it is missing.
+func (r *restoration) bringBack(ctx context.Context, t *target) error {
+	if len(t.waiting) == 0 {
+		return nil
+	}
+	defer func() { t.waiting = t.waiting[:0] }()
+	if t.id == 0 {
+		m, err := r.a.CreateMailbox(ctx, t.is, CreateOptions{})
+		if errors.Is(err, ErrExists) {
+			m, err = r.a.Mailbox(ctx, t.is)
+		}
+		if err != nil {
+			return fmt.Errorf("mailbox %q: %w", t.is, err)
+		}
+		t.id = m.ID
+	}
+	var octets mail.ByteCount
+	for _, b := range t.waiting {
+		octets += mail.ByteCount(b.Entry.Size)
+	}
+	n, err := r.a.recover(ctx, r.now, t.waiting, t.id)
+	if n > 0 {
+		r.count(t, n, octets)
+	}
+	if err != nil {
+		return fmt.Errorf("mailbox %q: %w", t.is, err)
+	}
+	return nil
+}
+
+// tellMoved says of messages that have not come back where they are.
+func (r *restoration) tellMoved(ctx context.Context) {
+	if r.o.Message != "" {
+		return
+	}
+	type way struct{ from, to mail.MailboxID }
+	moved, purged := make(map[way]int), make(map[mail.MailboxID]int)
+	var ids []mail.EmailID
+	var from []mail.MailboxID
+	ask := func() {
+		all, err := r.a.Places(ctx, ids)
+		if err != nil {
+			return // the report is poorer, and nothing else
+		}
+		for i, at := range all {
+			if at == nil {
+				purged[from[i]]++
+			}
+			if at[from[i]] != nil {
+				continue
+			}
+			for to := range at {
+				moved[way{from[i], to}]++
+				break
+			}
+		}
+		ids, from = ids[:0], from[:0]
+	}
+	for at, m := range r.past.was {
+		if m.key != nil || !r.wanted(at.Mailbox) {
+			continue
+		}
+		ids, from = append(ids, m.email), append(from, at.Mailbox)
+		if len(ids) == recoverBatch {
+			ask()
+		}
+	}
+	if len(ids) > 0 {
+		ask()
+	}
+	for w, n := range moved {
+		r.note("%s that had been in %q by then: moved to %q since, and left there", plural(n, "message"), r.nameOf(w.from), r.nameOf(w.to))
+	}
+	for id, n := range purged {
+		r.note("%s that had been in %q by then: purged since, and gone for good", plural(n, "message"), r.nameOf(id))
+	}
+	slices.Sort(r.done.Notes)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// flags gives messages the flags of then: those that came with their
+// mailboxes, and on demand those that are still there.
+func (r *restoration) flags(ctx context.Context) error {
+	if r.o.Message != "" {
+		return nil
+	}
+	of := make(map[mail.MailboxID][]mail.UID)
+	for at := range r.past.states {
+		m := r.boxes[at.Mailbox]
+		if m != nil && (slices.Contains(r.whole, m) || r.o.Flags && r.wanted(m.ID)) && r.past.was[at] == nil {
+			of[m.ID] = append(of[m.ID], at.UID)
+		}
+	}
+	for id, uids := range of {
+		slices.Sort(uids)
+		for part := range slices.Chunk(uids, flagBatch/4) {
+			n := 0
+			_, err := r.a.change(ctx, r.now, []mail.MailboxID{id}, nil, func(t *txn, _ [][]byte) (err error) {
+				n, err = t.setStates(id, part, r.past)
+				if r.o.DryRun {
+					t.dirty = false
+					return errDry
+				}
+				return err
+			})
+			if err != nil && !errors.Is(err, errDry) && !errors.Is(err, ErrNoMailbox) {
+				return err
+			}
+			if r.o.Flags {
+				r.done.Flags += n
+			}
+		}
+	}
+	return nil
+}
+
+// errDry ends a transaction that was only to be tried.
+var errDry = errors.New("nothing was to be done")
+
+// setStates gives entries the flags that they had.
+func (t *txn) setStates(id mail.MailboxID, uids []mail.UID, p *past) (int, error) {
+	m, err := t.box(id)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := readRows(t, id, uids)
+	if err != nil {
+		return 0, err
+	}
+	ef := t.effect(m)
+	var changed []mail.UID
+	var emails []mail.EmailID
+	var earlier []before
+	for i := range rows {
+		r := &rows[i]
+		s := p.state(place{id, r.UID})
+		flags := s.flags &^ mail.Deleted
+		if flags == r.Flags && s.words == string(r.words) {
+			continue
+		}
+		earlier = setBefore(earlier, r)
+		m.count(&r.Entry, -1)
+		r.Flags, r.words, r.ModSeq = flags, []byte(s.words), t.modseq()
+		m.count(&r.Entry, 1)
+		t.Put(appendEntryKey(nil, id, r.UID), r.append(nil))
+		changed, emails = append(changed, r.UID), append(emails, r.Email)
+		if ef != nil {
+			ef.upserts = append(ef.upserts, t.seen(r))
+		}
+	}
+	if len(changed) > 0 {
+		t.logSet(m, changed, emails, earlier)
+	}
+	return len(changed), nil
+}
+
+// parseEmailID reads an email's id as mail.EmailID writes it.
+func parseEmailID(s string) (mail.EmailID, bool) {
+	var n uint64
+	if _, err := fmt.Sscanf(s, "e%x", &n); err != nil || mail.EmailID(n).String() != s {
+		return 0, false
+	}
+	return mail.EmailID(n), true
+}
