@@ -24,6 +24,9 @@ type Options struct {
 	// DrainTimeout is how long connections may go on after the server has
 	// been told to stop, thirty seconds by default.
 	DrainTimeout time.Duration
+	// Proxies are the addresses whose connections begin with a PROXY header,
+	// which tells whom they are for. Those that lack it are closed.
+	Proxies []netip.Prefix
 }
 
 // A Conn is one accepted connection.
@@ -131,6 +134,15 @@ func (s *Server) accept(ctx, working context.Context, l net.Listener, conns *syn
 }
 
 func (s *Server) serve(ctx, working context.Context, nc net.Conn) {
+	if trustsProxy(s.options.Proxies, nc.RemoteAddr()) {
+		behind, err := readProxy(nc)
+		if err != nil {
+			s.options.Log.Info("connection without a PROXY header", obs.Remote, nc.RemoteAddr().String(), obs.Err, err)
+			_ = nc.Close() // there is nobody to tell
+			return
+		}
+		nc = behind
+	}
 	network := networkOf(nc.RemoteAddr())
 	number, admitted := s.enter(network)
 	if !admitted {

@@ -1,6 +1,11 @@
 package smtp
 
-import "waxwing/mail"
+import (
+	"net/netip"
+	"time"
+
+	"waxwing/mail"
+)
 
 // A Command is one parsed command line.
 type Command interface {
@@ -8,10 +13,11 @@ type Command interface {
 	Verb() string
 }
 
-// Hello is HELO or EHLO. RFC 5321 §4.1.1.1
+// Hello is HELO, EHLO (RFC 5321 §4.1.1.1) or LHLO (RFC 2033 §4.1).
 type Hello struct {
 	Name     string // what the client calls itself, as it was typed
-	Extended bool   // EHLO
+	Extended bool   // EHLO or LHLO
+	Local    bool   // LHLO
 }
 
 // Mail begins a transaction. RFC 5321 §4.1.1.2
@@ -20,8 +26,10 @@ type Mail struct {
 
 	// Size is what SIZE declares, zero for not known. RFC 1870 §5
 	Size mail.ByteCount
-	// EightBit is BODY=8BITMIME. RFC 6152 §2
+	// EightBit is BODY=8BITMIME, and is set with Binary. RFC 6152 §2
 	EightBit bool
+	// Binary is BODY=BINARYMIME. RFC 3030 §3
+	Binary bool
 	// UTF8 is SMTPUTF8. RFC 6531 §3.4
 	UTF8 bool
 	// Return is RET. RFC 3461 §4.3
@@ -32,9 +40,29 @@ type Mail struct {
 	// peer says, "<>" for not known, empty when it was not given.
 	// RFC 4954 §5
 	Auth string
+	// By is BY. RFC 2852 §4
+	By By
+	// Priority is MT-PRIORITY, from -9 to 9. RFC 6710 §3
+	Priority int8
+	// HoldFor and HoldUntil are HOLDFOR and HOLDUNTIL, of which one may be
+	// given. RFC 4865 §3
+	HoldFor   time.Duration
+	HoldUntil time.Time
+	// RequireTLS is REQUIRETLS. RFC 8689 §2
+	RequireTLS bool
+	// Solicit is SOLICIT, keywords with commas between them. RFC 3865 §2.3
+	Solicit string
 
 	// Uses holds the extensions whose parameters were given.
 	Uses Extensions
+}
+
+// By is the value of BY; it was given if Mail.Uses has DeliverBy.
+// RFC 2852 §4
+type By struct {
+	Seconds int64 // from when MAIL was said
+	Return  bool  // by-mode R, else N
+	Trace   bool  // by-trace
 }
 
 // Return is what a failure notice shall hold. RFC 3461 §4.3
@@ -63,6 +91,35 @@ type Rcpt struct {
 
 // Data asks to send the message. RFC 5321 §4.1.1.4
 type Data struct{}
+
+// Bdat announces a piece of the message, which follows the line. RFC 3030 §2
+type Bdat struct {
+	Size mail.ByteCount
+	Last bool
+}
+
+// Burl asks to fetch a piece of the message. RFC 4468 §3.2
+type Burl struct {
+	URL  string
+	Last bool
+}
+
+// Turn is a command that would turn the connection round: TURN, ETRN or ATRN.
+type Turn struct{ Name string }
+
+// Xclient tells, on behalf of a client, who that is. What was not given is
+// nil or empty; what the client's server does not know points to a zero value.
+// Postfix, XCLIENT_README
+type Xclient struct {
+	Name     *string
+	Addr     *netip.Addr
+	Port     *uint16
+	Proto    string // "SMTP" or "ESMTP"
+	Helo     *string
+	Login    *string
+	DestAddr *netip.Addr
+	DestPort *uint16
+}
 
 // Reset abandons the transaction. RFC 5321 §4.1.1.5
 type Reset struct{}
@@ -93,8 +150,11 @@ type Auth struct {
 	Initial string
 }
 
-// Verb is "HELO" or "EHLO".
+// Verb is "HELO", "EHLO" or "LHLO".
 func (h Hello) Verb() string {
+	if h.Local {
+		return "LHLO"
+	}
 	if h.Extended {
 		return "EHLO"
 	}
@@ -109,6 +169,18 @@ func (Rcpt) Verb() string { return "RCPT" }
 
 // Verb is "DATA".
 func (Data) Verb() string { return "DATA" }
+
+// Verb is "BDAT".
+func (Bdat) Verb() string { return "BDAT" }
+
+// Verb is "BURL".
+func (Burl) Verb() string { return "BURL" }
+
+// Verb is the command's own name.
+func (t Turn) Verb() string { return t.Name }
+
+// Verb is "XCLIENT".
+func (Xclient) Verb() string { return "XCLIENT" }
 
 // Verb is "RSET".
 func (Reset) Verb() string { return "RSET" }

@@ -13,6 +13,16 @@ const (
 	STARTTLS                             // RFC 3207
 	AUTH                                 // RFC 4954
 	DSN                                  // RFC 3461
+	Chunking                             // RFC 3030 §2
+	BinaryMIME                           // RFC 3030 §3
+	DeliverBy                            // RFC 2852
+	MTPriority                           // RFC 6710
+	FutureRelease                        // RFC 4865
+	RequireTLS                           // RFC 8689
+	Limits                               // RFC 9422
+	NoSoliciting                         // RFC 3865
+	BURL                                 // RFC 4468
+	XCLIENT                              // Postfix, XCLIENT_README
 )
 
 // Has tells whether every extension of o is in e.
@@ -28,6 +38,16 @@ var keywords = [...]struct {
 	{Size, "SIZE"},
 	{EightBitMIME, "8BITMIME"},
 	{SMTPUTF8, "SMTPUTF8"},
+	{Chunking, "CHUNKING"},
+	{BinaryMIME, "BINARYMIME"},
+	{DeliverBy, "DELIVERBY"},
+	{MTPriority, "MT-PRIORITY"},
+	{FutureRelease, "FUTURERELEASE"},
+	{RequireTLS, "REQUIRETLS"},
+	{Limits, "LIMITS"},
+	{NoSoliciting, "NO-SOLICITING"},
+	{BURL, "BURL"},
+	{XCLIENT, "XCLIENT"},
 	{EnhancedCodes, "ENHANCEDSTATUSCODES"},
 	{STARTTLS, "STARTTLS"},
 	{AUTH, "AUTH"},

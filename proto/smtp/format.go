@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"waxwing/mail"
 )
@@ -16,7 +17,9 @@ func (m Mail) Append(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, " SIZE="...), int64(m.Size), 10)
 	}
 	if m.Uses.Has(EightBitMIME) {
-		if m.EightBit {
+		if m.Binary {
+			dst = append(dst, " BODY=BINARYMIME"...)
+		} else if m.EightBit {
 			dst = append(dst, " BODY=8BITMIME"...)
 		} else {
 			dst = append(dst, " BODY=7BIT"...)
@@ -39,7 +42,40 @@ func (m Mail) Append(dst []byte) []byte {
 			dst = append(append(dst, " ENVID="...), EncodeXtext(m.EnvelopeID)...)
 		}
 	}
-	return append(dst, '\r', '\n')
+	return append(m.appendWishes(dst), '\r', '\n')
+}
+
+// appendWishes writes the parameters about when and how the message goes on.
+func (m Mail) appendWishes(dst []byte) []byte {
+	if m.Uses.Has(DeliverBy) {
+		dst = strconv.AppendInt(append(dst, " BY="...), m.By.Seconds, 10)
+		mode := ";N"
+		if m.By.Return {
+			mode = ";R"
+		}
+		dst = append(dst, mode...)
+		if m.By.Trace {
+			dst = append(dst, 'T')
+		}
+	}
+	if m.Uses.Has(MTPriority) {
+		dst = strconv.AppendInt(append(dst, " MT-PRIORITY="...), int64(m.Priority), 10)
+	}
+	if m.Uses.Has(FutureRelease) {
+		switch {
+		case m.HoldFor > 0:
+			dst = strconv.AppendInt(append(dst, " HOLDFOR="...), int64(m.HoldFor/time.Second), 10)
+		case !m.HoldUntil.IsZero():
+			dst = m.HoldUntil.UTC().AppendFormat(append(dst, " HOLDUNTIL="...), time.RFC3339)
+		}
+	}
+	if m.Uses.Has(RequireTLS) && m.RequireTLS {
+		dst = append(dst, " REQUIRETLS"...)
+	}
+	if m.Uses.Has(NoSoliciting) && m.Solicit != "" {
+		dst = append(append(dst, " SOLICIT="...), m.Solicit...)
+	}
+	return dst
 }
 
 // Append writes the command with CR LF, with the parameters that Uses names.

@@ -21,12 +21,18 @@ type parameter[T any] struct {
 
 // The parameters of MAIL.
 var mailParameters = map[string]parameter[Mail]{
-	"SIZE":     {Size, setSize},         // RFC 1870 §5
-	"BODY":     {EightBitMIME, setBody}, // RFC 6152 §2
-	"SMTPUTF8": {SMTPUTF8, setUTF8},     // RFC 6531 §3.4
-	"AUTH":     {AUTH, setAuth},         // RFC 4954 §5
-	"RET":      {DSN, setReturn},        // RFC 3461 §4.3
-	"ENVID":    {DSN, setEnvelopeID},    // RFC 3461 §4.4
+	"SIZE":        {Size, setSize},               // RFC 1870 §5
+	"BODY":        {EightBitMIME, setBody},       // RFC 6152 §2, RFC 3030 §3
+	"SMTPUTF8":    {SMTPUTF8, setUTF8},           // RFC 6531 §3.4
+	"AUTH":        {AUTH, setAuth},               // RFC 4954 §5
+	"RET":         {DSN, setReturn},              // RFC 3461 §4.3
+	"ENVID":       {DSN, setEnvelopeID},          // RFC 3461 §4.4
+	"BY":          {DeliverBy, setBy},            // RFC 2852 §4
+	"MT-PRIORITY": {MTPriority, setPriority},     // RFC 6710 §3
+	"HOLDFOR":     {FutureRelease, setHoldFor},   // RFC 4865 §3
+	"HOLDUNTIL":   {FutureRelease, setHoldUntil}, // RFC 4865 §3
+	"REQUIRETLS":  {RequireTLS, setRequireTLS},   // RFC 8689 §2
+	"SOLICIT":     {NoSoliciting, setSolicit},    // RFC 3865 §2.3
 }
 
 // The parameters of RCPT.
@@ -99,6 +105,9 @@ func setBody(m *Mail, value string, _ bool) error {
 	case "7BIT":
 	case "8BITMIME":
 		m.EightBit = true
+	case "BINARYMIME":
+		m.EightBit, m.Binary = true, true
+		m.Uses |= BinaryMIME
 	case "":
 		return errValue
 	default:

@@ -8,9 +8,9 @@ import (
 // The limits of what a client may send as one line, without CR LF.
 const (
 	// MaxLine is the limit of a command. RFC 5321 §4.5.3.1.4 asks for 512
-	// octets; the parameters of RFC 1870, 3461, 4954, 6152 and 6531 ask for
-	// 1100 more.
-	MaxLine = 2048
+	// octets; the parameters of RFC 1870, 2852, 3030, 3461, 3865, 4865, 4954,
+	// 6152, 6531, 6710 and 8689 ask for 2200 more.
+	MaxLine = 3000
 	// MaxAuthLine is the limit of AUTH and of the lines of its exchange.
 	// RFC 4954 §4
 	MaxAuthLine = 12288
@@ -48,11 +48,15 @@ func Parse(line []byte) (Command, error) {
 // verbs is the table of commands: what follows the verb goes in, without
 // white space around it.
 var verbs = map[string]func(args string) (Command, error){
-	"EHLO":     func(args string) (Command, error) { return parseHello(args, true) },
-	"HELO":     func(args string) (Command, error) { return parseHello(args, false) },
+	"EHLO":     func(args string) (Command, error) { return parseHello(args, Hello{Extended: true}) },
+	"HELO":     func(args string) (Command, error) { return parseHello(args, Hello{}) },
+	"LHLO":     func(args string) (Command, error) { return parseHello(args, Hello{Extended: true, Local: true}) },
 	"MAIL":     parseMail,
 	"RCPT":     parseRcpt,
 	"DATA":     bare(Data{}),
+	"BDAT":     parseBDAT,
+	"BURL":     parseBURL,
+	"XCLIENT":  parseXCLIENT,
 	"RSET":     bare(Reset{}),
 	"QUIT":     bare(Quit{}),
 	"STARTTLS": bare(StartTLS{}), // no parameters, RFC 3207 §4
@@ -64,14 +68,19 @@ var verbs = map[string]func(args string) (Command, error){
 	"SEND":     obsolete, // RFC 5321 §F.6
 	"SOML":     obsolete,
 	"SAML":     obsolete,
-	"TURN":     obsolete, // RFC 5321 §F.1
-	"ETRN":     obsolete, // RFC 1985, not offered
+	"TURN":     turn("TURN"), // RFC 5321 §F.1
+	"ETRN":     turn("ETRN"), // RFC 1985
+	"ATRN":     turn("ATRN"), // RFC 2645
+}
+
+func turn(name string) func(string) (Command, error) {
+	return func(string) (Command, error) { return Turn{Name: name}, nil }
 }
 
 // Verbs tells which verbs Parse knows and does not refuse outright, in the
 // order of RFC 5321 §4.1.1, for HELP.
 func Verbs() []string {
-	return []string{"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "STARTTLS", "AUTH"}
+	return []string{"EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "STARTTLS", "AUTH"}
 }
 
 func bare(c Command) func(string) (Command, error) {
@@ -98,7 +107,7 @@ func obsolete(string) (Command, error) {
 // parseHello takes any name that a host could call itself, and address
 // literals. That the name is right is not this room's business: a server must
 // not refuse a message because it is not (RFC 5321 §4.1.4).
-func parseHello(args string, extended bool) (Command, error) {
+func parseHello(args string, h Hello) (Command, error) {
 	switch {
 	case args == "":
 		return nil, argumentError("Say who you are")
@@ -111,7 +120,8 @@ func parseHello(args string, extended bool) (Command, error) {
 			return nil, argumentError("Name is malformed")
 		}
 	}
-	return Hello{Name: args, Extended: extended}, nil
+	h.Name = args
+	return h, nil
 }
 
 func parseAuth(args string) (Command, error) {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"waxwing/mail"
@@ -57,6 +58,22 @@ func TestParse(t *testing.T) {
 		{"RCPT TO:<postMaster>", Rcpt{To: mail.Address{Local: "postMaster"}}},
 		{"RCPT TO:<ann@a.example> NOTIFY=SUCCESS ORCPT=rfc822;Bob@Example.COM", Rcpt{To: ann, Notify: mail.NotifySuccess, Original: "rfc822;Bob@Example.COM", Uses: DSN}},
 		{"RCPT TO:<ann@a.example> NOTIFY=Failure,DELAY", Rcpt{To: ann, Notify: mail.NotifyFailure | mail.NotifyDelay, Uses: DSN}},
+		// RFC 3030 §2, §3
+		{"bdat 12", Bdat{Size: 12}},
+		{"BDAT 0 last", Bdat{Last: true}},
+		{"MAIL FROM:<ann@a.example> BODY=BINARYMIME", Mail{From: ann, EightBit: true, Binary: true, Uses: EightBitMIME | BinaryMIME}},
+		// RFC 2852 §4, RFC 6710 §3, RFC 4865 §3, RFC 8689 §2, RFC 3865 §2.3
+		{"MAIL FROM:<ann@a.example> BY=-120;NT", Mail{From: ann, By: By{Seconds: -120, Trace: true}, Uses: DeliverBy}},
+		{"MAIL FROM:<ann@a.example> BY=+98;r", Mail{From: ann, By: By{Seconds: 98, Return: true}, Uses: DeliverBy}},
+		{"MAIL FROM:<ann@a.example> MT-PRIORITY=-9", Mail{From: ann, Priority: -9, Uses: MTPriority}},
+		{"MAIL FROM:<ann@a.example> HOLDFOR=120", Mail{From: ann, HoldFor: 2 * time.Minute, Uses: FutureRelease}},
+		{"MAIL FROM:<ann@a.example> HOLDUNTIL=2030-01-02T03:04:05Z", Mail{From: ann, HoldUntil: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Uses: FutureRelease}},
+		{"MAIL FROM:<ann@a.example> REQUIRETLS", Mail{From: ann, RequireTLS: true, Uses: RequireTLS}},
+		{"MAIL FROM:<ann@a.example> SOLICIT=net.example:ADV,x", Mail{From: ann, Solicit: "net.example:ADV,x", Uses: NoSoliciting}},
+		// RFC 4468 §3.5
+		{"BURL imap://a@b/c LAST", Burl{URL: "imap://a@b/c", Last: true}},
+		{"ETRN x", Turn{Name: "ETRN"}},
+		{"LHLO x", Hello{Name: "x", Extended: true, Local: true}},
 		{"RCPT TO:<ann@a.example> NOTIFY=NEVER", Rcpt{To: ann, Notify: mail.NotifyNever, Uses: DSN}},
 		{"RCPT TO:<ann@a.example> ORCPT=rfc822;a+2Bb+3Dc@a.example", Rcpt{To: ann, Original: "rfc822;a+b=c@a.example", Uses: DSN}},
 		// RFC 6533 §3
@@ -85,12 +102,18 @@ func TestParseRefuses(t *testing.T) {
 			"MAIL FROM:<a@b> AUTH=", "MAIL FROM:<a@b> AUTH=a", "MAIL FROM:<a@b> RET=SOME", "MAIL FROM:<a@b> ENVID=",
 			"MAIL FROM:<a@b> ENVID=+0A", "MAIL FROM:<a@b> ENVID=+", "MAIL FROM:<a@b> ENVID=" + strings.Repeat("x", 101),
 			"MAIL FROM:<a@b>" + strings.Repeat(" X=1", 17),
+			"BDAT", "BDAT x", "BDAT -1", "BDAT 1 FIRST", "BDAT 1 LAST x", "BDAT 1234567890123456789", "BURL", "BURL x", "BURL a:b c",
+			"MAIL FROM:<a@b> BY=1", "MAIL FROM:<a@b> BY=--1;N", "MAIL FROM:<a@b> BY=;N", "MAIL FROM:<a@b> BY=0;R", "MAIL FROM:<a@b> BY=1;RN",
+			"MAIL FROM:<a@b> MT-PRIORITY=10", "MAIL FROM:<a@b> MT-PRIORITY=+1", "MAIL FROM:<a@b> MT-PRIORITY=", "MAIL FROM:<a@b> HOLDFOR=0",
+			"MAIL FROM:<a@b> HOLDFOR=1 HOLDUNTIL=2030-01-01T00:00:00Z", "MAIL FROM:<a@b> HOLDUNTIL=2030-01-01", "MAIL FROM:<a@b> REQUIRETLS=1",
+			"MAIL FROM:<a@b> SOLICIT=", "MAIL FROM:<a@b> SOLICIT=a,,b", "MAIL FROM:<a@b> SOLICIT=a=b",
+			"XCLIENT", "XCLIENT NAME", "XCLIENT ADDR=x", "XCLIENT ADDR=IPV6:192.0.2.1", "XCLIENT PORT=65536", "XCLIENT PROTO=X", "XCLIENT NAME=", "XCLIENT NAME=a NAME=b", "XCLIENT NAME=+zz",
 			"RCPT TO:<>", "RCPT TO:<bob>", "RCPT TO:<a@b> NOTIFY=", "RCPT TO:<a@b> NOTIFY=NEVER,DELAY", "RCPT TO:<a@b> NOTIFY=NOW",
 			"RCPT TO:<a@b> ORCPT=a@b", "RCPT TO:<a@b> ORCPT=rfc822;", "RCPT TO:<a@b> ORCPT=;x", "RCPT TO:<a@b> ORCPT=rfc822;+0D+0A",
 			`RCPT TO:<a@b> ORCPT=utf-8;\x{A}`, `RCPT TO:<a@b> ORCPT=utf-8;\x{D800}`, `RCPT TO:<a@b> ORCPT=utf-8;\x`, "RCPT TO:<a@b> ORCPT=rf c822;x",
 		},
-		502: {"SEND FROM:<a@b>", "SOML", "SAML", "TURN", "ETRN x"},
-		555: {"MAIL FROM:<a@b> FROB=1", "MAIL FROM:<a@b> NOTIFY=NEVER", "MAIL FROM:<a@b> BODY=BINARYMIME", "RCPT TO:<a@b> SIZE=1", "RCPT TO:<a@b> =x"},
+		502: {"SEND FROM:<a@b>", "SOML", "SAML"},
+		555: {"MAIL FROM:<a@b> FROB=1", "MAIL FROM:<a@b> NOTIFY=NEVER", "MAIL FROM:<a@b> BODY=OTHER", "RCPT TO:<a@b> SIZE=1", "RCPT TO:<a@b> =x"},
 	}
 	for code, lines := range tests {
 		for _, line := range lines {
@@ -109,6 +132,8 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"EHLO x", "MAIL FROM:<a@b> SIZE=1 BODY=8BITMIME SMTPUTF8 AUTH=a@b RET=FULL ENVID=x+2By",
 		"RCPT TO:<\"a\\\"b\"@[IPv6:::1]> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a@b", `RCPT TO:<Postmaster> ORCPT=utf-8;\x{FC}`, "AUTH PLAIN =",
+		"MAIL FROM:<> BODY=BINARYMIME BY=-1;NT MT-PRIORITY=-3 HOLDFOR=5 REQUIRETLS SOLICIT=a:b", "BDAT 5 LAST", "BURL imap://x LAST",
+		"MAIL FROM:<> HOLDUNTIL=2030-01-02T03:04:05Z", "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:::1 PORT=1 PROTO=ESMTP HELO=a+2Bb LOGIN=x DESTADDR=192.0.2.1 DESTPORT=25",
 		"mail from: a@b", "RCPT TO:<@x,@y:a@b>",
 	} {
 		f.Add([]byte(s))
@@ -129,6 +154,8 @@ func FuzzParse(f *testing.F) {
 			again = c.Append(nil)
 		case Rcpt:
 			again = c.Append(nil)
+		case Bdat:
+			again = c.Append(nil)
 		default:
 			return
 		}
@@ -148,6 +175,9 @@ func same(a, b Command) bool {
 		n, ok := b.(Mail)
 		m.Uses, n.Uses = 0, 0
 		return ok && m == n
+	}
+	if _, ok := a.(Bdat); ok {
+		return a == b
 	}
 	r, s := a.(Rcpt), b.(Rcpt)
 	r.Uses, s.Uses = 0, 0

@@ -5,6 +5,7 @@ package mx
 import (
 	"context"
 	"io"
+	"time"
 
 	"waxwing/flow/deliver"
 	"waxwing/flow/receive"
@@ -40,7 +41,7 @@ func (s *session) Authenticated(context.Context, sasl.Identity) error {
 
 func (s *session) Mail(_ context.Context, m smtp.Mail) error {
 	s.Reset()
-	s.envelope = m.Envelope()
+	s.envelope = m.Envelope(time.Now())
 	return nil
 }
 

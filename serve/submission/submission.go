@@ -5,6 +5,7 @@ package submission
 import (
 	"context"
 	"io"
+	"time"
 
 	"waxwing/flow/deliver"
 	"waxwing/flow/submit"
@@ -46,7 +47,7 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	if err := s.submitter.Sender(ctx, *s.info.Identity, m.From); err != nil {
 		return err
 	}
-	s.envelope = m.Envelope()
+	s.envelope = m.Envelope(time.Now())
 	return nil
 }
 

@@ -15,6 +15,9 @@ type command struct {
 	// closed marks what is still answered when the Session refused the
 	// connection. RFC 5321 §3.1
 	closed bool
+	// offer is the extension that the command belongs to; where it is not
+	// offered, the command is not known.
+	offer smtp.Extensions
 }
 
 // The table of commands. RFC 5321 §4.1.1
@@ -24,9 +27,16 @@ type command struct {
 var commands = map[string]command{
 	"EHLO":     {run: (*conn).hello, idle: true},
 	"HELO":     {run: (*conn).hello, idle: true},
+	"LHLO":     {run: (*conn).hello, idle: true}, // RFC 2033 §4.1
 	"MAIL":     {needs: privacy | greeted | login | noTransaction, run: (*conn).mail},
 	"RCPT":     {needs: privacy | transaction, run: (*conn).rcpt},
 	"DATA":     {needs: privacy | recipients, run: (*conn).data},
+	"BDAT":     {needs: privacy | recipients, run: (*conn).bdat, offer: smtp.Chunking},
+	"BURL":     {needs: privacy | recipients, run: (*conn).burl, offer: smtp.BURL},
+	"XCLIENT":  {needs: noTransaction, run: (*conn).xclient, idle: true},
+	"TURN":     {run: (*conn).turn, idle: true},
+	"ETRN":     {run: (*conn).turn, idle: true},
+	"ATRN":     {run: (*conn).turn, idle: true},
 	"RSET":     {run: (*conn).rset, idle: true},
 	"NOOP":     {run: (*conn).noop, idle: true},
 	"QUIT":     {run: (*conn).goodbye, closed: true},

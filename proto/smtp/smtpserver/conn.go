@@ -46,6 +46,13 @@ type conn struct {
 	// every message that is accepted.
 	errors, idle, rcpts, refusedRecipients, failedLogins int
 
+	messages int                 // how many transactions have begun
+	domains  map[string]struct{} // of the recipients, where they are limited
+
+	// instead is a command that came where a piece of a message was awaited,
+	// and is still to be carried out.
+	instead smtp.Command
+
 	// quit says that nothing more is to be read.
 	quit bool
 	// deadline is when the client must have sent what we wait for.
@@ -97,32 +104,63 @@ func (c *conn) handle(ctx context.Context, line []byte) {
 	}
 	cmd, err := smtp.Parse(line)
 	if err != nil {
-		c.refuse(err)
-		if isOtherProtocol(line) {
-			c.quit = true
-		}
+		c.unparsed(line, err)
 		return
 	}
+	c.run(ctx, cmd)
+	if cmd := c.instead; cmd != nil {
+		c.instead = nil
+		c.run(ctx, cmd)
+	}
+}
+
+// unparsed answers a line that is no command.
+func (c *conn) unparsed(line []byte, err error) {
+	c.refuse(err)
+	// After BDAT with a size that cannot be read nobody knows where the next
+	// command begins.
+	if isOtherProtocol(line) || errors.Is(err, smtp.ErrChunk) {
+		c.quit = true
+	}
+}
+
+// notImplemented refuses what we know and do not do. RFC 5321 §4.2.4
+var notImplemented = refuse(502, 5, 5, 1, "Command not implemented")
+
+// run carries out one command, if it may come now.
+func (c *conn) run(ctx context.Context, cmd smtp.Command) {
 	row, known := commands[cmd.Verb()]
+	var r *smtp.Refusal
 	switch {
-	case !known:
-		c.refuse(refuse(502, 5, 5, 1, "Command not implemented"))
-		return
+	case !known || row.offer != 0 && !c.offers(row.offer):
+		r = notImplemented
 	case c.refused && !row.closed:
-		c.refuse(refuse(503, 5, 5, 1, "Only QUIT is possible here")) // RFC 5321 §3.1
+		r = refuse(503, 5, 5, 1, "Only QUIT is possible here") // RFC 5321 §3.1
+	default:
+		r = c.state.check(row.needs, c.options)
+	}
+	if chunk, ok := cmd.(smtp.Bdat); ok && r != nil {
+		c.refuseChunk(chunk, r)
 		return
 	}
-	if r := c.state.check(row.needs, c.options); r != nil {
+	if r != nil {
 		c.refuse(r)
 		return
 	}
-	if row.idle {
-		if c.idle++; c.idle > c.options.MaxIdleCommands {
-			c.hangUp(refuse(421, 4, 7, 0, "Too many commands without a message"))
-			return
-		}
+	if row.idle && !c.mayIdle() {
+		return
 	}
 	row.run(c, ctx, cmd)
+}
+
+// mayIdle counts a command that brings no message nearer, and hangs up when
+// there are too many.
+func (c *conn) mayIdle() bool {
+	if c.idle++; c.idle > c.options.MaxIdleCommands {
+		c.hangUp(refuse(421, 4, 7, 0, "Too many commands without a message"))
+		return false
+	}
+	return true
 }
 
 // reply queues a reply. It is sent when input is waited for: all replies to
@@ -294,7 +332,8 @@ func (c *conn) reset() {
 
 // forget ends the transaction where the Session knows it.
 func (c *conn) forget() {
-	c.state.mail, c.state.utf8, c.state.recipients = false, false, 0
+	c.state.mail, c.state.utf8, c.state.binary, c.state.recipients = false, false, false, 0
+	c.domains = nil
 	c.info.UTF8 = false
 }
 

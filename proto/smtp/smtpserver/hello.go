@@ -18,6 +18,12 @@ func (c *conn) greet(ctx context.Context) bool {
 	if c.options.GreetingDelay > 0 && !c.listenEarly() {
 		return false
 	}
+	c.open(ctx)
+	return true
+}
+
+// open makes the Session and says the greeting.
+func (c *conn) open(ctx context.Context) {
 	session, err := c.server.newSession(ctx, &c.info)
 	if err != nil {
 		var r *smtp.Refusal
@@ -27,11 +33,14 @@ func (c *conn) greet(ctx context.Context) bool {
 			c.refused = true
 			c.refuse(r)
 		}
-		return true
+		return
 	}
 	c.session = session
-	c.reply(smtp.Reply{Code: 220, Text: c.options.Hostname + " ESMTP Waxwing"})
-	return true
+	protocol := " ESMTP"
+	if c.options.LMTP {
+		protocol = " LMTP"
+	}
+	c.reply(smtp.Reply{Code: 220, Text: c.options.Hostname + protocol + " Waxwing"})
 }
 
 // listenEarly waits for those who do not wait.
@@ -52,6 +61,11 @@ func (c *conn) listenEarly() bool {
 // hello begins a session, or begins it again. RFC 5321 §4.1.1.1
 func (c *conn) hello(ctx context.Context, cmd smtp.Command) {
 	h := cmd.(smtp.Hello)
+	if h.Local != c.options.LMTP {
+		// Whoever speaks the other protocol learns it at once. RFC 2033 §4.1
+		c.refuse(refuse(500, 5, 5, 1, "This is "+map[bool]string{true: "LMTP: say LHLO", false: "SMTP: say EHLO"}[c.options.LMTP]))
+		return
+	}
 	if err := c.session.Hello(ctx, h.Name, h.Extended); err != nil {
 		c.refuse(err)
 		return
@@ -72,23 +86,58 @@ func (c *conn) offer() string {
 	var b strings.Builder
 	b.WriteString(c.options.Hostname)
 	c.state.offered.Each(func(e smtp.Extensions, keyword string) {
-		line := keyword
-		switch e {
-		case smtp.Size:
-			line += " " + strconv.FormatInt(int64(c.options.MaxSize), 10) // RFC 1870 §3
-		case smtp.AUTH:
-			mechanisms := c.mechanisms()
-			if len(mechanisms) == 0 || c.state.authenticated {
-				return
-			}
-			line += " " + strings.Join(mechanisms, " ") // RFC 4954 §3
-		case smtp.STARTTLS:
-			if c.state.tls {
-				return // RFC 3207 §4.2
-			}
+		if !c.offers(e) {
+			return
 		}
 		b.WriteByte('\n')
-		b.WriteString(line)
+		b.WriteString(keyword)
+		if parameters := c.parameters(e); parameters != "" {
+			b.WriteString(" " + parameters)
+		}
 	})
 	return b.String()
+}
+
+// offers tells whether an extension can be used here and now.
+func (c *conn) offers(e smtp.Extensions) bool {
+	switch e {
+	case smtp.AUTH:
+		return len(c.mechanisms()) > 0 && !c.state.authenticated
+	case smtp.STARTTLS:
+		return !c.state.tls && c.state.offered.Has(e) // RFC 3207 §4.2
+	case smtp.RequireTLS:
+		return c.state.tls && c.state.offered.Has(e) // RFC 8689 §2
+	case smtp.BURL:
+		return c.state.authenticated && c.state.offered.Has(e)
+	case smtp.XCLIENT:
+		return c.trusted()
+	}
+	return c.state.offered.Has(e)
+}
+
+// parameters gives what EHLO says of an extension besides its name.
+func (c *conn) parameters(e smtp.Extensions) string {
+	o := c.options
+	switch e {
+	case smtp.Size:
+		return strconv.FormatInt(int64(o.MaxSize), 10) // RFC 1870 §3
+	case smtp.AUTH:
+		return strings.Join(c.mechanisms(), " ") // RFC 4954 §3
+	case smtp.DeliverBy:
+		if o.MinDeliverBy > 0 {
+			return strconv.FormatInt(int64(o.MinDeliverBy/time.Second), 10) // RFC 2852 §2 (3)
+		}
+	case smtp.FutureRelease:
+		// RFC 4865 §3 (3)
+		return strconv.FormatInt(int64(o.MaxHold/time.Second), 10) + " " + time.Now().Add(o.MaxHold).UTC().Format(time.RFC3339)
+	case smtp.NoSoliciting:
+		return o.Unsolicited // RFC 3865 §2
+	case smtp.Limits:
+		return o.limits() // RFC 9422 §3
+	case smtp.BURL:
+		return "imap" // RFC 4468 §3.3
+	case smtp.XCLIENT:
+		return c.xclientAttributes()
+	}
+	return ""
 }

@@ -1,8 +1,12 @@
 package smtpserver
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"waxwing/mail"
@@ -37,9 +41,35 @@ type Options struct {
 	// RequireAuth refuses mail before a login. RFC 6409 §4.3
 	RequireAuth bool
 
-	// DSN offers delivery status notifications; the Session must honour
-	// what smtp.Mail and smtp.Rcpt then carry. RFC 3461
-	DSN bool
+	// LMTP speaks that protocol; the Session must be a Distributor.
+	// RFC 2033
+	LMTP bool
+
+	// Honours are the extensions that are offered because the Session
+	// honours what smtp.Mail and smtp.Rcpt then carry: of DSN, DeliverBy,
+	// MTPriority, FutureRelease, RequireTLS and NoSoliciting.
+	Honours smtp.Extensions
+	// MinDeliverBy is the least time for DELIVERBY with by-mode R.
+	// RFC 2852 §3
+	MinDeliverBy time.Duration
+	// MaxHold is how long a message may be held, 30 days by default.
+	// RFC 4865 §3
+	MaxHold time.Duration
+	// Unsolicited are the solicitation classes that are not taken, with
+	// commas between them. RFC 3865 §2.1
+	Unsolicited string
+	// Fetch offers BURL to those who have logged in; nil does not.
+	Fetch Fetcher
+
+	// TrustXCLIENT tells which clients may speak for others with XCLIENT;
+	// nil for none.
+	TrustXCLIENT func(netip.Addr) bool
+	// Impersonate finds the identity that XCLIENT's LOGIN names; nil refuses
+	// LOGIN.
+	Impersonate func(ctx context.Context, login string) (sasl.Identity, error)
+	// Proxies are the addresses whose connections begin with a PROXY header.
+	Proxies []netip.Prefix
+
 	// Newlines says what becomes of a message with a bare CR or LF.
 	Newlines Newlines
 
@@ -48,6 +78,12 @@ type Options struct {
 	// MaxRecipients is the most recipients of a transaction, 1000 by
 	// default; never less than 100 (RFC 5321 §4.5.3.1.8).
 	MaxRecipients int
+	// MaxDomains is the most domains among the recipients of a transaction,
+	// zero for no limit. RFC 9422 §4.3
+	MaxDomains int
+	// MaxMessages is the most transactions on a connection, zero for no
+	// limit. RFC 9422 §4.1
+	MaxMessages int
 	// MaxErrors is how many commands may be refused before the connection is
 	// closed, 20 by default. Refused recipients are counted apart.
 	MaxErrors int
@@ -105,6 +141,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MaxSize, 50e6)
 	orElse(&o.MaxRecipients, 1000)
 	o.MaxRecipients = max(o.MaxRecipients, 100)
+	orElse(&o.MaxHold, 30*24*time.Hour)
 	orElse(&o.MaxErrors, 20)
 	orElse(&o.MaxIdleCommands, 100)
 	orElse(&o.MaxConnections, 10_000)
@@ -125,15 +162,33 @@ func orElse[T comparable](v *T, preset T) {
 // offered gives the extensions that EHLO names, before the state of the
 // connection is considered.
 func (o *Options) offered() smtp.Extensions {
-	e := smtp.Pipelining | smtp.Size | smtp.EightBitMIME | smtp.SMTPUTF8 | smtp.EnhancedCodes
+	e := smtp.Pipelining | smtp.Size | smtp.EightBitMIME | smtp.SMTPUTF8 | smtp.EnhancedCodes |
+		smtp.Chunking | smtp.BinaryMIME | smtp.Limits | o.Honours
 	if o.TLS != nil && !o.ImplicitTLS {
 		e |= smtp.STARTTLS
 	}
 	if o.Auth != nil {
 		e |= smtp.AUTH
 	}
-	if o.DSN {
-		e |= smtp.DSN
+	if o.Fetch != nil {
+		e |= smtp.BURL
+	}
+	if o.TrustXCLIENT != nil {
+		e |= smtp.XCLIENT
 	}
 	return e
+}
+
+// limits gives the parameters of LIMITS. RFC 9422 §3
+func (o *Options) limits() string {
+	var words []string
+	for _, l := range []struct {
+		name string
+		most int
+	}{{"MAILMAX", o.MaxMessages}, {"RCPTMAX", o.MaxRecipients}, {"RCPTDOMAINMAX", o.MaxDomains}} {
+		if l.most > 0 {
+			words = append(words, l.name+"="+strconv.Itoa(l.most))
+		}
+	}
+	return strings.Join(words, " ")
 }

@@ -1,6 +1,11 @@
 package smtpserver
 
-import "waxwing/proto/smtp"
+import (
+	"fmt"
+	"time"
+
+	"waxwing/proto/smtp"
+)
 
 // A state is all that the rules of order look at.
 type state struct {
@@ -10,6 +15,7 @@ type state struct {
 	authenticated bool
 	mail          bool // a transaction has begun
 	utf8          bool // with SMTPUTF8
+	binary        bool // with BODY=BINARYMIME
 	recipients    int  // accepted ones
 	offered       smtp.Extensions
 }
@@ -41,20 +47,52 @@ func (s state) check(n needs, o *Options) *smtp.Refusal {
 	case n&(transaction|recipients) != 0 && !s.mail:
 		return refuse(503, 5, 5, 1, "MAIL comes first")
 	case n&recipients != 0 && s.recipients == 0:
+		if o.LMTP {
+			return refuse(503, 5, 5, 1, "No valid recipients") // RFC 2033 §4.2
+		}
 		return refuse(554, 5, 5, 1, "No valid recipients") // RFC 5321 §3.3
 	}
 	return nil
 }
 
 // checkMail applies the rules about the parameters of MAIL.
-func (s state) checkMail(m smtp.Mail, o *Options) *smtp.Refusal {
+func (s state) checkMail(m smtp.Mail, o *Options, now time.Time) *smtp.Refusal {
 	switch {
-	case !s.offered.Has(m.Uses):
+	case !s.offered.Has(m.Uses &^ smtp.RequireTLS):
 		return refuse(555, 5, 5, 4, "Parameter of an extension that is not offered") // RFC 5321 §4.1.1.11
+	case m.RequireTLS && !s.offered.Has(smtp.RequireTLS):
+		return refuse(555, 5, 5, 4, "Parameter of an extension that is not offered")
+	case m.RequireTLS && !s.tls:
+		return refuse(530, 5, 7, 10, "REQUIRETLS needs TLS: STARTTLS comes first") // RFC 8689 §2
 	case m.Size > o.MaxSize:
 		return tooLarge // RFC 1870 §6.1
 	case !m.UTF8 && !m.From.IsASCII():
 		return refuse(553, 5, 6, 7, "Address needs SMTPUTF8") // RFC 6531 §3.5
+	}
+	if r := checkTimes(m, o, now); r != nil {
+		return r
+	}
+	if unwanted := smtp.Solicited(m.Solicit, o.Unsolicited); unwanted != "" {
+		return refuse(550, 5, 7, 1, "SOLICIT="+unwanted) // RFC 3865 §2.4
+	}
+	return nil
+}
+
+// checkTimes applies the rules about when a message is to go.
+func checkTimes(m smtp.Mail, o *Options, now time.Time) *smtp.Refusal {
+	by := m.Uses.Has(smtp.DeliverBy)
+	until := m.HoldUntil
+	if m.HoldFor > 0 {
+		until = now.Add(m.HoldFor)
+	}
+	switch {
+	case by && m.By.Return && time.Duration(m.By.Seconds)*time.Second < o.MinDeliverBy:
+		// RFC 2852 §3: 55z; §4: 555 for what is permanent
+		return refuse(555, 5, 4, 7, fmt.Sprintf("Delivery cannot be promised within less than %d seconds", int64(o.MinDeliverBy/time.Second)))
+	case m.HoldFor > o.MaxHold, until.After(now.Add(o.MaxHold)):
+		return refuse(501, 5, 5, 4, "Message cannot be held for so long") // RFC 4865 §4.2 (7), (8), (10)
+	case by && !until.IsZero() && until.After(now.Add(time.Duration(m.By.Seconds)*time.Second)):
+		return refuse(501, 5, 5, 4, "Message would be held for longer than it may take") // RFC 4865 §5.2.2
 	}
 	return nil
 }

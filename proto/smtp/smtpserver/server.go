@@ -30,7 +30,7 @@ func New(newSession Newer, o Options) *Server {
 	s := &Server{newSession: newSession, options: o, secure: netserver.NewSecure(o.TLS)}
 	s.net = netserver.New(handler{s}, netserver.Options{
 		Log: o.Log.With(obs.Service, o.Service), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
-		DrainTimeout: o.DrainTimeout + lastWord,
+		DrainTimeout: o.DrainTimeout + lastWord, Proxies: o.Proxies,
 	})
 	return s
 }
@@ -55,18 +55,23 @@ func (h handler) Serve(nc *netserver.Conn) {
 		options: &h.options,
 		raw:     nc.Conn,
 		nc:      nc.Conn,
-		info:    Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr()},
+		info:    Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr(), LMTP: h.options.LMTP},
 		state:   state{offered: h.options.offered()},
 	}
-	c.log = h.options.Log.With(
-		slog.String(obs.Service, h.options.Service),
-		slog.Uint64(obs.Conn, c.info.Conn),
-		slog.String(obs.Remote, c.info.Addr().String()))
+	c.log = h.logger(&c.info)
 	c.info.Log = c.log
 	c.in = newInput(c.fill)
 	defer context.AfterFunc(nc.Ending, func() { c.drain(time.Now().Add(h.options.DrainTimeout)) })()
 	defer context.AfterFunc(nc.Working, func() { _ = nc.Close() })() // whatever still reads or writes fails
 	c.serve(nc.Working)
+}
+
+// logger gives the log of a connection, with its keys set.
+func (s *Server) logger(info *Info) *slog.Logger {
+	return s.options.Log.With(
+		slog.String(obs.Service, s.options.Service),
+		slog.Uint64(obs.Conn, info.Conn),
+		slog.String(obs.Remote, info.Addr().String()))
 }
 
 // TurnAway refuses a connection for which there is no room.

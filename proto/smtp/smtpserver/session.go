@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
@@ -59,11 +60,21 @@ type Session interface {
 	Close()
 }
 
+// A Distributor is a Session that answers for each recipient by itself, as
+// LMTP wants it. RFC 2033 §4.2
+type Distributor interface {
+	Session
+	// DataEach is Data with one reply for each accepted recipient, in their
+	// order; they may be refusals. An error is said for all of them.
+	DataEach(ctx context.Context, r io.Reader) ([]smtp.Reply, error)
+}
+
 // Info is what is known of a connection.
 type Info struct {
 	// Conn numbers the connections of a server.
 	Conn uint64
-	// Remote and Local are the two ends.
+	// Remote and Local are the two ends; where a proxy speaks for the client
+	// (XCLIENT, PROXY), those that it has told.
 	Remote, Local net.Addr
 	// TLS is the state after the handshake, nil without TLS.
 	TLS *tls.ConnectionState
@@ -73,6 +84,11 @@ type Info struct {
 	Extended bool
 	// UTF8 says that the current transaction uses SMTPUTF8.
 	UTF8 bool
+	// LMTP says that the protocol is LMTP.
+	LMTP bool
+	// ReverseName is the client's name as a proxy has looked it up; empty
+	// where none has.
+	ReverseName string
 	// Identity is who has logged in, nil for nobody.
 	Identity *sasl.Identity
 	// EarlyTalker says that the client spoke before the greeting, which it
@@ -104,8 +120,11 @@ func (i *Info) Protocol() string {
 		return "SMTP"
 	}
 	word := "ESMTP"
+	if i.LMTP {
+		word = "LMTP"
+	}
 	if i.UTF8 {
-		word = "UTF8SMTP"
+		word = "UTF8" + strings.TrimPrefix(word, "E") // UTF8SMTP, UTF8LMTP
 	}
 	if i.TLS != nil {
 		word += "S"

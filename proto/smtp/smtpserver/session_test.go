@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,8 @@ func (s *session) Rcpt(_ context.Context, r smtp.Rcpt) error {
 	switch {
 	case r.To.Local == "nobody":
 		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such user"}
+	case r.To.Local == "whoami":
+		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: s.info.Addr().String() + " " + s.info.ReverseName}
 	case r.To.Local == "later":
 		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "Come back"}
 	case r.To.Local == "hangup":
@@ -107,6 +110,34 @@ func (s *session) Data(ctx context.Context, r io.Reader) (smtp.Reply, error) {
 	text := "taken " + strconv.Itoa(b.Len()) + " with " + s.now.with + " " + strconv.QuoteToASCII(tail(s.now.body))
 	s.now = message{}
 	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Text: text}, nil
+}
+
+// DataEach has a reply for each recipient; "full" has no room.
+func (s *session) DataEach(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
+	to := s.now.to
+	reply, err := s.Data(ctx, r)
+	var replies []smtp.Reply
+	for _, a := range to {
+		if a.Local == "full" {
+			replies = append(replies, smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "No room"})
+			continue
+		}
+		replies = append(replies, reply)
+	}
+	return replies, err
+}
+
+// urls resolves a few URLs.
+type urls struct{}
+
+func (urls) Fetch(_ context.Context, who sasl.Identity, url string) (io.ReadCloser, error) {
+	switch {
+	case strings.HasSuffix(url, "missing"):
+		return nil, errors.New("no such message")
+	case strings.HasSuffix(url, "mine"):
+		return io.NopCloser(strings.NewReader("Subject: of " + who.Login.Local + "\r\n\r\n")), nil
+	}
+	return nil, &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 7, 8}, Text: "URL resolution requires trust relationship"}
 }
 
 func tail(s string) string { return s[max(0, len(s)-40):] }
@@ -169,8 +200,26 @@ func optionsOf(t testing.TB, from transcript.Options) smtpserver.Options {
 			o.Auth = users{}
 			o.PlaintextAuth = strings.Contains(value, "plaintext")
 			o.RequireAuth = strings.Contains(value, "required")
-		case "dsn":
-			o.DSN = true
+		case "honours":
+			for word := range strings.FieldsSeq(value) {
+				o.Honours |= smtp.ExtensionNamed(word)
+			}
+		case "min-by":
+			o.MinDeliverBy = time.Duration(number(value)) * time.Second
+		case "max-hold":
+			o.MaxHold = time.Duration(number(value)) * time.Second
+		case "unsolicited":
+			o.Unsolicited = value
+		case "messages":
+			o.MaxMessages = number(value)
+		case "domains":
+			o.MaxDomains = number(value)
+		case "lmtp":
+			o.LMTP = true
+		case "xclient":
+			o.TrustXCLIENT = func(a netip.Addr) bool { return a == netip.MustParseAddr(value) }
+		case "burl":
+			o.Fetch = urls{}
 		case "normalise":
 			o.Newlines = smtpserver.NormaliseBareNewlines
 		case "size":

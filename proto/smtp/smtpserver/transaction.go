@@ -2,6 +2,7 @@ package smtpserver
 
 import (
 	"context"
+	"time"
 
 	"waxwing/obs"
 	"waxwing/proto/smtp"
@@ -11,9 +12,21 @@ import (
 func (c *conn) mail(ctx context.Context, cmd smtp.Command) {
 	m := cmd.(smtp.Mail)
 	c.rcpts = 0
-	if r := c.state.checkMail(m, c.options); r != nil {
+	if r := c.state.checkMail(m, c.options, time.Now()); r != nil {
 		c.refuse(r)
 		return
+	}
+	if most := c.options.MaxMessages; most > 0 && c.messages >= most {
+		// RFC 9422 §4.1: the client was told by LIMITS.
+		c.hangUp(refuse(421, 4, 7, 0, "Too many messages on this connection"))
+		return
+	}
+	reply := ok(250, 1, 0, "Sender ok")
+	if m.Priority > 0 && !c.state.authenticated {
+		// A stranger's message is no more urgent than another's.
+		// RFC 6710 §4.1
+		m.Priority = 0
+		reply = ok(250, 3, 6, "0 is the priority of a message from outside")
 	}
 	c.info.UTF8 = m.UTF8
 	if err := c.session.Mail(ctx, m); err != nil {
@@ -22,8 +35,16 @@ func (c *conn) mail(ctx context.Context, cmd smtp.Command) {
 		c.idle++
 		return
 	}
-	c.state.mail, c.state.utf8, c.state.recipients = true, m.UTF8, 0
-	c.reply(ok(250, 1, 0, "Sender ok"))
+	c.messages++
+	c.state.mail, c.state.utf8, c.state.binary, c.state.recipients = true, m.UTF8, m.Binary, 0
+	c.reply(reply)
+}
+
+// tooManyDomains tells whether a recipient would be of one domain too many.
+// RFC 9422 §4.3
+func (c *conn) tooManyDomains(r smtp.Rcpt) bool {
+	_, known := c.domains[r.To.Domain]
+	return c.options.MaxDomains > 0 && !known && len(c.domains) >= c.options.MaxDomains
 }
 
 // rcpt adds a recipient. RFC 5321 §4.1.1.3
@@ -38,6 +59,10 @@ func (c *conn) rcpt(ctx context.Context, cmd smtp.Command) {
 		c.refuse(refusal)
 		return
 	}
+	if c.tooManyDomains(r) {
+		c.refuse(refuse(452, 4, 5, 3, "Too many domains in one transaction")) // RFC 9422 §4.3
+		return
+	}
 	if err := c.session.Rcpt(ctx, r); err != nil {
 		// Refused recipients have a limit of their own.
 		if c.say(err, obs.Rcpt, r.To.String()) {
@@ -48,7 +73,19 @@ func (c *conn) rcpt(ctx context.Context, cmd smtp.Command) {
 		return
 	}
 	c.state.recipients++
+	if c.options.MaxDomains > 0 {
+		if c.domains == nil {
+			c.domains = map[string]struct{}{}
+		}
+		c.domains[r.To.Domain] = struct{}{}
+	}
 	c.reply(ok(250, 1, 5, "Recipient ok"))
+}
+
+// turn refuses to turn the connection round: mail is not handed out here.
+// RFC 5321 §F.1, RFC 1985 §5, RFC 2645 §5.2
+func (c *conn) turn(context.Context, smtp.Command) {
+	c.refuse(notImplemented)
 }
 
 // rset abandons the transaction. RFC 5321 §4.1.1.5
@@ -73,8 +110,8 @@ func (c *conn) goodbye(context.Context, smtp.Command) {
 func (c *conn) help(context.Context, smtp.Command) {
 	text := "Commands:"
 	for _, verb := range smtp.Verbs() {
-		if verb == "STARTTLS" && (c.state.tls || !c.state.offered.Has(smtp.STARTTLS)) ||
-			verb == "AUTH" && len(c.mechanisms()) == 0 {
+		if verb == "STARTTLS" && !c.offers(smtp.STARTTLS) || verb == "AUTH" && len(c.mechanisms()) == 0 ||
+			(verb == "EHLO" || verb == "HELO") && c.options.LMTP {
 			continue
 		}
 		text += " " + verb
