@@ -35,8 +35,8 @@ type accountListCmd struct{ lister }
 
 func (c accountListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
-		return printList(s, c.JSON, client.Accounts(ctx), "no accounts", "ACCOUNT ADMIN DISABLED QUOTA NAME", func(a adminapi.Account) []string {
-			return []string{a.Address, yes(a.Admin), yes(a.Disabled), quota(a.Quota), a.Name}
+		return printList(s, c.JSON, client.Accounts(ctx), "no accounts", "ACCOUNT ADMIN DISABLED QUOTA USED DELETED NAME", func(a adminapi.Account) []string {
+			return []string{a.Address, yes(a.Admin), yes(a.Disabled), quota(a.Quota), octets(a.Used), octets(a.Lost), a.Name}
 		})
 	})
 }
@@ -46,6 +46,14 @@ func quota(n int64) string {
 		return "default"
 	}
 	return config.Size(n).String()
+}
+
+// octets says how much something holds, where that is known.
+func octets(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return mail.ByteCount(*n).String()
 }
 
 type accountShowCmd struct {
@@ -67,7 +75,8 @@ func (c accountShowCmd) Run(ctx context.Context, s streams) error {
 			"disabled", yes(a.Disabled), "quota", quota(a.Quota), "since", when(a.Created),
 		}
 		if a.Used != nil && a.Messages != nil {
-			facts = append(facts, "used", mail.ByteCount(*a.Used).String(), "messages", strconv.Itoa(*a.Messages))
+			facts = append(facts, "used", octets(a.Used), "messages", strconv.Itoa(*a.Messages),
+				"deleted", octets(a.Lost)+" can be brought back", "keep deleted", quota(a.Recoverable))
 		}
 		return printFacts(s.out, facts...)
 	})
@@ -133,6 +142,8 @@ type accountSetCmd struct {
 	Admin    *bool   `help:"The account may administer." negatable:""`
 	Disabled *bool   `help:"The account cannot log in; its mail still arrives." negatable:""`
 	Quota    *size   `help:"The most that its mailboxes may hold, such as 5GB; 0 for the server's default." placeholder:"SIZE"`
+
+	Recoverable *size `help:"How much deleted mail is kept to be brought back, such as 5GB; 0 for the server's default." placeholder:"SIZE"`
 }
 
 func (c accountSetCmd) Run(ctx context.Context, s streams) error {
@@ -140,6 +151,10 @@ func (c accountSetCmd) Run(ctx context.Context, s streams) error {
 	if c.Quota != nil {
 		n := int64(*c.Quota)
 		change.Quota = &n
+	}
+	if c.Recoverable != nil {
+		n := int64(*c.Recoverable)
+		change.Recoverable = &n
 	}
 	if change == (adminapi.AccountChange{}) {
 		return errors.New("nothing to change; see: waxwing account set --help")

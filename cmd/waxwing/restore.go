@@ -3,6 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
 )
 
 // restoreCmd brings back what is gone: from the store itself, within the
@@ -10,16 +17,165 @@ import (
 type restoreCmd struct {
 	lister
 	Account string `help:"The account's address." placeholder:"ADDRESS"`
-	Since   string `help:"Bring back what was deleted since then: \"2026-11-20 14:00\", \"3h\", \"2d\"." placeholder:"TIME" xor:"when"`
-	At      string `help:"Bring back what was there at that time, with its flags of then." placeholder:"TIME" xor:"when"`
-	Mailbox string `help:"Only of this mailbox." placeholder:"NAME"`
-	Message string `help:"Only this message: its Message-ID, or the MESSAGE of the list." placeholder:"ID"`
+	Since   string `help:"Bring back what was deleted since then: \"2026-11-20 14:00\", \"14:00\" (today), \"3h\", \"2d\"." placeholder:"TIME" xor:"when"`
+	At      string `help:"Bring back what was there at that time and is gone, with its flags of then." placeholder:"TIME" xor:"when"`
+	Mailbox string `help:"Only what was in this mailbox." placeholder:"NAME"`
+	Message string `help:"Only this message: its MESSAGE in the list, or its Message-ID." placeholder:"ID"`
 	Into    string `help:"Put it into this mailbox, and not to where it was." placeholder:"NAME"`
 	Flags   bool   `help:"With --at: give messages that are still there their flags of then, too."`
-	List    bool   `help:"Only list what could be brought back."`
+	List    bool   `help:"Only list the messages that could be brought back."`
 	DryRun  bool   `help:"Only say what would be done."`
 }
 
+func (restoreCmd) Help() string {
+	return `Deleted messages and mailboxes are kept for some time (30 days unless the configuration says
+otherwise) before they are really gone. This brings them back to where they were, with their flags, and
+mail programs see them arrive as new messages. Nothing is taken away: what has come since then stays. Doing
+it twice does no harm.
+
+--since looks at when messages were deleted; --at looks at what was there at a time, and so also finds
+what was first moved to the Trash and then deleted: it comes back to where it was by then. What was only
+moved stays where it is, and is told.
+
+Examples:
+
+  waxwing restore --account ann@example.org --since 2d --list
+  waxwing restore --account ann@example.org --since "2026-11-20 14:00" --dry-run
+  waxwing restore --account ann@example.org --since 3h --mailbox Projects
+  waxwing restore --account ann@example.org --since 7d --message e1f
+  waxwing restore --account ann@example.org --at "2026-11-20 08:00" --into Restored`
+}
+
 func (c restoreCmd) Run(ctx context.Context, s streams) error {
-	return errors.New("--account says whose mail to bring back; see: waxwing restore --help")
+	if c.Account == "" {
+		return errors.New("--account says whose mail is to come back; see: waxwing restore --help")
+	}
+	since, at, err := c.times(time.Now())
+	if err != nil {
+		return err
+	}
+	if c.List {
+		return c.with(func(client *adminapi.Client) error {
+			if since.IsZero() {
+				since = at
+			}
+			found := client.Lost(ctx, c.Account, adminapi.LostFilter{Since: since, Mailbox: c.Mailbox, Message: c.Message})
+			return printList(s, c.JSON, found, "nothing of this can be brought back", "GONE MESSAGE MAILBOX SIZE DATE FROM SUBJECT", func(m adminapi.LostMessage) []string {
+				return []string{when(m.Gone), m.Message, m.Mailbox + deleted(m.Deleted), mail.ByteCount(m.Size).String(), when(m.Date), short(m.From, 30), short(m.Subject, 60)}
+			})
+		})
+	}
+	if since.IsZero() && at.IsZero() {
+		return errors.New("say since when: --since 3h brings back what was deleted in the last three hours; --list shows it first")
+	}
+	return c.with(func(client *adminapi.Client) error {
+		done, err := client.Restore(ctx, c.Account, adminapi.RestoreRequest{
+			Since: since, At: at, Mailbox: c.Mailbox, Message: c.Message, Into: c.Into, Flags: c.Flags, DryRun: c.DryRun,
+		})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, done)
+		}
+		c.tell(s, done)
+		return nil
+	})
+}
+
+// times reads --since and --at.
+func (c restoreCmd) times(now time.Time) (since, at time.Time, err error) {
+	if c.Since != "" {
+		if since, err = parseTime(c.Since, now); err != nil {
+			return since, at, fmt.Errorf("--since: %w", err)
+		}
+	}
+	if c.At != "" {
+		if at, err = parseTime(c.At, now); err != nil {
+			return since, at, fmt.Errorf("--at: %w", err)
+		}
+	}
+	return since, at, nil
+}
+
+// parseTime reads a time as people write it: how long ago, or when, in the
+// zone of whoever asks.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 100_000 {
+			return now.AddDate(0, 0, -n), nil
+		}
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		if ago <= 0 {
+			return time.Time{}, fmt.Errorf("%q is not in the past", text)
+		}
+		return now.Add(-ago), nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	if t, err := time.ParseInLocation("15:04", text, now.Location()); err == nil {
+		return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location()), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time; write \"2026-11-20 14:00\", \"14:00\", or how long ago: \"3h\", \"2d\"", text)
+}
+
+func deleted(whole bool) string {
+	if whole {
+		return " (deleted)"
+	}
+	return ""
+}
+
+// short cuts a text for a table.
+func short(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
+}
+
+// tell says what was done, or would be.
+func (c restoreCmd) tell(s streams, done adminapi.Restored) {
+	verb := "is back"
+	if c.DryRun {
+		verb = "would come back"
+	}
+	for _, m := range done.Mailboxes {
+		line := fmt.Sprintf("%s: %s", m.Was, messages(m.Messages))
+		if m.Whole {
+			line = fmt.Sprintf("mailbox %s %s, with %s", m.Was, verb, messages(m.Messages))
+		}
+		if m.Is != m.Was {
+			line += fmt.Sprintf(", in %s", m.Is)
+		}
+		fmt.Fprintln(s.out, printable(line))
+	}
+	for _, note := range done.Notes {
+		fmt.Fprintln(s.out, "note:", printable(note))
+	}
+	switch {
+	case done.Messages == 0 && len(done.Mailboxes) == 0 && done.Flags == 0:
+		fmt.Fprintln(s.out, "nothing to bring back")
+	case c.DryRun:
+		fmt.Fprintf(s.out, "would bring back %s (%v)\n", messages(done.Messages), mail.ByteCount(done.Octets))
+	default:
+		fmt.Fprintf(s.out, "brought back %s (%v)\n", messages(done.Messages), mail.ByteCount(done.Octets))
+	}
+	if done.Flags > 0 {
+		fmt.Fprintf(s.out, "flags of then for %s\n", messages(done.Flags))
+	}
+}
+
+func messages(n int) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }

@@ -38,8 +38,16 @@ func (a *API) listAccounts(r *http.Request) (any, error) {
 		}
 		after = id
 	}
-	return paged(r, a.o.Directory.Accounts(r.Context(), after), accountOf,
+	list, err := paged(r, a.o.Directory.Accounts(r.Context(), after), accountOf,
 		func(a directory.Account) string { return a.ID.String() })
+	for i := range list.Items {
+		id, _ := mail.ParseAccountID(list.Items[i].ID) // we have just written it
+		// One that is being made or deleted has no mailboxes, and that is all.
+		if e := a.usage(r.Context(), id, &list.Items[i]); e != nil && !errors.Is(e, mailbox.ErrNoAccount) {
+			return nil, e
+		}
+	}
+	return list, err
 }
 
 func (a *API) addAccount(r *http.Request) (any, error) {
@@ -134,12 +142,9 @@ func (a *API) getAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	answer := accountOf(account)
-	usage, err := a.o.Mailboxes.Account(account.ID).Usage(r.Context())
-	if err != nil {
+	if err := a.usage(r.Context(), account.ID, &answer); err != nil {
 		return nil, err
 	}
-	used := int64(usage.Bytes)
-	answer.Used, answer.Messages = &used, &usage.Messages
 	return answer, nil
 }
 
@@ -148,8 +153,10 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if change.Quota != nil && *change.Quota < 0 {
-		return nil, problemf(http.StatusUnprocessableEntity, "a quota cannot be negative; 0 is the server's default")
+	for _, n := range []*int64{change.Quota, change.Recoverable} {
+		if n != nil && *n < 0 {
+			return nil, problemf(http.StatusUnprocessableEntity, "a quota cannot be negative; 0 is the server's default")
+		}
 	}
 	account, err := a.account(r)
 	if err != nil {
@@ -157,6 +164,11 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 	}
 	if change.Quota != nil {
 		if err := a.o.Mailboxes.SetQuota(r.Context(), account.ID, mail.ByteCount(*change.Quota)); err != nil {
+			return nil, err
+		}
+	}
+	if change.Recoverable != nil {
+		if err := a.o.Mailboxes.SetRecoverable(r.Context(), account.ID, mail.ByteCount(*change.Recoverable)); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +184,8 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return accountOf(account), nil
+	answer := accountOf(account)
+	return answer, a.usage(r.Context(), account.ID, &answer)
 }
 
 // set changes what is to be changed.

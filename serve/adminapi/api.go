@@ -53,6 +53,8 @@ func (a *API) Handler() http.Handler {
 	route("PATCH /v1/accounts/{address}", a.changeAccount)
 	route("DELETE /v1/accounts/{address}", a.deleteAccount)
 	route("PUT /v1/accounts/{address}/password", a.setPassword)
+	route("GET /v1/accounts/{address}/lost", a.listLost)
+	mux.Handle("POST /v1/accounts/{address}/restore", patient(a.handle(http.StatusOK, a.restore)))
 
 	a.routeMail(mux)
 

@@ -9,6 +9,8 @@
 //	GET    /v1/accounts                        POST
 //	GET    /v1/accounts/{address}              PATCH  DELETE
 //	PUT    /v1/accounts/{address}/password
+//	GET    /v1/accounts/{address}/lost         ?since=TIME&mailbox=NAME&message=ID
+//	POST   /v1/accounts/{address}/restore
 //	GET    /v1/accounts/{address}/mailboxes    PUT
 //	GET    /v1/accounts/{address}/mailboxes/{id}/entries
 //	POST   /v1/accounts/{address}/mailboxes/{id}/fetch

@@ -33,10 +33,15 @@ type Account struct {
 	Quota    int64     `json:"quota"` // octets; 0 for the server's default
 	Created  time.Time `json:"created"`
 
-	// Used and Messages are what the mailboxes hold; only in answers about
-	// one account.
+	// Recoverable is how many octets of deleted mail may be kept to be brought
+	// back; 0 for the server's default.
+	Recoverable int64 `json:"recoverable"`
+
+	// Used and Messages are what the mailboxes hold, and Lost is what has been
+	// deleted and can be brought back; only in what tells of accounts.
 	Used     *int64 `json:"used,omitempty"`
 	Messages *int   `json:"messages,omitempty"`
+	Lost     *int64 `json:"lost,omitempty"`
 
 	// Password stands only in the answer to a POST or PUT that has left it to
 	// the server to choose one.
@@ -58,6 +63,8 @@ type AccountChange struct {
 	Admin    *bool   `json:"admin,omitempty"`
 	Disabled *bool   `json:"disabled,omitempty"`
 	Quota    *int64  `json:"quota,omitempty"`
+
+	Recoverable *int64 `json:"recoverable,omitempty"`
 }
 
 // NewPassword is a PUT.
