@@ -8,13 +8,13 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// reason says in an operator's words what a code of S3 means here; "" for
+// reason says in an operator's words what an answer of S3 means here; "" for
 // nothing better than what the server said.
-func (s *Store) reason(code string) string {
-	switch code {
+func (s *Store) reason(said minio.ErrorResponse) string {
+	switch said.Code {
 	case minio.NoSuchBucket:
 		return fmt.Sprintf("there is no bucket %q at %s: it has to be made first", s.o.Bucket, s.o.Endpoint)
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidSecurity":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidSecurity", "XAdminUserNotFound":
 		return fmt.Sprintf("%s does not accept the credentials", s.o.Endpoint)
 	case minio.AccessDenied, "AllAccessDisabled", "AccountProblem":
 		return fmt.Sprintf("access to bucket %q at %s is denied: the credentials must allow to list it, and to get, put and delete objects in it",
@@ -27,6 +27,9 @@ func (s *Store) reason(code string) string {
 		return fmt.Sprintf("%s is too busy", s.o.Endpoint)
 	case "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage":
 		return fmt.Sprintf("bucket %q at %s is full", s.o.Bucket, s.o.Endpoint)
+	}
+	if said.StatusCode == http.StatusForbidden {
+		return fmt.Sprintf("%s refuses bucket %q to these credentials", s.o.Endpoint, s.o.Bucket)
 	}
 	return ""
 }

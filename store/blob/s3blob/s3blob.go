@@ -226,7 +226,7 @@ func (s *Store) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if text := s.reason(minio.ToErrorResponse(err).Code); text != "" {
+	if text := s.reason(minio.ToErrorResponse(err)); text != "" {
 		return fmt.Errorf("%s: %w", text, err)
 	}
 	return fmt.Errorf("bucket %s at %s: %w", s.o.Bucket, s.o.Endpoint, err)
