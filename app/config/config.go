@@ -21,6 +21,7 @@ type Config struct {
 	User string `toml:"user"`
 
 	Store   Store   `toml:"store"`
+	Blobs   Blobs   `toml:"blobs"`
 	Listen  Listen  `toml:"listen"`
 	TLS     TLS     `toml:"tls"`
 	Limits  Limits  `toml:"limits"`
@@ -37,11 +38,54 @@ type Config struct {
 type Store struct {
 	// URL names the storage engine. "pebble:" is the built-in engine, in the
 	// data directory. "postgres://waxwing@db.example.org/waxwing" is a database
-	// on a PostgreSQL server, version 15 or later; bodies of large messages stay
-	// in the data directory. Give the password in a file, with
-	// "?passfile=/etc/waxwing/pgpass". The administration manual has more.
+	// on a PostgreSQL server, version 15 or later; several servers may share it.
+	// Give the password in a file, with "?passfile=/etc/waxwing/pgpass". The
+	// administration manual has more.
 	URL string `toml:"url"`
 }
+
+// Blobs is where bodies of more than 96 KiB are kept, before the store names
+// them.
+type Blobs struct {
+	// URL names the place. "files:" is the data directory. "s3://BUCKET" or
+	// "s3://BUCKET/PREFIX" is a bucket on an S3 server, which several servers
+	// may share; it has to be there already. Servers that share a PostgreSQL
+	// database need the same one.
+	URL string `toml:"url"`
+
+	// Endpoint is the S3 server, such as "https://s3.example.org" or
+	// "http://127.0.0.1:9000". Empty for Amazon's.
+	Endpoint string `toml:"endpoint"`
+
+	// Region is the region of the bucket, such as "eu-central-1". Empty to ask
+	// the server for it.
+	Region string `toml:"region"`
+
+	// Credentials is a file with those for S3, in the form of
+	// ~/.aws/credentials. Empty to take them from the environment
+	// (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or from the machine's role.
+	Credentials string `toml:"credentials"`
+
+	// Roots is a PEM file with the certificates to trust when talking to the S3
+	// server. Empty for those of the system.
+	Roots string `toml:"roots"`
+
+	// Address is where the bucket's name is put: before that of the server
+	// ("host"), into the path ("path"), or the former at Amazon's and the latter
+	// elsewhere ("auto").
+	Address string `toml:"address"`
+
+	// Compress stores compressed what gets smaller by it: in files when they are
+	// some hours old, in S3 at once.
+	Compress bool `toml:"compress"`
+}
+
+// The values of Blobs.Address.
+const (
+	AddressAuto = "auto"
+	AddressHost = "host"
+	AddressPath = "path"
+)
 
 // Listen is which services run, and where. Each is a list of addresses such as
 // ":25" (every address of the machine), "192.0.2.1:25" or "[2001:db8::1]:25".

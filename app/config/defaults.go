@@ -18,6 +18,7 @@ func Default() Config {
 	return Config{
 		Data:  "data",
 		Store: Store{URL: "pebble:"},
+		Blobs: Blobs{URL: "files:", Address: AddressAuto, Compress: true},
 		Listen: Listen{
 			MX:          []string{":25"},
 			Submissions: []string{":465"},

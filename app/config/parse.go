@@ -63,7 +63,7 @@ func syntaxProblem(err error) Problem {
 
 // absolute makes file names absolute that are relative to the file's directory.
 func (c *Config) absolute(dir string) {
-	names := []*string{&c.Data, &c.TLS.ACME.Roots}
+	names := []*string{&c.Data, &c.TLS.ACME.Roots, &c.Blobs.Credentials, &c.Blobs.Roots}
 	for i := range c.TLS.Files {
 		names = append(names, &c.TLS.Files[i].Certificate, &c.TLS.Files[i].Key)
 	}

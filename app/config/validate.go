@@ -24,6 +24,7 @@ func (d *decoder) validate(c *Config) {
 	d.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	d.oneOf("log.format", c.Log.Format, "text", "json")
 	d.store(c.Store.URL)
+	d.blobs(c.Blobs)
 	d.listeners(c.Listen)
 	d.certificates(c.TLS, c.Listen)
 	if c.DNS.Resolver != "" {
