@@ -13,9 +13,6 @@ import (
 	"waxwing/store/kv"
 )
 
-// largeValue is the size from which a value is an object of its own.
-const largeValue = 2 << 10
-
 // Leaves: leafTarget is their usual size, and maxLeaf the most but for one row.
 const (
 	leafTarget = 32 << 10
@@ -31,8 +28,12 @@ type bodyKey struct {
 	index uint32 // chunk of a value, or piece and largePiece
 }
 
-// largePiece tells pieces of large bodies from chunks of small ones.
-const largePiece = 1 << 31
+// largePiece tells pieces of large bodies from chunks of small ones; lastPiece
+// marks the last of them.
+const (
+	largePiece = 1 << 31
+	lastPiece  = 1 << 30
+)
 
 func (k bodyKey) compare(o bodyKey) int {
 	if c := bytes.Compare(k.sum[:], o.sum[:]); c != 0 {
