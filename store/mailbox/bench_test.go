@@ -155,12 +155,13 @@ func BenchmarkDeliver(b *testing.B) {
 				h.open(b, mailbox.Inbox)
 			}
 			bare := newBareLog(b)
-			var ours, theirs time.Duration
+			var ours, theirs, cpu time.Duration
 			const turn = 10_000
 			b.ReportAllocs()
 			b.ResetTimer()
 			for done := 0; done < b.N; done += turn {
 				n := min(turn, b.N-done)
+				used := processorTime(b)
 				ours += run(c.writers, n, func(i int, buf []byte) []byte {
 					buf = appendLetter(buf, done+i)
 					if err := deliver(h, accounts[i%len(accounts)], buf); err != nil {
@@ -169,6 +170,7 @@ func BenchmarkDeliver(b *testing.B) {
 					return buf
 				})
 				b.StopTimer()
+				cpu += processorTime(b) - used
 				theirs += run(c.writers, n, func(i int, buf []byte) []byte {
 					buf = appendLetter(buf, done+i)
 					bare.append(buf)
@@ -181,10 +183,20 @@ func BenchmarkDeliver(b *testing.B) {
 				b.Fatal(*err)
 			}
 			b.ReportMetric(float64(b.N)/ours.Seconds(), "msg/s")
+			b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/msg")
 			b.ReportMetric(float64(b.N)/theirs.Seconds(), "bare-msg/s")
 			b.ReportMetric(100*theirs.Seconds()/ours.Seconds(), "of-bare-%")
 		})
 	}
+}
+
+// processorTime gives what the process has used.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkDeliverAlone is one writer, by turns with one bare append and

@@ -16,7 +16,7 @@ var errCorrupt = errors.New("mailbox: record is corrupt")
 // Every value begins with the version of its format. Readers know all older
 // ones.
 const (
-	headFormat   = 2 // 1 has no recoverable
+	headFormat   = 3 // 1 has no recoverable, 2 no stamp
 	boxFormat    = 1
 	entryFormat  = 1
 	recordFormat = 1
@@ -49,9 +49,11 @@ type head struct {
 	pending   int64            // copies under way in several transactions
 
 	recoverable mail.ByteCount // as AccountOptions has it
+
+	stamp uint64 // tells this writing of the head apart from all others
 }
 
-const headFields = 15
+const headFields = 16
 
 var headKey = []byte{keys.AccountRecord}
 
@@ -61,6 +63,7 @@ func (h *head) fields() [headFields]uint64 {
 		uint64(h.mailbox), uint64(h.validity), uint64(h.quota), uint64(h.bytes),
 		uint64(h.messages), uint64(h.goneBytes), uint64(h.boxes), uint64(h.keywords),
 		uint64(h.deletions), uint64(h.pending), uint64(h.recoverable),
+		h.stamp,
 	}
 }
 
@@ -91,6 +94,9 @@ func decodeHead(b []byte) (head, error) {
 	if b[0] > 1 {
 		h.recoverable = mail.ByteCount(n(14))
 	}
+	if b[0] > 2 {
+		h.stamp = n(15)
+	}
 	return h, nil
 }
 
@@ -113,6 +119,10 @@ const boxFixed = 2 + 4 + 4 + 8 + 4 + 4 + 4 + 8 + 8
 
 func appendBoxKey(dst []byte, id mail.MailboxID) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, keys.Mailbox), uint32(id))
+}
+
+func boxOfKey(key []byte) mail.MailboxID {
+	return mail.MailboxID(binary.BigEndian.Uint32(key[1:]))
 }
 
 func (m *box) append(dst []byte) []byte {

@@ -2,8 +2,11 @@ package mailbox
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -45,11 +48,15 @@ type Store struct {
 	o     Options
 	log   *slog.Logger
 
+	holder uint64 // this store among the nodes, in leases
+
 	ctx  context.Context // ends when the store closes
 	stop context.CancelFunc
 	work sync.WaitGroup // goroutines that follow accounts
 
 	resting restingViews
+	kept    keptTable
+	stamps  atomic.Uint64 // the last one given; begins at random
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
@@ -85,12 +92,16 @@ func New(db kv.Store, blobs blob.Store, o Options) *Store {
 		log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Store{
+	s := &Store{
 		resting: restingViews{limit: o.Resting},
 		db:      db, blobs: blobs, o: o, log: log, ctx: ctx, stop: stop,
 		accounts: make(map[mail.AccountID]weak.Pointer[Account]),
 		locked:   make(map[mail.AccountID]bool),
 	}
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	s.stamps.Store(binary.LittleEndian.Uint64(random[:]))
+	return s
 }
 
 // Close ends what follows accounts and waits for it. Views that are open keep

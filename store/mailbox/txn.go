@@ -20,6 +20,7 @@ type txn struct {
 	a       *Account
 	now     time.Time
 	head    head
+	kept    *kept
 	boxes   []*box // those read so far
 	removed int    // mailboxes that wait to be purged, after readNames
 
@@ -109,38 +110,19 @@ func (t *txn) seen(r *row) Entry {
 // It returns once all is durable and the views show it.
 func (a *Account) change(ctx context.Context, now time.Time, boxes []mail.MailboxID, extra [][]byte,
 	fn func(t *txn, got [][]byte) error) (mail.ModSeq, error) {
-	want := make([][]byte, 0, 1+len(boxes)+len(extra))
-	want = append(want, headKey)
-	boxKeys := make([]byte, 0, 5*len(boxes))
-	for _, id := range boxes {
-		boxKeys = appendBoxKey(boxKeys, id)
-		want = append(want, boxKeys[len(boxKeys)-5:len(boxKeys):len(boxKeys)])
-	}
-	want = append(want, extra...)
-
 	scratch := scratches.Get().(*[]byte)
 	defer scratches.Put(scratch)
 	var t txn
 	watched := a.follow.open.Load() > 0
 	commit, err := a.store.db.Update(ctx, a.part, func(tx kv.Txn) error {
-		t = txn{Txn: tx, a: a, now: now, watched: watched, scratch: (*scratch)[:0]}
-		got, err := tx.GetMany(want)
+		k := a.store.kept.take(a.id)
+		defer a.store.kept.put(a.id, k)
+		t = txn{Txn: tx, a: a, now: now, kept: k, watched: watched, scratch: (*scratch)[:0]}
+		got, err := t.begin(boxes, extra)
 		if err != nil {
 			return err
 		}
-		if t.head, err = decodeHead(got[0]); err != nil {
-			return err
-		}
-		for i, id := range boxes {
-			if b := got[1+i]; b != nil {
-				m, err := decodeBox(id, b)
-				if err != nil {
-					return err
-				}
-				t.boxes = append(t.boxes, &m)
-			}
-		}
-		if err := fn(&t, got[1+len(boxes):]); err != nil {
+		if err := fn(&t, got); err != nil {
 			return err
 		}
 		return t.finish()
@@ -163,6 +145,7 @@ func (t *txn) finish() error {
 			return err
 		}
 	}
+	t.head.stamp = t.a.store.stamps.Add(1)
 	t.scratch = t.head.append(t.scratch[:0])
 	t.Put(headKey, t.scratch)
 	for _, m := range t.boxes {
@@ -173,9 +156,12 @@ func (t *txn) finish() error {
 				continue
 			}
 			t.scratch = m.append(t.scratch[:0])
-			t.Put(appendBoxKey(key[:0], m.ID), t.scratch)
+			t.Txn.Put(appendBoxKey(key[:0], m.ID), t.scratch)
+			t.kept.keep(m)
 		}
 	}
+	t.kept.head = t.head
+	t.kept.added += t.emails
 	for i := range t.effects {
 		e := &t.effects[i]
 		for _, m := range t.boxes {

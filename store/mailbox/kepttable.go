@@ -1,0 +1,68 @@
+package mailbox
+
+import (
+	"container/list"
+	"sync"
+
+	"waxwing/mail"
+)
+
+// A keptTable has what is kept of accounts, the least recently used of which
+// go first when it is too much.
+type keptTable struct {
+	mu     sync.Mutex // guards all
+	of     map[mail.AccountID]*list.Element
+	recent list.List // of *keptPlace, the newest first
+	octets int       // of filters
+}
+
+type keptPlace struct {
+	id     mail.AccountID
+	kept   *kept // nil while a transaction has it
+	octets int
+}
+
+const (
+	maxKept       = 2048     // accounts; some 700 octets each
+	maxKeptOctets = 16 << 20 // of filters
+)
+
+// take gives what is kept of an account, to be given back.
+func (t *keptTable) take(id mail.AccountID) *kept {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.of[id]; e != nil {
+		if p := e.Value.(*keptPlace); p.kept != nil {
+			k := p.kept
+			p.kept = nil
+			return k
+		}
+	}
+	return new(kept)
+}
+
+// put keeps what is to be found by the account's next transaction.
+func (t *keptTable) put(id mail.AccountID, k *kept) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.of[id]
+	if e == nil {
+		if t.of == nil {
+			t.of = make(map[mail.AccountID]*list.Element)
+		}
+		e = t.recent.PushFront(&keptPlace{id: id})
+		t.of[id] = e
+	} else {
+		t.recent.MoveToFront(e)
+	}
+	p := e.Value.(*keptPlace)
+	p.kept = k
+	octets := k.known.octets()
+	t.octets += octets - p.octets
+	p.octets = octets
+	for t.octets > maxKeptOctets || t.recent.Len() > maxKept {
+		p := t.recent.Remove(t.recent.Back()).(*keptPlace)
+		t.octets -= p.octets
+		delete(t.of, p.id)
+	}
+}
