@@ -54,5 +54,6 @@ const (
 	Token         = 'k' // generation, hash of token -> what was appended
 	Pending       = 'p' // number -> a copy in several transactions
 	Origin        = 'o' // source, item -> where an imported message went, and its flags there
+	Tidy          = 'y' // who purges the account
 	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
 )

@@ -127,20 +127,10 @@ func (t *txn) putBody(p *prepared, there []byte) error {
 	return nil
 }
 
-// releaseBody counts one email less, and removes the body after the last.
-func (t *txn) releaseBody(r *record) error {
+// countBody writes down how many emails have a body still, and removes it
+// after the last.
+func (t *txn) countBody(r *record, n int64) {
 	key := appendRefsKey(nil, &r.sum)
-	got, err := t.GetMany([][]byte{key})
-	if err != nil {
-		return err
-	}
-	n := int64(1)
-	if got[0] != nil {
-		if n, err = decodeRefs(got[0]); err != nil {
-			return err
-		}
-	}
-	n--
 	switch {
 	case n > 1 || n == 1 && r.where == bodyBlob:
 		t.Put(key, binary.AppendUvarint([]byte{refsFormat}, uint64(n)))
@@ -154,7 +144,6 @@ func (t *txn) releaseBody(r *record) error {
 			t.Delete(appendBodyKey(nil, &r.sum, i))
 		}
 	}
-	return nil
 }
 
 // chunks gives how many values hold an inline body.

@@ -34,6 +34,7 @@
 //	o source item            imported   what has come from another store
 //	p number                 copyMark   a copy in several transactions
 //	q mailbox part           doomed     a maildrop's messages that are to be expunged
+//	y                        lease      of the node that purges
 //
 // A message that arrives costs seven of them: A, M, u, e, b, i and c. It is
 // read and written in one round trip each.

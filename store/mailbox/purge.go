@@ -1,12 +1,15 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/store/blob"
@@ -14,15 +17,17 @@ import (
 	"waxwing/store/kv"
 )
 
-// purgeBatch is how many entries one transaction purges: each costs a dozen
-// keys at most.
-const purgeBatch = 200
+// purgeBatch is how many entries one transaction purges: each costs three
+// dozen keys at worst, and the transaction a handful of round trips, so that a
+// delivery hardly waits for it.
+const purgeBatch = 100
 
 // Purge removes for good what has been gone for longer than the Store's
 // window in all accounts, forgets changes that old, and finishes what a
 // program that has died had decided (see ExpungeAll). It is to be run from
-// time to time; it goes in small steps. A failing account does not keep it
-// from the others.
+// time to time, on every node: an account is seen to by one node at a time.
+// It goes in small transactions with pauses between. Where it is interrupted
+// the next run goes on. A failing account does not keep it from the others.
 func (s *Store) Purge(ctx context.Context, now time.Time) error {
 	var errs []error
 	for p, err := range s.db.Partitions(ctx, 1) {
@@ -33,14 +38,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time) error {
 		if !ok {
 			break
 		}
-		a := s.Account(id)
-		n, err := -1, a.finishDoomed(ctx)
-		for n != 0 && err == nil {
-			n, err = a.Purge(ctx, now, 10*purgeBatch)
-		}
-		if err == nil {
-			err = a.sweep(ctx, now)
-		}
+		err := s.Account(id).tidy(ctx, now)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -94,7 +92,7 @@ func (a *Account) Purge(ctx context.Context, now time.Time, limit int) (int, err
 	}
 	done := 0
 	for _, step := range []func(context.Context, time.Time, int) (int, error){
-		a.purgeEntries, a.purgeMailbox, a.deleteReleased, a.forgetChanges, a.forgetTokens,
+		a.purgeGone, a.deleteReleased, a.forgetChanges, a.forgetTokens,
 	} {
 		for done < limit {
 			n, err := step(ctx, now, min(purgeBatch, limit-done))
@@ -109,127 +107,215 @@ func (a *Account) Purge(ctx context.Context, now time.Time, limit int) (int, err
 	return done, nil
 }
 
-// purgeEntries removes expunged entries.
-func (a *Account) purgeEntries(ctx context.Context, now time.Time, limit int) (int, error) {
+// A purged is an entry that goes for good.
+type purged struct {
+	key      []byte
+	row      row
+	at       place
+	expunged bool // else its mailbox is deleted
+}
+
+// purgeGone removes what has been gone for longest: expunged entries, or those
+// of a deleted mailbox, and after the last its record.
+func (a *Account) purgeGone(ctx context.Context, now time.Time, limit int) (int, error) {
 	n := 0
 	cut := now.Add(-a.store.o.Window).Unix()
 	_, err := a.change(ctx, now, nil, nil, func(t *txn, _ [][]byte) error {
 		n = 0
-		var list []goneEntry
-		most := a.store.recoverable(&t.head)
-		left := t.head.goneBytes
-		for it, err := range t.Scan([]byte{keys.Gone}, []byte{keys.Gone + 1}, kv.ScanOptions{Limit: limit}) {
-			if err != nil {
-				return err
-			}
-			g, err := decodeGone(it)
-			if err != nil {
-				return err
-			}
-			if g.second > cut && left <= most {
-				break
-			}
-			left -= mail.ByteCount(g.row.Size)
-			list = append(list, g)
+		m, err := oldestDeleted(t)
+		if err != nil {
+			return err
 		}
-		for _, g := range list {
-			t.Delete(g.key)
-			if err := t.purgeEntry(g.row, place{g.id, g.row.UID}, true); err != nil {
-				return err
-			}
+		list, err := t.expungedBefore(cut, m, limit)
+		if err != nil {
+			return err
 		}
 		n = len(list)
+		if n == 0 && m != nil && (m.removed <= cut || m.Messages > 0 && t.head.goneBytes > a.store.recoverable(&t.head)) {
+			if list, err = t.emptyDeleted(m, limit); err != nil {
+				return err
+			}
+			n = len(list) + 1
+		}
 		t.dirty = n > 0
-		return nil
+		return t.purge(list)
 	})
 	return n, err
 }
 
-// purgeEntry lets go of an email's entry; after the last the email goes too.
-func (t *txn) purgeEntry(r row, at place, expunged bool) error {
-	t.head.goneBytes -= mail.ByteCount(r.Size)
-	placesKey, recordKey := appendPlacesKey(nil, r.Email), appendRecordKey(nil, r.Email)
-	got, err := t.GetMany([][]byte{placesKey, recordKey})
-	if err != nil {
-		return err
+// expungedBefore lists the oldest expunged entries that may go: those from
+// before cut, and where there is too much those from before the oldest deleted
+// mailbox went.
+func (t *txn) expungedBefore(cut int64, oldest *box, limit int) ([]purged, error) {
+	var list []purged
+	most, left := t.a.store.recoverable(&t.head), t.head.goneBytes
+	for it, err := range t.Scan([]byte{keys.Gone}, []byte{keys.Gone + 1}, kv.ScanOptions{Limit: limit}) {
+		if err != nil {
+			return nil, err
+		}
+		g, err := decodeGone(it)
+		if err != nil {
+			return nil, err
+		}
+		if g.second > cut && (left <= most || oldest != nil && oldest.Messages > 0 && oldest.removed < g.second) {
+			break
+		}
+		left -= mail.ByteCount(g.row.Size)
+		list = append(list, purged{g.key, g.row, place{g.id, g.row.UID}, true})
 	}
-	p, err := decodePlaces(got[0], at)
-	if err != nil {
-		return err
+	return list, nil
+}
+
+// emptyDeleted lists entries of a deleted mailbox, and takes the mailbox itself
+// away with the last.
+func (t *txn) emptyDeleted(m *box, limit int) ([]purged, error) {
+	var list []purged
+	lo := appendEntryKey(nil, m.ID, 0)
+	for it, err := range t.Scan(lo, kv.PrefixEnd(lo[:5]), kv.ScanOptions{Limit: limit}) {
+		if err != nil {
+			return nil, err
+		}
+		uid := mail.UID(binary.BigEndian.Uint32(it.Key[5:]))
+		r, err := decodeRow(uid, append([]byte(nil), it.Value...))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, purged{append([]byte(nil), it.Key...), r, place{m.ID, uid}, false})
+		m.count(&r.Entry, -1)
 	}
-	if expunged {
-		p.gone--
+	key := appendBoxKey(nil, m.ID)
+	if len(list) < limit {
+		t.Delete(key)
 	} else {
-		p.remove(at)
+		t.Put(key, m.append(nil))
 	}
-	if len(p.at) > 0 || p.gone > 0 {
-		t.Put(placesKey, p.append(nil))
+	return list, nil
+}
+
+// purge lets go of entries; after its last an email goes too, with what it
+// said about its thread, and its body after the last email that has it. It
+// takes as many round trips for a hundred as for one.
+func (t *txn) purge(list []purged) error {
+	if len(list) == 0 {
 		return nil
 	}
-	if got[1] == nil {
-		return fmt.Errorf("message %v: %w", r.Email, errCorrupt)
+	want := make([][]byte, 0, 2*len(list))
+	for i := range list {
+		want = append(want, appendPlacesKey(nil, list[i].row.Email), appendRecordKey(nil, list[i].row.Email))
 	}
-	record, err := decodeRecord(r.Email, got[1])
+	got, err := t.GetMany(want)
 	if err != nil {
 		return err
 	}
-	if err := t.leaveThread(r.Email, &record); err != nil {
+	spots := make(map[mail.EmailID]*places)
+	records := make(map[mail.EmailID][]byte)
+	for i := range list {
+		e := &list[i]
+		t.Delete(e.key)
+		t.head.goneBytes -= mail.ByteCount(e.row.Size)
+		p := spots[e.row.Email]
+		if p == nil {
+			read, err := decodePlaces(got[2*i], e.at)
+			if err != nil {
+				return err
+			}
+			p = &read
+			spots[e.row.Email], records[e.row.Email] = p, got[2*i+1]
+		}
+		if e.expunged {
+			p.gone--
+		} else {
+			p.remove(e.at)
+		}
+	}
+	var last []lastOf
+	for id, p := range spots {
+		if len(p.at) > 0 || p.gone > 0 {
+			t.Put(appendPlacesKey(nil, id), p.append(nil))
+			continue
+		}
+		if records[id] == nil {
+			return fmt.Errorf("message %v: %w", id, errCorrupt)
+		}
+		r, err := decodeRecord(id, records[id])
+		if err != nil {
+			return err
+		}
+		t.Delete(appendPlacesKey(nil, id))
+		last = append(last, lastOf{id, r})
+	}
+	return t.letGo(last)
+}
+
+// A lastOf is an email without places.
+type lastOf struct {
+	id     mail.EmailID
+	record record
+}
+
+// letGo removes emails, what they said of threads, and their bodies.
+func (t *txn) letGo(list []lastOf) error {
+	slices.SortFunc(list, func(x, y lastOf) int { return cmp.Compare(x.id, y.id) })
+	var want [][]byte
+	for i := range list {
+		e := &list[i]
+		whole, err := e.record.complete(t, e.id)
+		if err != nil {
+			return err
+		}
+		m, err := message.Decode(whole)
+		if err != nil {
+			return fmt.Errorf("message %v: %w", e.id, err)
+		}
+		want = append(want, mentionKeys(m)...)
+	}
+	mentions := len(want)
+	for i := range list {
+		want = append(want, appendRefsKey(nil, &list[i].record.sum))
+	}
+	got, err := t.GetMany(want)
+	if err != nil {
 		return err
 	}
-	if err := t.releaseBody(&record); err != nil {
-		return err
+	going := make(map[mail.EmailID]bool, len(list))
+	for i := range list {
+		going[list[i].id] = true
 	}
-	t.Delete(placesKey)
-	t.deleteRecord(r.Email, &record)
+	for i, b := range got[:mentions] {
+		if b == nil {
+			continue
+		}
+		m, err := decodeMention(b)
+		if err != nil {
+			return err
+		}
+		if going[m.email] {
+			t.Delete(want[i])
+		}
+	}
+	counts := make(map[blob.Sum]int64)
+	for i := range list {
+		e := &list[i]
+		if e.record.thread != mail.ThreadID(e.id) {
+			t.Delete(appendThreadKey(nil, e.record.thread, e.id))
+		}
+		n, known := counts[e.record.sum]
+		if b := got[mentions+i]; !known && b != nil {
+			if n, err = decodeRefs(b); err != nil {
+				return err
+			}
+		} else if !known {
+			n = 1
+		}
+		counts[e.record.sum] = n - 1
+		t.countBody(&e.record, n-1)
+		t.deleteRecord(e.id, &e.record)
+	}
 	return nil
 }
 
-// purgeMailbox removes entries of a deleted mailbox, and at last its record.
-func (a *Account) purgeMailbox(ctx context.Context, now time.Time, limit int) (int, error) {
-	n := 0
-	cut := now.Add(-a.store.o.Window).Unix()
-	_, err := a.change(ctx, now, nil, nil, func(t *txn, _ [][]byte) error {
-		n = 0
-		m, err := t.oldestDeleted()
-		if err != nil || m == nil {
-			return err
-		}
-		if m.removed > cut && t.head.goneBytes <= a.store.recoverable(&t.head) {
-			return nil
-		}
-		var rows []row
-		lo := appendEntryKey(nil, m.ID, 0)
-		for it, err := range t.Scan(lo, kv.PrefixEnd(lo[:5]), kv.ScanOptions{Limit: limit}) {
-			if err != nil {
-				return err
-			}
-			r, err := decodeRow(mail.UID(binary.BigEndian.Uint32(it.Key[5:])), append([]byte(nil), it.Value...))
-			if err != nil {
-				return err
-			}
-			rows = append(rows, r)
-		}
-		for i := range rows {
-			t.Delete(appendEntryKey(nil, m.ID, rows[i].UID))
-			m.count(&rows[i].Entry, -1)
-			if err := t.purgeEntry(rows[i], place{m.ID, rows[i].UID}, false); err != nil {
-				return err
-			}
-		}
-		key := appendBoxKey(nil, m.ID)
-		if len(rows) < limit {
-			t.Delete(key)
-		} else {
-			t.Put(key, m.append(nil))
-		}
-		n, t.dirty = len(rows)+1, true
-		return nil
-	})
-	return n, err
-}
-
-func (t *txn) oldestDeleted() (*box, error) {
-	all, err := readAllBoxes(t)
+func oldestDeleted(r kv.Reader) (*box, error) {
+	all, err := readAllBoxes(r)
 	if err != nil {
 		return nil, err
 	}
@@ -242,21 +328,27 @@ func (t *txn) oldestDeleted() (*box, error) {
 	return oldest, nil
 }
 
-// forgetChanges cuts the log of changes.
+// forgetChanges cuts the log of changes, and remembers where: whoever asks for
+// older ones gets ErrTooOld. Reading when a change was is cheap, and cutting
+// off any number is one deletion.
 func (a *Account) forgetChanges(ctx context.Context, now time.Time, limit int) (int, error) {
 	n := 0
-	cut := now.Add(-a.store.o.Window)
+	cut := now.Add(-a.store.o.Window).Unix()
 	_, err := a.change(ctx, now, nil, nil, func(t *txn, _ [][]byte) error {
 		n = 0
 		last := t.head.forgotten
-		for c, err := range changesIn(t, last, limit) {
+		for it, err := range t.Scan(appendChangeKey(nil, last+1, 0), []byte{keys.Change + 1}, kv.ScanOptions{Limit: 10 * limit}) {
 			if err != nil {
 				return err
 			}
-			if !c.Time.Before(cut) && t.head.modseq-c.ModSeq < mail.ModSeq(a.store.o.MaxChanges) {
+			m, second, err := changeTime(it)
+			if err != nil {
+				return err
+			}
+			if second >= cut && t.head.modseq-m < mail.ModSeq(a.store.o.MaxChanges) {
 				break
 			}
-			last = c.ModSeq
+			last = m
 			n++
 		}
 		if n > 0 {
@@ -266,6 +358,22 @@ func (a *Account) forgetChanges(ctx context.Context, now time.Time, limit int) (
 		return nil
 	})
 	return n, err
+}
+
+// changeTime reads only when a change was made.
+func changeTime(it kv.Item) (m mail.ModSeq, second int64, err error) {
+	if len(it.Key) != 10 {
+		return 0, 0, fmt.Errorf("key of a change: %w", errCorrupt)
+	}
+	m = mail.ModSeq(binary.BigEndian.Uint64(it.Key[1:]))
+	d := decoder{b: it.Value}
+	if format := d.byte(); format != changeFormat && format != changeBefore {
+		d.bad = true
+	}
+	if second = d.varint(); d.bad {
+		return 0, 0, fmt.Errorf("change %d: %w", m, errCorrupt)
+	}
+	return m, second, nil
 }
 
 // forgetTokens removes the generations that nobody looks at any longer.

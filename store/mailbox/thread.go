@@ -155,36 +155,3 @@ func readThread(r kv.Reader, id mail.ThreadID, limit int) ([]mail.EmailID, error
 	}
 	return list, nil
 }
-
-// leaveThread forgets what a purged email said about its thread.
-func (t *txn) leaveThread(id mail.EmailID, r *record) error {
-	if r.thread != mail.ThreadID(id) {
-		t.Delete(appendThreadKey(nil, r.thread, id))
-	}
-	whole, err := r.complete(t, id)
-	if err != nil {
-		return err
-	}
-	m, err := message.Decode(whole)
-	if err != nil {
-		return fmt.Errorf("message %v: %w", id, err)
-	}
-	mentions := mentionKeys(m)
-	got, err := t.GetMany(mentions)
-	if err != nil {
-		return err
-	}
-	for i, b := range got {
-		if b == nil {
-			continue
-		}
-		said, err := decodeMention(b)
-		if err != nil {
-			return err
-		}
-		if said.email == id {
-			t.Delete(mentions[i])
-		}
-	}
-	return nil
-}
