@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -54,6 +55,8 @@ type Store struct {
 	work sync.WaitGroup // goroutines that follow accounts
 
 	resting restingViews
+	kept    keptTable
+	stamps  atomic.Uint64 // the last one given; begins at random
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
@@ -89,15 +92,19 @@ func New(db kv.Store, blobs blob.Store, o Options) *Store {
 		log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	var holder [8]byte
-	rand.Read(holder[:]) // never fails
-	return &Store{
-		holder:  binary.LittleEndian.Uint64(holder[:]),
+	s := &Store{
 		resting: restingViews{limit: o.Resting},
 		db:      db, blobs: blobs, o: o, log: log, ctx: ctx, stop: stop,
 		accounts: make(map[mail.AccountID]weak.Pointer[Account]),
 		locked:   make(map[mail.AccountID]bool),
 	}
+	var holder [8]byte
+	rand.Read(holder[:]) // never fails
+	s.holder = binary.LittleEndian.Uint64(holder[:])
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	s.stamps.Store(binary.LittleEndian.Uint64(random[:]))
+	return s
 }
 
 // Close ends what follows accounts and waits for it. Views that are open keep
