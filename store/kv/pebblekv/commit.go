@@ -3,20 +3,25 @@ package pebblekv
 import (
 	"context"
 	"sync"
-
-	"github.com/cockroachdb/pebble/v2"
+	"sync/atomic"
 
 	"waxwing/store/kv"
 )
 
 // A commit has its place in the log. The nil commit is durable.
 type commit struct {
+	store     *Store
 	partition kv.Partition
 	part      *partition
-	batch     *pebble.Batch
-	version   kv.Version
-	done      chan struct{} // closed when err is known
-	err       error
+	group     *group
+	place     place   // of its record
+	end       place   // of its record
+	record    *record // until it is durable
+	sum       uint32  // checksum of its batch
+
+	// halves counts what is still to happen: that it is durable in the log,
+	// and that it can be read in Pebble.
+	halves atomic.Int32
 
 	after *commit // for one that wrote nothing: what it has read
 }
@@ -26,28 +31,32 @@ func (c *commit) Wait(ctx context.Context) error {
 	if c == nil {
 		return nil
 	}
-	if c.done == nil {
+	if c.group == nil {
 		return c.after.Wait(ctx)
 	}
 	select {
-	case <-c.done:
-		return c.err
+	case <-c.group.done:
+		return c.group.err
 	default:
 	}
 	select {
-	case <-c.done:
-		return c.err
+	case <-c.group.done:
+		return c.group.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 // Version implements kv.Commit.
-func (c *commit) Version() kv.Version { return c.version }
+func (c *commit) Version() kv.Version { return kv.Version(c.place) }
 
-func (c *commit) finish(err error) {
-	c.err = err
-	close(c.done)
+// arrived is called when one half has happened. A commit of which one half
+// has failed stays in the table of partitions, so that nobody views them.
+func (c *commit) arrived() {
+	if c.halves.Add(-1) == 0 {
+		c.store.parts.durable(c)
+		c.store.watchers.Wake(c.partition, kv.Version(c.place))
+	}
 }
 
 // parts is the table of the partitions that are being written to. The zero
@@ -132,82 +141,4 @@ func (ps *parts) durable(c *commit) {
 		c.part.newest = nil
 	}
 	ps.releaseLocked(c.partition, c.part)
-}
-
-// A syncer waits for the syncs of all commits, in the order of the log but for
-// races between partitions: one goroutine that is woken once for each sync of
-// the disk and finds all commits of that sync at once.
-type syncer struct {
-	store *Store
-	ended chan struct{}
-
-	mu     sync.Mutex // guards what follows
-	more   *sync.Cond
-	queue  []*commit
-	closed bool
-}
-
-func startSyncer(s *Store) *syncer {
-	sy := &syncer{store: s, ended: make(chan struct{})}
-	sy.more = sync.NewCond(&sy.mu)
-	go sy.run()
-	return sy
-}
-
-// add takes a commit that has been applied.
-func (sy *syncer) add(c *commit) {
-	sy.mu.Lock()
-	defer sy.mu.Unlock()
-	sy.queue = append(sy.queue, c)
-	if len(sy.queue) == 1 {
-		sy.more.Signal()
-	}
-}
-
-// stop returns when all commits that were added are done.
-func (sy *syncer) stop() {
-	sy.mu.Lock()
-	sy.closed = true
-	sy.more.Signal()
-	sy.mu.Unlock()
-	<-sy.ended
-}
-
-func (sy *syncer) run() {
-	defer close(sy.ended)
-	var work []*commit
-	for {
-		sy.mu.Lock()
-		for len(sy.queue) == 0 && !sy.closed {
-			sy.more.Wait()
-		}
-		if len(sy.queue) == 0 {
-			sy.mu.Unlock()
-			return
-		}
-		work, sy.queue = sy.queue, work[:0]
-		sy.mu.Unlock()
-		for i, c := range work {
-			sy.settle(c)
-			work[i] = nil
-		}
-	}
-}
-
-// settle waits for the sync of one commit and tells everybody. Partitions
-// whose commit failed stay in the table, so that nobody views them.
-func (sy *syncer) settle(c *commit) {
-	s := sy.store
-	if err := c.batch.SyncWait(); err != nil {
-		s.fail(err)
-	}
-	if f := s.failed.Load(); f != nil {
-		c.finish(f.err)
-		return
-	}
-	s.parts.durable(c)
-	c.finish(nil)
-	c.batch.Close()
-	c.batch = nil
-	s.watchers.Wake(c.partition, c.version)
 }

@@ -289,7 +289,9 @@ func TestFatal(t *testing.T) {
 	go func() { // writes until a flush wants to enter its table
 		for i := 0; ; i++ {
 			err := kv.Apply(t.Context(), s, 1, func(tx kv.Txn) error {
-				tx.Put(fmt.Append(nil, i), make([]byte, 60_000))
+				for j := range 60 {
+					tx.Put(fmt.Append(nil, i, j), make([]byte, 1000))
+				}
 				return nil
 			})
 			if err != nil {

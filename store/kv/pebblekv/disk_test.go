@@ -70,19 +70,28 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("newer", func(t *testing.T) {
 		dir := t.TempDir()
 		open(t, dir, pebblekv.Options{}).Close()
-		if err := os.WriteFile(filepath.Join(dir, "FORMAT"), []byte("waxwing pebblekv 2\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "FORMAT"), []byte("waxwing pebblekv 3\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, dir, `layout "waxwing pebblekv 2"`)
+		refused(t, dir, `layout "waxwing pebblekv 3"`)
 	})
-	t.Run("lost", func(t *testing.T) { // an empty store must not take its place
-		dir := t.TempDir()
-		open(t, dir, pebblekv.Options{}).Close()
-		if err := os.RemoveAll(filepath.Join(dir, "pebble")); err != nil {
-			t.Fatal(err)
-		}
-		refused(t, dir, "does not exist")
-	})
+	// An empty store must not take the place of what is lost.
+	for _, lost := range []string{"keys", "log", "log/00000001.log"} {
+		t.Run("lost "+lost, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, pebblekv.Options{})
+			put(t, s, 1, "k", nil)
+			s.Close()
+			if err := os.RemoveAll(filepath.Join(dir, lost)); err != nil {
+				t.Fatal(err)
+			}
+			reason := "does not exist"
+			if strings.HasSuffix(lost, ".log") {
+				reason = "is not there"
+			}
+			refused(t, dir, reason)
+		})
+	}
 }
 
 func TestCheckpoint(t *testing.T) {

@@ -2,10 +2,8 @@ package pebblekv
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,19 +19,12 @@ import (
 // module: older programs cannot open a database once it has moved.
 const formatVersion = pebble.FormatValueSeparation
 
-// separateFrom is the size from which values are kept apart from their keys,
-// so that compactions of keys do not write bodies again.
-const separateFrom = 4 << 10
+// logFrom is the size from which values stay in the log and Pebble holds only
+// where they lie. Smaller ones are found with their keys, and are written
+// again by compactions.
+const logFrom = 1 << 10
 
-// maxBlobDepth is from how many files of bodies on, for one stretch of keys, a
-// compaction gathers the bodies into new files. Each flush adds one, so that
-// with Pebble's usual 10 all bodies are written again for every 600 MiB that
-// come. Nothing is gained by it: bodies are read one by one, lie in the order
-// of their hashes, and what is garbage in a file is removed all the same.
-const maxBlobDepth = 64
-
-// flushedFile is how large the files of a flush may become, in octets of keys
-// and bodies. Each is synced with its directory, while writers wait for the
+// flushedFile is how large the files of a flush may become. Each is synced with its directory, while writers wait for the
 // same disk. The files of each level are twice as large as those above it.
 const flushedFile = 16 << 20
 
@@ -52,9 +43,13 @@ type Options struct {
 	CacheSize int64
 
 	// MemTableSize is the size to which tables in memory may grow before they
-	// are flushed, in octets; 0 for 64 MiB. They begin small; up to four
-	// exist while the disk lags behind.
+	// are flushed, in octets; 0 for 16 MiB. They hold keys and small values,
+	// begin small, and up to four exist while the disk lags behind. What they
+	// hold is read from the log again after a crash, some 5 ms for each MiB.
 	MemTableSize int
+
+	// SegmentSize is the size of the files of the log, in octets; 0 for 64 MiB.
+	SegmentSize int64
 
 	// MinFree is the free space on the disk, in octets, below which larger
 	// writes are refused with kv.ErrReadOnly; below half of it all are. 0 for
@@ -78,9 +73,13 @@ func (o *Options) setDefaults() {
 		o.CacheSize = 64 << 20
 	}
 	if o.MemTableSize <= 0 {
-		o.MemTableSize = 64 << 20
+		o.MemTableSize = 16 << 20
 	}
 	o.MemTableSize = max(o.MemTableSize, minMemTable)
+	if o.SegmentSize <= 0 {
+		o.SegmentSize = segmentSize
+	}
+	o.SegmentSize = min(o.SegmentSize, 1<<30) // offsets have 32 bits
 	if o.MinFree == 0 {
 		o.MinFree = 256 << 20
 	}
@@ -101,10 +100,11 @@ func crash(err error) {
 
 // pebbleOptions gives Pebble's own options. The lock is that of the whole
 // store; Pebble takes a second one in its directory.
-func (o *Options) pebbleOptions() *pebble.Options {
-	log := &logger{log: o.Log, fatal: o.Fatal}
+func (o *Options) pebbleOptions(fs vfs.FS, k *keeper) *pebble.Options {
+	log := &logger{log: o.Log, fatal: o.Fatal, keeper: k}
 	p := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          fs,
+		DisableWAL:                  true,
 		CacheSize:                   o.CacheSize + 2*int64(o.MemTableSize), // they are taken out of it
 		FormatMajorVersion:          formatVersion,
 		MemTableSize:                uint64(o.MemTableSize),
@@ -121,15 +121,6 @@ func (o *Options) pebbleOptions() *pebble.Options {
 	p.CompactionConcurrencyRange = func() (lower, upper int) {
 		return 1, max(2, runtime.GOMAXPROCS(0)/2)
 	}
-	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
-		return pebble.ValueSeparationPolicy{
-			Enabled:               true,
-			MinimumSize:           separateFrom,
-			MaxBlobReferenceDepth: maxBlobDepth,
-			RewriteMinimumAge:     10 * time.Minute,
-			TargetGarbageRatio:    0.3,
-		}
-	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
 	for i := range p.TargetFileSizes {
 		p.TargetFileSizes[i] = min(int64(flushedFile)<<i, 128<<20)
@@ -144,8 +135,9 @@ func (o *Options) pebbleOptions() *pebble.Options {
 
 // A logger hands what Pebble says to slog.
 type logger struct {
-	log   *slog.Logger
-	fatal func(error)
+	log    *slog.Logger
+	fatal  func(error)
+	keeper *keeper
 
 	mu    sync.Mutex // guards quiet
 	quiet time.Time  // until when background errors are not logged again
@@ -170,6 +162,7 @@ func (l *logger) Fatalf(format string, args ...any) {
 func (l *logger) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
+			prompt(l.keeper.trouble)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if now := time.Now(); now.After(l.quiet) {
@@ -186,89 +179,12 @@ func (l *logger) events() *pebble.EventListener {
 		WriteStallEnd: func() { l.log.Info("storage engine takes writes again") },
 		FlushEnd: func(info pebble.FlushInfo) {
 			l.log.Debug("storage engine flushed", "text", info.String())
+			if info.Done && info.Err == nil {
+				l.keeper.flushEnded()
+			}
 		},
 		CompactionEnd: func(info pebble.CompactionInfo) {
 			l.log.Debug("storage engine compacted", "text", info.String())
 		},
 	}
-}
-
-// makeDirs makes dir and those above it that are missing, and makes them
-// durable: Pebble syncs only what is below.
-func makeDirs(fs vfs.FS, dir string) error {
-	if _, err := fs.Stat(dir); err == nil {
-		return nil
-	}
-	parent := fs.PathDir(dir)
-	if parent != dir {
-		if err := makeDirs(fs, parent); err != nil {
-			return err
-		}
-	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return syncDir(fs, parent)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		d.Close()
-		return err
-	}
-	return d.Close()
-}
-
-// layout is what FORMAT says.
-const layout = "waxwing pebblekv 1\n"
-
-// readFormat tells whether dir holds a store, and fails if it is one that we
-// do not know.
-func readFormat(fs vfs.FS, dir string) (bool, error) {
-	path := fs.PathJoin(dir, "FORMAT")
-	if _, err := fs.Stat(path); err != nil {
-		return false, nil
-	}
-	f, err := fs.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	got, err := io.ReadAll(io.LimitReader(f, 100))
-	if err != nil {
-		return false, err
-	}
-	if string(got) != layout {
-		return false, fmt.Errorf("the store has the layout %q; this program knows %q",
-			strings.TrimSpace(string(got)), strings.TrimSpace(layout))
-	}
-	return true, nil
-}
-
-// writeFormat marks dir as a store that is complete.
-func writeFormat(fs vfs.FS, dir string) error {
-	path := fs.PathJoin(dir, "FORMAT")
-	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write([]byte(layout)); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := fs.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(fs, dir)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,69 +18,27 @@ import (
 	"waxwing/store/kv/internal/engine"
 )
 
-// A Store is a kv.Store on Pebble.
+// A Store is a kv.Store on Pebble and a log of its own.
 type Store struct {
 	dir      string
 	o        Options
 	lock     io.Closer
 	db       *pebble.DB
+	log      *bodyLog
+	keeper   *keeper
 	gate     engine.Gate
 	watchers engine.Watchers
 	parts    parts
-	syncer   *syncer
+	views    views
 	space    space
 	failed   atomic.Pointer[failure]
+	keep     sync.RWMutex // held, shared, while no segment may be removed
 }
 
 // A failure is why the store cannot write any more.
 type failure struct{ err error }
 
 var _ kv.Store = (*Store)(nil)
-
-// Open opens the store in dir, which it makes if there is none. It recovers
-// from a crash by itself. The caller closes the store.
-func Open(dir string, o Options) (*Store, error) {
-	o.setDefaults()
-	s, err := open(dir, o)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", dir, err)
-	}
-	return s, nil
-}
-
-func open(dir string, o Options) (_ *Store, err error) {
-	if err := makeDirs(o.FS, dir); err != nil {
-		return nil, err
-	}
-	lock, err := o.FS.Lock(o.FS.PathJoin(dir, "LOCK"))
-	if err != nil {
-		return nil, fmt.Errorf("in use, perhaps by another process: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, lock.Close())
-		}
-	}()
-	exists, err := readFormat(o.FS, dir)
-	if err != nil {
-		return nil, err
-	}
-	po := o.pebbleOptions()
-	po.ErrorIfNotExists = exists // else a lost directory would be a new store
-	db, err := pebble.Open(o.FS.PathJoin(dir, "pebble"), po)
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		if err := writeFormat(o.FS, dir); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
-	}
-	s := &Store{dir: dir, o: o, lock: lock, db: db}
-	s.space = space{fs: o.FS, dir: dir, min: o.MinFree}
-	s.syncer = startSyncer(s)
-	return s, nil
-}
 
 // prefixed gives key as Pebble has it.
 func prefixed(p kv.Partition, key []byte) []byte {
@@ -97,13 +56,14 @@ func (s *Store) View(ctx context.Context, p kv.Partition, fn func(kv.Reader) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.views.leave(s.views.enter())
 	snapshot := s.db.NewSnapshot()
 	defer snapshot.Close()
 	// After the snapshot, never before: see the package comment.
 	if err := s.parts.newest(p).Wait(ctx); err != nil {
 		return err
 	}
-	r := reader{ctx: ctx, source: snapshot}
+	r := reader{ctx: ctx, source: snapshot, log: s.log}
 	r.setPartition(p)
 	return fn(&r)
 }
@@ -117,6 +77,11 @@ func (s *Store) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	return s.update(ctx, p, func(tx *txn) error { return fn(tx) })
+}
+
+// update is Update, also for the store itself.
+func (s *Store) update(ctx context.Context, p kv.Partition, fn func(*txn) error) (kv.Commit, error) {
 	part := s.parts.hold(p)
 	defer s.parts.release(p, part)
 	select {
@@ -137,13 +102,13 @@ func (s *Store) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) erro
 
 // run runs one transaction for the writer of the partition, and lets the next
 // one in. It gives the commit, and the newest one that fn can have read.
-func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn func(kv.Txn) error) (c, read *commit, err error) {
+func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn func(*txn) error) (c, read *commit, err error) {
 	defer func() { <-part.writer }()
 	read = s.parts.newest(p)
 	if f := s.failed.Load(); f != nil {
 		return nil, read, f.err
 	}
-	tx := newTxn(ctx, s.db, p)
+	tx := s.newTxn(ctx, p)
 	defer tx.close()
 	if err := fn(tx); err != nil {
 		return nil, read, err
@@ -157,21 +122,35 @@ func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn fun
 	if err := s.space.check(tx.budget.Octets()); err != nil {
 		return nil, read, err
 	}
-	c = &commit{partition: p, part: part, batch: tx.take(), done: make(chan struct{})}
-	s.parts.enter(p, part, c)
-	if err := s.apply(c); err != nil {
-		s.fail(err)
-		c.finish(s.failed.Load().err)
-		return nil, read, s.failed.Load().err
+	c = &commit{store: s, partition: p, part: part}
+	if err := s.order(c, tx); err != nil {
+		return nil, read, err
 	}
-	c.version = kv.Version(c.batch.SeqNum())
-	s.syncer.add(c)
 	return c, read, nil
 }
 
-// apply gives the batch its place in the log. Pebble's panics here leave its
+// order gives what tx has written its place in the log, and then in Pebble.
+func (s *Store) order(c *commit, tx *txn) error {
+	var length int64
+	c.record, length, c.sum = tx.take()
+	c.halves.Store(2)
+	if err := s.log.append(c, length); err != nil {
+		return err
+	}
+	tx.settle(c.place)
+	s.parts.enter(c.partition, c.part, c)
+	if err := s.apply(tx.batch); err != nil {
+		s.fail(err)
+		return s.failed.Load().err
+	}
+	c.arrived()
+	s.keeper.churned(tx.churn)
+	return nil
+}
+
+// apply makes the batch what readers see. Pebble's panics here leave its
 // locks taken: nobody must live on.
-func (s *Store) apply(c *commit) error {
+func (s *Store) apply(b *pebble.Batch) error {
 	defer func() {
 		if r := recover(); r != nil {
 			err := fmt.Errorf("storage engine cannot go on: %v", r)
@@ -180,7 +159,7 @@ func (s *Store) apply(c *commit) error {
 			s.o.Fatal(err)
 		}
 	}()
-	return s.db.ApplyNoSyncWait(c.batch, pebble.Sync)
+	return s.db.Apply(b, pebble.NoSync)
 }
 
 // fail makes the store read-only, for the first reason given.
@@ -242,50 +221,5 @@ func (s *Store) partitions(ctx context.Context, from kv.Partition, yield func(kv
 	return it.Error()
 }
 
-// Checkpoint implements kv.Store. The copy is a store of its own for Open.
-// Most of its files are hard links, if dir is on the same file system.
-func (s *Store) Checkpoint(ctx context.Context, dir string) error {
-	if err := s.gate.Enter(); err != nil {
-		return err
-	}
-	defer s.gate.Leave()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	fs := s.o.FS
-	if _, err := fs.Stat(dir); err == nil {
-		return fmt.Errorf("checkpoint: %s exists", dir)
-	}
-	// Unless it gets its name it is no checkpoint.
-	part := dir + ".part"
-	if err := errors.Join(fs.RemoveAll(part), makeDirs(fs, part)); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	err := s.db.Checkpoint(fs.PathJoin(part, "pebble"), pebble.WithFlushedWAL())
-	if err == nil {
-		err = writeFormat(fs, part)
-	}
-	if err == nil {
-		err = fs.Rename(part, dir)
-	}
-	if err == nil {
-		err = syncDir(fs, fs.PathDir(dir))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("checkpoint: %w", err), fs.RemoveAll(part))
-	}
-	return nil
-}
-
 // Limits implements kv.Store.
 func (s *Store) Limits() kv.Limits { return kv.DefaultLimits }
-
-// Close implements kv.Store. It also waits until all commits are durable.
-func (s *Store) Close() error {
-	if err := s.gate.Close(); err != nil {
-		return err
-	}
-	s.syncer.stop()
-	s.watchers.Close()
-	return errors.Join(s.db.Close(), s.lock.Close())
-}

@@ -3,179 +3,15 @@ package pebblekv
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"waxwing/store/kv"
 	"waxwing/store/kv/internal/engine"
 )
-
-// A reader reads one partition from a snapshot, or for a txn the newest state.
-type reader struct {
-	ctx    context.Context
-	source pebble.Reader
-	prefix [8]byte
-	end    []byte // the first key behind the partition; nil for none
-	key    []byte // the last key made by at
-	arena  []byte // room for values that have been read
-}
-
-func (r *reader) setPartition(p kv.Partition) {
-	binary.BigEndian.PutUint64(r.prefix[:], uint64(p))
-	r.end = kv.PrefixEnd(r.prefix[:])
-}
-
-// at gives key as Pebble has it, until the next call.
-func (r *reader) at(key []byte) []byte {
-	r.key = append(append(r.key[:0], r.prefix[:]...), key...)
-	return r.key
-}
-
-// copied gives a copy of value that lives as long as the reader. It is never
-// nil, as a missing value is.
-func (r *reader) copied(value []byte) []byte {
-	if cap(r.arena)-len(r.arena) < len(value) || r.arena == nil {
-		r.arena = make([]byte, 0, max(1<<10, min(2*cap(r.arena), 64<<10), len(value)))
-	}
-	n := len(r.arena)
-	r.arena = append(r.arena, value...)
-	return r.arena[n:len(r.arena):len(r.arena)]
-}
-
-func (r *reader) Get(key []byte) ([]byte, error) {
-	if err := r.ctx.Err(); err != nil {
-		return nil, err
-	}
-	value, closer, err := r.source.Get(r.at(key))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, kv.ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	value = r.copied(value)
-	return value, closer.Close()
-}
-
-// manyKeys is from how many keys on GetMany sorts them and goes through them
-// with one iterator. That is cheaper where the keys lie close to each other in
-// the same tables. A search for each stops at the newest table that has the
-// key, where an iterator looks into all of them: for the few rows that every
-// change of an account reads and writes again, it reads blocks in vain.
-const manyKeys = 17
-
-func (r *reader) GetMany(keys [][]byte) ([][]byte, error) {
-	values := make([][]byte, len(keys))
-	if len(keys) >= manyKeys {
-		return values, r.getSorted(keys, values)
-	}
-	for i, key := range keys {
-		value, err := r.Get(key)
-		if err != nil && err != kv.ErrNotFound {
-			return nil, err
-		}
-		values[i] = value
-	}
-	return values, nil
-}
-
-func (r *reader) getSorted(keys, values [][]byte) (err error) {
-	order := make([]int, len(keys))
-	for i := range order {
-		order[i] = i
-	}
-	if !slices.IsSortedFunc(keys, bytes.Compare) {
-		slices.SortFunc(order, func(i, j int) int { return bytes.Compare(keys[i], keys[j]) })
-	}
-	it, err := r.source.NewIterWithContext(r.ctx, &pebble.IterOptions{LowerBound: r.prefix[:], UpperBound: r.end})
-	if err != nil {
-		return fmt.Errorf("read keys: %w", err)
-	}
-	defer func() {
-		if e := it.Close(); err == nil && e != nil {
-			err = fmt.Errorf("read keys: %w", e)
-		}
-	}()
-	for _, i := range order {
-		if err := r.ctx.Err(); err != nil {
-			return err
-		}
-		// All of a key is its prefix, so this asks the filters of the tables.
-		if !it.SeekPrefixGE(r.at(keys[i])) {
-			if err := it.Error(); err != nil {
-				return fmt.Errorf("read keys: %w", err)
-			}
-			continue
-		}
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return fmt.Errorf("read keys: %w", err)
-		}
-		values[i] = r.copied(value)
-	}
-	return nil
-}
-
-func (r *reader) Scan(lo, hi []byte, o kv.ScanOptions) iter.Seq2[kv.Item, error] {
-	return func(yield func(kv.Item, error) bool) {
-		if err := r.scan(lo, hi, o, yield); err != nil {
-			yield(kv.Item{}, err)
-		}
-	}
-}
-
-// scan gives nil also when yield wants no more.
-func (r *reader) scan(lo, hi []byte, o kv.ScanOptions, yield func(kv.Item, error) bool) (err error) {
-	if hi != nil && bytes.Compare(lo, hi) >= 0 {
-		return nil
-	}
-	bounds := pebble.IterOptions{LowerBound: append(r.prefix[:], lo...), UpperBound: r.end}
-	if hi != nil {
-		bounds.UpperBound = append(r.prefix[:], hi...)
-	}
-	it, err := r.source.NewIterWithContext(r.ctx, &bounds)
-	if err != nil {
-		return fmt.Errorf("scan: %w", err)
-	}
-	stopped := false
-	defer func() {
-		if e := it.Close(); e != nil && err == nil && !stopped {
-			err = fmt.Errorf("scan: %w", e)
-		}
-	}()
-	first, next := it.First, it.Next
-	if o.Reverse {
-		first, next = it.Last, it.Prev
-	}
-	n := 0
-	for ok := first(); ok; ok = next() {
-		if err := r.ctx.Err(); err != nil {
-			return err
-		}
-		item := kv.Item{Key: it.Key()[len(r.prefix):]}
-		if !o.KeysOnly {
-			if item.Value, err = it.ValueAndErr(); err != nil {
-				return fmt.Errorf("scan: %w", err)
-			}
-			if item.Value == nil { // an empty one, at times
-				item.Value = []byte{}
-			}
-		}
-		if !yield(item, nil) {
-			stopped = true
-			return nil
-		}
-		if n++; n == o.Limit {
-			return nil
-		}
-	}
-	return nil // Close gives the iterator's error
-}
 
 // A txn gathers its writes in a batch. The batch is indexed only when the
 // transaction reads after it has written; most read first, then write.
@@ -184,27 +20,38 @@ type txn struct {
 	db      *pebble.DB
 	batch   *pebble.Batch
 	indexed bool
+	slots   []int // where in the batch there are references to own
+	churn   int   // values that may have died, about
 	budget  engine.Budget
 	err     error // the first failure of a write
 }
 
-func newTxn(ctx context.Context, db *pebble.DB, p kv.Partition) *txn {
-	tx := &txn{db: db, batch: db.NewBatch(), budget: engine.Budget{Limits: kv.DefaultLimits}}
-	tx.ctx, tx.source = ctx, db
+func (s *Store) newTxn(ctx context.Context, p kv.Partition) *txn {
+	tx := &txn{db: s.db, batch: s.db.NewBatch(), budget: engine.Budget{Limits: kv.DefaultLimits}}
+	tx.ctx, tx.source, tx.log, tx.own = ctx, s.db, s.log, newRecord()
 	tx.setPartition(p)
 	return tx
 }
 
-// take gives the batch away.
-func (tx *txn) take() *pebble.Batch {
-	b := tx.batch
-	tx.batch = nil
-	return b
+// take gives the record of what has been written away, all but its place.
+func (tx *txn) take() (r *record, length int64, sum uint32) {
+	r, tx.own = tx.own, nil
+	length, sum = r.close(tx.batch.Repr())
+	return r, length, sum
+}
+
+// settle gives the references in the batch their places, for a record at p.
+func (tx *txn) settle(p place) {
+	batch := tx.batch.Repr()
+	for _, slot := range tx.slots {
+		movePlace(batch[slot:], p+place(recordHead+len(batch)))
+	}
 }
 
 func (tx *txn) close() {
-	if tx.batch != nil {
-		tx.batch.Close()
+	tx.batch.Close()
+	if tx.own != nil {
+		tx.own.release()
 	}
 }
 
@@ -257,14 +104,30 @@ func (tx *txn) Put(key, value []byte) {
 	if !tx.budget.Spend(key, value) {
 		return
 	}
-	op := tx.batch.SetDeferred(len(tx.prefix)+len(key), len(value))
+	if len(value) >= logFrom {
+		tx.putStored(key, tagLog, value, len(value))
+		return
+	}
+	op := tx.batch.SetDeferred(len(tx.prefix)+len(key), 1+len(value))
 	copy(op.Key[copy(op.Key, tx.prefix[:]):], key)
-	copy(op.Value, value)
+	op.Value[0] = tagPlain
+	copy(op.Value[1:], value)
 	tx.note(op.Finish())
+}
+
+// putStored sets key to a value that stays in the log.
+func (tx *txn) putStored(key []byte, tag byte, stored []byte, whole int) {
+	ref := tx.own.add(tag, stored, whole)
+	op := tx.batch.SetDeferred(len(tx.prefix)+len(key), referenceLen)
+	copy(op.Key[copy(op.Key, tx.prefix[:]):], key)
+	ref.put(op.Value)
+	tx.note(op.Finish())
+	tx.slots = append(tx.slots, tx.batch.Len()-referenceLen) // it is the last of the batch
 }
 
 func (tx *txn) Delete(key []byte) {
 	if tx.budget.Spend(key, nil) {
+		tx.churn++
 		tx.note(tx.batch.Delete(tx.at(key), nil))
 	}
 }
@@ -272,6 +135,9 @@ func (tx *txn) Delete(key []byte) {
 // fewKeys is how many keys are deleted one by one where a range is meant.
 // Pebble's tombstones of ranges are dear to its readers when there are many.
 const fewKeys = 64
+
+// manyDeleted stands for how many values a range has that was not counted.
+const manyDeleted = 1000
 
 func (tx *txn) DeleteRange(lo, hi []byte) {
 	if !tx.budget.SpendRange(lo, hi) || hi != nil && bytes.Compare(lo, hi) >= 0 {
@@ -285,12 +151,14 @@ func (tx *txn) DeleteRange(lo, hi []byte) {
 		}
 		few = append(few, append(tx.prefix[:], item.Key...))
 	}
+	tx.churn += len(few)
 	if len(few) <= fewKeys {
 		for _, key := range few {
 			tx.note(tx.batch.Delete(key, nil))
 		}
 		return
 	}
+	tx.churn += manyDeleted
 	start, end := append(tx.prefix[:], lo...), tx.end
 	if hi != nil {
 		end = append(tx.prefix[:], hi...)
