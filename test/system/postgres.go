@@ -1,6 +1,7 @@
 package system
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -161,6 +163,38 @@ func (p *Postgres) SocketURL(database string) string {
 
 // Log gives what the server has said.
 func (p *Postgres) Log() string { return p.log.String() }
+
+// ProcessorTime is what those of the server's processes that run now have had.
+// Where some have ended in between it is too little.
+func (p *Postgres) ProcessorTime(tb testing.TB) (sum time.Duration) {
+	tb.Helper()
+	tasks, err := filepath.Glob("/proc/[0-9]*/schedstat")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, task := range tasks {
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(task), "stat"))
+		if err != nil {
+			continue // has ended
+		}
+		// The name, in parentheses, may hold anything; the parent is the second word after it.
+		words := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(words) < 2 || words[1] != strconv.Itoa(p.cmd.Process.Pid) {
+			continue
+		}
+		times, err := os.ReadFile(task)
+		if err != nil {
+			continue
+		}
+		first, _, _ := strings.Cut(string(times), " ")
+		n, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		sum += time.Duration(n)
+	}
+	return sum
+}
 
 // NewDatabase makes an empty database and gives its name.
 func (p *Postgres) NewDatabase(tb testing.TB) string {

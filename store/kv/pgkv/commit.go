@@ -26,8 +26,10 @@ import (
 // entry is that of its last commit there. To find it out the row is written,
 // not read: that waits until the lost transaction has let go of its lock, and
 // its own commit says that what it saw is durable, on replicas too where the
-// database is set up to wait for them. COMMIT is sent only after the lock was
-// confirmed, so a transaction cannot begin to commit behind our back.
+// database is set up to wait for them. It cannot begin to commit behind our
+// back: the look-up advances the version, which a swift session's statement
+// has to find as it was; a careful session sends COMMIT only after the lock
+// was confirmed.
 
 const (
 	entrySize   = 16
@@ -64,17 +66,32 @@ func (of *session) conclude() error {
 	}
 	// Nobody's context ends this: the others wait too.
 	ctx := context.Background()
-	if of.conn == nil {
-		if err := of.begin(ctx, nil, nil); err != nil {
+	if of.conn == nil && !of.careful && !of.looked && of.broken == nil {
+		if _, err := of.look(ctx, nil); err != nil { // which may make it a careful one
 			return err
 		}
 	}
 	serial := of.s.serial.Add(1)
-	err := of.commit(ctx, serial)
-	if err != nil && !refused(err) {
+	var err error
+	if of.conn == nil && !of.careful && len(of.over.ranges) == 0 && of.octets < roundOctets/8 {
+		result := of.push(serial)
+		if err = result.err; err != nil && !result.sent {
+			return err
+		}
+	} else {
+		if of.conn == nil {
+			if err := of.begin(ctx, nil, nil); err != nil {
+				return err
+			}
+		}
+		err = of.commit(ctx, serial)
+	}
+	if err != nil && !refused(err) && err != errOvertaken {
 		of.s.log.Warn("connection lost during a commit", "partition", uint64(of.p), obs.Err, err)
-		discard(of.conn)
-		of.conn = nil
+		if of.conn != nil {
+			discard(of.conn)
+			of.conn = nil
+		}
 		err = of.settle(ctx, serial, err)
 	}
 	if err != nil {

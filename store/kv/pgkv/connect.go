@@ -78,7 +78,7 @@ func (s *Store) setUp(ctx context.Context, c *pgx.Conn) error {
 	// plans are made when the tables are small and kept when they are not.
 	for _, sql := range []string{
 		"select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
-		"set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off",
+		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off",
 	} {
 		if err := c.PgConn().Exec(ctx, sql).Close(); err != nil && !refused(err) {
 			return err

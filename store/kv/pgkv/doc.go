@@ -14,16 +14,23 @@
 //
 // # Round trips
 //
-// They are what everything costs. A transaction of the database begins with
-// the first read of fn, in the same round trip; a View's end is not waited
-// for. So a View with one GetMany takes one round trip, an Update with one
-// takes two: BEGIN, lock and read; writes and COMMIT. Writes are kept in
-// memory until then.
+// They are what everything costs. A View's transaction begins with its first
+// read, in the same round trip; its end is not waited for. So a View with one
+// GetMany takes one round trip.
+//
+// An Update with one takes two, and mostly no transaction: it reads what it
+// wants together with the partition's version, keeps its writes in memory, and
+// sends them in one statement that writes only if the version is still the
+// same. Updates of different partitions that go at the same time share these
+// statements (swift.go, rounds.go). Where another process writes to the same
+// partition meanwhile, and for scans, ranges and much data, it goes the careful
+// way: BEGIN, lock and first read in one round trip, writes and COMMIT in
+// another.
 //
 // # A hot partition
 //
 // The database holds a row's lock until the commit is durable. Updates of this
-// process that wait for one partition therefore share a transaction: their
+// process that wait for one partition therefore share a commit: their
 // functions run one after the other, each in its caller's goroutine, each on
 // top of what the others have written; the last one commits for all. An error
 // discards what that function wrote, nobody else's. Nobody hears of success

@@ -57,13 +57,19 @@ func conflicts(err error) bool {
 	return c == serializationFailure || c == deadlockDetected
 }
 
+// unknownSQL tells whether the database has not understood the statement.
+func unknownSQL(err error) bool {
+	c := code(err)
+	return strings.HasPrefix(c, "0A") || strings.HasPrefix(c, "42")
+}
+
 // errBusy says that there was no connection to be had.
 var errBusy = errors.New("no connection to the database")
 
 // passes tells whether the transaction, which is not committed, is worth
 // another try.
 func passes(err error) bool {
-	return conflicts(err) || lost(err) && !errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, errBusy)
+	return conflicts(err) || err == errOvertaken || lost(err) && !errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, errBusy)
 }
 
 // lost tells whether the connection has failed, not what was asked of it.

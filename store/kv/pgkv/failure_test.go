@@ -62,26 +62,32 @@ func TestAnswerLost(t *testing.T) {
 	p := startProxy(t, u.Host)
 	s := open(t, p.through(base))
 	for _, tt := range []struct {
-		name            string
-		request, answer string
-		runs            int
+		name                   string
+		request, answer, after string
+		careful                bool // deletes a range, and so locks
+		runs                   int
 	}{
+		{"committed", "", "", "the new value", false, 1},
+		{"not committed", "the new value", "", "", false, 2},
+		{"while reading", "read this", "", "", false, 2},
 		// The command tag, as the server sends it.
-		{"committed", "", "COMMIT\x00", 1},
+		{"locked, committed", "", "COMMIT\x00", "", true, 1},
 		// The writes, and COMMIT with them, do not get there.
-		{"not committed", "the new value", "", 2},
-		// The connection breaks while fn reads.
-		{"while reading", "read this", "", 2},
+		{"locked, not committed", "the new value", "", "", true, 2},
+		{"locked, while reading", "read this", "", "", true, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := kv.Apply(t.Context(), s, 1, func(tx kv.Txn) error { return increment(tx, tt.name) }); err != nil {
 				t.Fatal(err)
 			}
-			p.arm(tt.request, tt.answer)
+			p.arm(tt.request, tt.answer, tt.after)
 			runs := 0
 			c, err := s.Update(t.Context(), 1, func(tx kv.Txn) error {
 				runs++
 				tx.Put([]byte("v"), []byte("the new value"))
+				if tt.careful {
+					tx.DeleteRange([]byte("w"), []byte("x"))
+				}
 				if _, err := tx.GetMany([][]byte{[]byte("read this"), []byte("and that")}); err != nil {
 					return err
 				}

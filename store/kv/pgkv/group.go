@@ -57,9 +57,11 @@ type session struct {
 	members []*member // who wait for the outcome
 	writers int       // how many of them wrote
 
-	conn    *pgxpool.Conn // nil until something has been read
+	careful bool          // locks the partition first
+	conn    *pgxpool.Conn // where it has locked it; nil before that
+	looked  bool          // version and others hold
 	version kv.Version    // the partition's, and
-	others  []byte        // its writers, since it is locked
+	others  []byte        // its writers
 	broken  error         // the transaction has failed
 }
 
@@ -93,6 +95,9 @@ func (s *Store) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) erro
 		}
 		if !again {
 			return nil, err
+		}
+		if err == errOvertaken && n < attempts {
+			continue
 		}
 		if n == attempts || time.Since(began) > tryingFor || !pause(ctx, n) {
 			return nil, explain(ctx, "transaction", err)
@@ -155,7 +160,7 @@ func (s *Store) enter(ctx context.Context, p kv.Partition, m *member) (*session,
 }
 
 func (s *Store) newSession(p kv.Partition) *session {
-	return &session{s: s, p: p, opened: time.Now()}
+	return &session{s: s, p: p, opened: time.Now(), careful: !s.swift(p)}
 }
 
 // pass hands the session to who waits next, or ends it.
@@ -229,6 +234,17 @@ const (
 	insertPart  = "insert into part (partition, version, writers) values ($1, 0, '') on conflict (partition) do nothing"
 )
 
+// getMany reads keys.
+func (of *session) getMany(ctx context.Context, keys [][]byte) ([][]byte, error) {
+	if of.broken != nil {
+		return nil, of.broken
+	}
+	if of.careful || of.conn != nil || len(keys) == 0 {
+		return getMany(ctx, of, of.p, keys)
+	}
+	return of.look(ctx, keys)
+}
+
 // read implements source. The first read begins the transaction.
 func (of *session) read(ctx context.Context, q query, into *rows) (err error) {
 	if of.broken != nil {
@@ -253,12 +269,13 @@ func (of *session) read(ctx context.Context, q query, into *rows) (err error) {
 }
 
 // begin begins the transaction and locks the partition, with a first query if
-// there is one.
+// there is one. What a swift session has read before must still hold.
 func (of *session) begin(ctx context.Context, q *query, into *rows) (err error) {
 	if of.conn, err = of.s.acquire(ctx); err != nil {
 		of.conn = nil
 		return err
 	}
+	looked, version := of.looked, of.version
 	found, err := of.lock(ctx, beginUpdate, q, into)
 	if err == nil && !found {
 		found, err = of.lock(ctx, insertPart, q, into)
@@ -266,6 +283,10 @@ func (of *session) begin(ctx context.Context, q *query, into *rows) (err error) 
 			err = errors.New("the partition's row does not stay")
 		}
 	}
+	if err == nil && looked && of.version != version {
+		err = of.overtaken()
+	}
+	of.looked = err == nil
 	return err
 }
 

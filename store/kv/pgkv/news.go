@@ -31,11 +31,11 @@ import (
 // partition, with spaces between.
 
 const (
-	sendEvery   = 5 * time.Millisecond // at most
-	mostPayload = 7900                 // PostgreSQL takes less than 8000 octets
-	askEvery    = 15 * time.Second     // for versions, while listening
-	askOften    = time.Second          // where nobody can listen
-	askAtOnce   = 5000                 // partitions in one query
+	sendEvery   = 20 * time.Millisecond // at most
+	mostPayload = 7900                  // PostgreSQL takes less than 8000 octets
+	askEvery    = 15 * time.Second      // for versions, while listening
+	askOften    = time.Second           // where nobody can listen
+	askAtOnce   = 5000                  // partitions in one query
 	reconnect   = time.Second
 )
 

@@ -10,6 +10,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,9 +36,14 @@ type Store struct {
 	serial atomic.Uint64 // the last transaction of ours that was given a number
 	failed atomic.Int64  // when a connection was last lost, as Unix nanoseconds
 
-	mu     sync.Mutex // guards what follows
-	queues map[kv.Partition]*queue
-	lazy   map[kv.Partition]map[*view]struct{} // views without a snapshot
+	looks   rounds[*look]
+	pushes  rounds[*push]
+	unswift atomic.Bool // the database does not know how
+
+	mu      sync.Mutex                 // guards what follows
+	careful map[kv.Partition]time.Time // until when their updates lock first
+	queues  map[kv.Partition]*queue
+	lazy    map[kv.Partition]map[*view]struct{} // views without a snapshot
 
 	stop       context.CancelFunc // ends what runs in the background
 	background sync.WaitGroup
@@ -59,6 +65,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{log: o.Log, queues: make(map[kv.Partition]*queue), lazy: make(map[kv.Partition]map[*view]struct{})}
 	rand.Read(s.writer[:])
+	s.careful = make(map[kv.Partition]time.Time)
+	s.looks = rounds[*look]{run: s.lookRound, weigh: (*look).octets, start: s.background.Go}
+	s.pushes = rounds[*push]{run: s.pushRound, weigh: (*push).octets, start: s.background.Go}
 	config, err := s.configure(url)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -19,6 +20,7 @@ type proxy struct {
 	mu      sync.Mutex // guards what follows
 	request []byte     // cut before what holds this reaches the server
 	answer  []byte     // cut before what holds this reaches the store
+	after   []byte     // cut before the answer to what holds this reaches the store
 	cuts    int
 }
 
@@ -53,13 +55,14 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	defer server.Close()
 	var both sync.WaitGroup
-	pass := func(to, from net.Conn, what *[]byte) {
+	var asked atomic.Bool // after has gone to the server here
+	pass := func(to, from net.Conn, cut func([]byte) bool) {
 		defer to.Close()
 		defer from.Close()
 		b := make([]byte, 1<<20)
 		for {
 			n, err := from.Read(b)
-			if p.cut(what, b[:n]) || err != nil {
+			if cut(b[:n]) || err != nil {
 				return
 			}
 			if _, err := to.Write(b[:n]); err != nil {
@@ -67,27 +70,45 @@ func (p *proxy) serve(client net.Conn) {
 			}
 		}
 	}
-	both.Go(func() { pass(server, client, &p.request) })
-	both.Go(func() { pass(client, server, &p.answer) })
+	both.Go(func() {
+		pass(server, client, func(b []byte) bool {
+			if p.found(&p.after, b) {
+				asked.Store(true)
+			}
+			return p.cut(p.found(&p.request, b))
+		})
+	})
+	both.Go(func() {
+		pass(client, server, func(b []byte) bool { return p.cut(len(b) > 0 && (asked.Load() || p.found(&p.answer, b))) })
+	})
 	both.Wait()
 }
 
-// cut tells whether the connection ends here. It does so once.
-func (p *proxy) cut(what *[]byte, b []byte) bool {
+// found tells whether b holds what is looked for. It does so once.
+func (p *proxy) found(what *[]byte, b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(*what) == 0 || !bytes.Contains(b, *what) {
 		return false
 	}
 	*what = nil
-	p.cuts++
 	return true
 }
 
-func (p *proxy) arm(request, answer string) {
+// cut counts the connections that are cut.
+func (p *proxy) cut(now bool) bool {
+	if now {
+		p.mu.Lock()
+		p.cuts++
+		p.mu.Unlock()
+	}
+	return now
+}
+
+func (p *proxy) arm(request, answer, after string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.request, p.answer, p.cuts = []byte(request), []byte(answer), 0
+	p.request, p.answer, p.after, p.cuts = []byte(request), []byte(answer), []byte(after), 0
 }
 
 func (p *proxy) cutsMade() int {

@@ -62,7 +62,8 @@ func (r *rows) take(from pgx.Rows) error {
 
 const (
 	selectOne  = `select key, value from kv where partition = $1 and key = $2`
-	selectMany = `select key, value from kv where partition = $1 and key = any($2)`
+	selectMany = `select t.key, (select value from kv where kv.partition = $1 and kv.key = t.key)
+ from unnest($2::bytea[]) as t(key)`
 )
 
 // filled gives b, and for nil, which would be NULL, what is empty.

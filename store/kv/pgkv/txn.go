@@ -63,7 +63,7 @@ func (tx *txn) getMany(keys [][]byte) ([][]byte, error) {
 			missing, places = append(missing, key), append(places, i)
 		}
 	}
-	got, err := getMany(tx.ctx, tx.of, tx.of.p, missing)
+	got, err := tx.of.getMany(tx.ctx, missing)
 	if err != nil {
 		return nil, err
 	}
