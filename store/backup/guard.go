@@ -91,9 +91,9 @@ func (t *Tracker) Version(_ context.Context, p kv.Partition) (string, error) {
 	return t.run + ":" + strconv.FormatUint(t.writes[p], 10), nil
 }
 
-// Pace is Local's: after each part that was read while others wait for their
-// commits it rests for as long as the part has taken, and so takes no more
-// than half of what there is.
+// Pace gives a Local's pace for one partition: after each part that was read
+// while others wait for their commits it rests for as long as the part has
+// taken, and so takes no more than half of what there is.
 func (t *Tracker) Pace() func(context.Context, int) error {
 	last := time.Now()
 	return func(ctx context.Context, octets int) error {

@@ -125,6 +125,9 @@ func begin(ctx context.Context, db kv.Store, want mark) error {
 		if err != nil {
 			return err
 		}
+		if isLocal(p) {
+			continue
+		}
 		return fmt.Errorf("%w: it has partition %x", ErrNotEmpty, uint64(p))
 	}
 	text, err := json.Marshal(want)
@@ -187,7 +190,7 @@ func (r *restorer) part(ctx context.Context, p part) error {
 	if err != nil || done {
 		return err
 	}
-	if p.partition == keys.Restoring {
+	if isLocal(p.partition) {
 		return damagedf("it is not one that is backed up")
 	}
 	t, err := readTree(r.objects, p)

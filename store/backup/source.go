@@ -79,9 +79,9 @@ type Local struct {
 	// nil where nobody else has the store open.
 	Hold func(owner mail.AccountID) (release func(context.Context) error)
 
-	// Pace is called after so many octets have been read, and may wait. May
-	// be nil.
-	Pace func(ctx context.Context, octets int) error
+	// Pace gives for the reading of one partition what is called after so
+	// many octets have been read, and may wait. May be nil.
+	Pace func() func(ctx context.Context, octets int) error
 }
 
 // Partitions implements Source.
@@ -92,7 +92,7 @@ func (l *Local) Partitions(ctx context.Context) iter.Seq2[Versioned, error] {
 			if err == nil && l.Versions != nil {
 				v.Version, err = l.Versions(ctx, p)
 			}
-			if p == keys.Restoring && err == nil {
+			if err == nil && isLocal(p) {
 				continue
 			}
 			if !yield(v, err) || err != nil {
@@ -102,6 +102,10 @@ func (l *Local) Partitions(ctx context.Context) iter.Seq2[Versioned, error] {
 	}
 }
 
+// isLocal tells whether a partition says where and how a store is kept, which
+// is not the same where it is restored.
+func isLocal(p kv.Partition) bool { return p == keys.Common || p == keys.Restoring }
+
 // Read implements Source.
 func (l *Local) Read(ctx context.Context, p kv.Partition, known Known, to Sink) (err error) {
 	if l.Hold != nil {
@@ -109,6 +113,9 @@ func (l *Local) Read(ctx context.Context, p kv.Partition, known Known, to Sink) 
 		defer func() { err = errors.Join(err, release(context.WithoutCancel(ctx))) }()
 	}
 	s := scan{l: l, ctx: ctx, p: p, known: known, to: to}
+	if l.Pace != nil {
+		s.wait = l.Pace()
+	}
 	if err := l.DB.View(ctx, p, func(r kv.Reader) error { s.r = r; return s.rows() }); err != nil {
 		return fmt.Errorf("read partition %x: %w", uint64(p), err)
 	}
@@ -127,7 +134,8 @@ type scan struct {
 	known Known
 	to    Sink
 	large []namedBody
-	read  int // since the last pace
+	read  int                              // since the last wait
+	wait  func(context.Context, int) error // nil if there is no hurry to avoid
 }
 
 // A namedBody is one that a row names. It must be there unless it is inline,
@@ -140,11 +148,11 @@ type namedBody struct {
 const paceEvery = 256 << 10
 
 func (s *scan) pace(n int) error {
-	if s.read += n; s.read < paceEvery || s.l.Pace == nil {
+	if s.read += n; s.read < paceEvery || s.wait == nil {
 		return nil
 	}
 	n, s.read = s.read, 0
-	return s.l.Pace(s.ctx, n)
+	return s.wait(s.ctx, n)
 }
 
 // rows reads the rows. Where bodies are known, only the keys of that region
@@ -333,3 +341,6 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Reader gives the records as they go to another process.
+func (k Known) Reader() io.Reader { return bytes.NewReader(k) }

@@ -16,6 +16,7 @@ const (
 	Directory kv.Partition = 0xFF01_0000_0000_0000 // domains, accounts, aliases
 	Peers     kv.Partition = 0xFF03_0000_0000_0000 // what is known of other hosts
 	Trace     kv.Partition = 0xFF04_0000_0000_0000 // decisions, to be explained
+	Common    kv.Partition = 0xFF05_0000_0000_0000 // what those who share the store agree on
 	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
 	outqueue kv.Partition = 0xFF02_0000_0000_0000
@@ -33,6 +34,11 @@ func AccountOf(p kv.Partition) (mail.AccountID, bool) {
 
 // Outqueue gives the partition of one shard of the outqueue.
 func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard) }
+
+// Prefixes in Common.
+const (
+	BlobStore = 'b' // nothing -> the identity of the blob store that belongs to this one
+)
 
 // Prefixes in an account's partition. Those of store/mailbox:
 const (
@@ -55,5 +61,6 @@ const (
 	Pending       = 'p' // number -> a copy in several transactions
 	Origin        = 'o' // source, item -> where an imported message went, and its flags there
 	Tidy          = 'y' // who purges the account
+	Maildrop      = 'l' // nothing -> who has the lock of POP3, and until when
 	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
 )
