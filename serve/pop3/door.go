@@ -60,7 +60,7 @@ func (d *Door) Open(ctx context.Context, info *pop3server.Info, who sasl.Identit
 		return nil, &pop3.Refusal{Code: pop3.LoginDelay, Phrase: pop3.LoggedInRecently, Args: []any{seconds}}
 	}
 	account := d.mailboxes.Account(who.Account)
-	unlock, err := account.LockMaildrop()
+	lock, err := account.LockMaildrop(ctx)
 	if errors.Is(err, mailbox.ErrLocked) {
 		return nil, &pop3.Refusal{Code: pop3.InUse, Phrase: pop3.MaildropInUse} // RFC 2449 §8.1.2
 	}
@@ -69,10 +69,10 @@ func (d *Door) Open(ctx context.Context, info *pop3server.Info, who sasl.Identit
 	}
 	s, err := openInbox(ctx, account)
 	if err != nil {
-		unlock()
+		lock.Unlock()
 		return nil, err
 	}
-	s.unlock, s.log = unlock, info.Log
+	s.lock, s.log = lock, info.Log
 	d.remember(who.Account, time.Now())
 	return s, nil
 }

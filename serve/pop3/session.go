@@ -23,7 +23,7 @@ type session struct {
 	account  *mailbox.Account
 	info     mailbox.Info
 	snapshot *mailbox.Snapshot
-	unlock   func()
+	lock     *mailbox.MaildropLock
 	log      *slog.Logger
 }
 
@@ -45,7 +45,7 @@ func appendHex(dst []byte, n uint32) []byte {
 	return dst
 }
 
-func (s *session) Close() { s.unlock() }
+func (s *session) Close() { s.lock.Unlock() }
 
 // Open opens a message, or a surrogate for a client without UTF-8.
 func (s *session) Open(ctx context.Context, i int, allUTF8 bool) (pop3server.Message, error) {
@@ -126,6 +126,9 @@ func plainHeader(body mailbox.Body) (bool, error) {
 // no harm.
 func (s *session) Update(ctx context.Context, deleted, retrieved iter.Seq[int]) error {
 	if uids := s.uids(deleted, 0); len(uids) > 0 {
+		if err := s.lock.Held(); err != nil {
+			return err
+		}
 		if err := s.account.ExpungeAll(ctx, s.info.ID, uids); err != nil {
 			return err
 		}

@@ -237,20 +237,3 @@ func (s *Store) Delete(ctx context.Context, id mail.AccountID) error {
 	}
 	return nil
 }
-
-// LockMaildrop gives exclusive access to the account among those who ask for
-// it: one POP3 session at a time. RFC 1939 §4
-func (a *Account) LockMaildrop() (unlock func(), err error) {
-	s := a.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.locked[a.id] {
-		return nil, ErrLocked
-	}
-	s.locked[a.id] = true
-	return sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.locked, a.id)
-	}), nil
-}

@@ -366,20 +366,23 @@ func TestAccounts(t *testing.T) {
 
 func TestMaildropLock(t *testing.T) {
 	h := newHouse(t, mailbox.Options{})
-	unlock, err := h.LockMaildrop()
+	lock, err := h.LockMaildrop(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.LockMaildrop(); !errors.Is(err, mailbox.ErrLocked) {
+	if _, err := h.LockMaildrop(t.Context()); !errors.Is(err, mailbox.ErrLocked) {
 		t.Errorf("second lock gives %v", err)
 	}
-	unlock()
-	unlock()
-	again, err := h.LockMaildrop()
+	if err := lock.Held(); err != nil {
+		t.Error(err)
+	}
+	lock.Unlock()
+	lock.Unlock()
+	again, err := h.LockMaildrop(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	again()
+	again.Unlock()
 }
 
 func TestWatchAndChanges(t *testing.T) {

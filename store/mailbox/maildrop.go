@@ -125,14 +125,14 @@ func (a *Account) finishDoomed(ctx context.Context) error {
 	if err != nil || len(boxes) == 0 {
 		return err
 	}
-	unlock, err := a.LockMaildrop()
+	lock, err := a.LockMaildrop(ctx)
 	if errors.Is(err, ErrLocked) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Unlock()
 	for _, id := range boxes {
 		if err := a.FinishExpunge(ctx, id); err != nil {
 			return err

@@ -96,7 +96,7 @@ func TestFinishExpunge(t *testing.T) {
 	for name, finish := range map[string]func(a *Account, inbox mail.MailboxID) error{
 		"login": func(a *Account, inbox mail.MailboxID) error { return a.FinishExpunge(t.Context(), inbox) },
 		"purge": func(a *Account, inbox mail.MailboxID) error {
-			unlock, err := a.LockMaildrop()
+			lock, err := a.LockMaildrop(t.Context())
 			if err != nil {
 				return err
 			}
@@ -107,7 +107,7 @@ func TestFinishExpunge(t *testing.T) {
 			if messagesIn(t, a, inbox) != before {
 				t.Error("purged under a session")
 			}
-			unlock()
+			lock.Unlock()
 			return a.store.Purge(t.Context(), time.Now())
 		},
 	} {

@@ -38,6 +38,10 @@ type Options struct {
 	// longer but that stay in memory. Default: 2,000,000, which is 96 MB.
 	Resting int
 
+	// Shared says that other processes may have the engine open too: locks are
+	// then kept in it.
+	Shared bool
+
 	Log *slog.Logger
 }
 
