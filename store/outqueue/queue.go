@@ -21,8 +21,14 @@ type Options struct {
 	// queue keeps the number it was made with.
 	Shards int
 
-	// Lease is how long Due gives an item away; 0 for ten minutes.
+	// Lease is how long Due gives an item away; 0 for ten minutes, or for one
+	// where the engine is shared. Whoever has it longer extends it.
 	Lease time.Duration
+
+	// Shared says that other processes may have the engine open too. Large
+	// bodies are then removed by the sweep alone: whoever lets go of one cannot
+	// see that another process is just keeping it.
+	Shared bool
 
 	// MaxItems is from when on the queue takes no more; 0 for a million.
 	MaxItems int
@@ -61,6 +67,9 @@ func New(db kv.Store, blobs blob.Store, o Options) *Queue {
 	o.Shards = min(o.Shards, maxShards)
 	if o.Lease <= 0 {
 		o.Lease = 10 * time.Minute
+		if o.Shared {
+			o.Lease = time.Minute // so long others wait when its holder has died
+		}
 	}
 	if o.MaxItems <= 0 {
 		o.MaxItems = 1_000_000
