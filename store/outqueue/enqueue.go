@@ -220,6 +220,9 @@ func (q *Queue) stripe(sum blob.Sum) int { return int(sum[0]) % len(q.stripes) }
 // item has come meanwhile: it looks again while nobody can keep the body. A
 // crash before it leaves garbage for the sweep. What goes wrong does so, too.
 func (q *Queue) drop(ctx context.Context, shard int, sums []blob.Sum) {
+	if q.o.Shared {
+		return
+	}
 	for _, sum := range sums {
 		if err := q.dropOne(ctx, shard, sum); err != nil {
 			q.o.Log.Warn("body of the queue is left to the sweep", "sum", sum.String(), obs.Err, err)
