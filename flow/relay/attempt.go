@@ -252,6 +252,9 @@ func (a *attempt) holdLease(ctx context.Context) (stop func()) {
 			a.mu.Unlock()
 			if err != nil {
 				a.log.Warn("cannot extend the lease of a queued message", obs.Queue, a.item.ID.String(), obs.Err, err)
+			}
+			// Anything else may pass before somebody else has it.
+			if errors.Is(err, outqueue.ErrLeaseLost) || errors.Is(err, outqueue.ErrNotFound) {
 				return
 			}
 		}
