@@ -8,16 +8,17 @@ import "strings"
 // semicolons between, no domain). What holds no address is left out. Names
 // keep their encoded words. RFC 5322 §3.4, §4.4
 func ParseAddressList(raw string) []Address {
-	return parseAddresses(unfold([]byte(raw)), maxAddresses)
+	return new(addressList).parse(unfold([]byte(raw)), maxAddresses)
 }
 
-// parseAddresses gives at most limit addresses; a group that is cut is closed.
-func parseAddresses(s string, limit int) []Address {
+// parse gives at most limit addresses; a group that is cut is closed. l can be
+// used again.
+func (l *addressList) parse(s string, limit int) []Address {
 	if s == "" || limit <= 1 {
 		return nil
 	}
 	// One place of the limit is kept for the end of a group.
-	l := addressList{s: s, limit: limit - 1}
+	*l = addressList{s: s, limit: limit - 1}
 	l.list = make([]Address, 0, min(l.limit, 1+strings.Count(s, ",")))
 	for l.at < len(s) && len(l.list) < l.limit {
 		l.next()

@@ -284,7 +284,7 @@ func (p *Parser) sentAt(text string) {
 }
 
 func (p *Parser) addressList(list []Address, value []byte) []Address {
-	more := parseAddresses(p.keep(unfold(value)), maxAddresses-p.addresses)
+	more := p.list.parse(p.keep(unfold(value)), maxAddresses-p.addresses)
 	p.addresses += len(more)
 	if p.addresses >= maxAddresses {
 		p.defect(p.header.at, defectAddresses)

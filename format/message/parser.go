@@ -45,6 +45,7 @@ type Parser struct {
 	refs     []string
 	inReply  []string
 	preview  preview
+	list     addressList // for each field with addresses
 	message  Message
 
 	text      int // octets of text kept

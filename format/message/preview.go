@@ -14,6 +14,7 @@ const (
 	maxPreview    = 256      // characters, RFC 8970 §3.1
 	maxPlainBytes = 2560     // of a plain text that are looked at, as they stand
 	maxHTMLBytes  = 32 << 10 // of HTML, which may begin with a long style sheet
+	likelyBytes   = 768      // of a plain text that are likely to be enough
 )
 
 // preview collects the beginning of the first text part that says something.
@@ -48,6 +49,13 @@ func (v *preview) take(b []byte) {
 	if v.limit == 0 {
 		return
 	}
+	if len(v.raw) == 0 && len(b) > likelyBytes && !v.html {
+		// As decode does, without a copy.
+		if text, full := v.decodeFrom(b[:likelyBytes], true); full {
+			v.found, v.limit = text, 0
+			return
+		}
+	}
 	v.raw = append(v.raw, b[:min(len(b), v.limit-len(v.raw))]...)
 	if len(v.raw) == v.limit {
 		v.end()
@@ -68,9 +76,8 @@ func (v *preview) text() string { return v.found }
 // decode gives the text of what has been collected, decoding no more of it
 // than is likely to be needed.
 func (v *preview) decode() string {
-	const likely = 768
-	if !v.html && len(v.raw) > likely {
-		if text, full := v.decodeFrom(v.raw[:likely], true); full {
+	if !v.html && len(v.raw) > likelyBytes {
+		if text, full := v.decodeFrom(v.raw[:likelyBytes], true); full {
 			return text
 		}
 	}
@@ -113,10 +120,15 @@ func (c *collapser) text(s string) {
 	if c.b.Cap() == 0 {
 		c.b.Grow(min(len(s), maxPreview+maxPreview/4))
 	}
-	for _, r := range s {
-		if c.full() {
-			return
+	for i := 0; i < len(s) && !c.full(); {
+		if n := printable(s[i:], maxPreview-c.count); n > 0 && !c.space {
+			c.b.WriteString(s[i : i+n])
+			c.count += n
+			i += n
+			continue
 		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
 		switch {
 		case r <= ' ' || r == 0x7f || r >= 0x80 && (unicode.IsSpace(r) || unicode.IsControl(r)):
 			c.space = c.count > 0
@@ -135,6 +147,16 @@ func (c *collapser) text(s string) {
 			c.count++
 		}
 	}
+}
+
+// printable gives how many octets at the front of s, most at most, are visible
+// ASCII.
+func printable(s string, most int) int {
+	n := 0
+	for n < len(s) && n < most && s[n] > ' ' && s[n] < 0x7f {
+		n++
+	}
+	return n
 }
 
 // html writes the text between tags, without scripts and styles.

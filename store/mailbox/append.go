@@ -102,10 +102,12 @@ func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEnt
 	list := make([]prepared, len(entries))
 	boxes := make([]mail.MailboxID, 0, len(entries))
 	want := make([][]byte, 0, 8*len(entries))
+	records := scratches.Get().(*[]byte)
+	defer recycle(records)
 	for i := range entries {
 		p := &list[i]
 		p.entry = &entries[i]
-		if err := a.prepare(ctx, now, list, i); err != nil {
+		if err := a.prepare(ctx, now, list, i, records); err != nil {
 			return nil, err
 		}
 		p.at = len(want)
@@ -141,8 +143,8 @@ func addBox(list []mail.MailboxID, id mail.MailboxID) []mail.MailboxID {
 }
 
 // prepare does what needs no transaction: parsing, hashing, keeping a large
-// body.
-func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i int) error {
+// body. What is known of the message is appended to records.
+func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i int, records *[]byte) error {
 	p := &list[i]
 	e := p.entry
 	if err := checkKeywords(e.Keywords); err != nil {
@@ -180,9 +182,11 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 		}
 	}
 	p.mentions = mentionKeys(parsed)
+	at := len(*records)
+	*records = parsed.AppendBinary(*records)
 	p.record = record{
 		received: now.Unix(), where: bodyInline, sum: e.Body.Sum(), body: e.Body.Size(),
-		prefix: e.Prefix, message: parsed.AppendBinary(nil),
+		prefix: e.Prefix, message: (*records)[at:len(*records):len(*records)],
 	}
 	if len(p.record.message) > maxRecord {
 		return fmt.Errorf("structure of the message: %w", ErrTooLarge)

@@ -111,7 +111,7 @@ func (t *txn) seen(r *row) Entry {
 func (a *Account) change(ctx context.Context, now time.Time, boxes []mail.MailboxID, extra [][]byte,
 	fn func(t *txn, got [][]byte) error) (mail.ModSeq, error) {
 	scratch := scratches.Get().(*[]byte)
-	defer scratches.Put(scratch)
+	defer recycle(scratch)
 	var t txn
 	watched := a.follow.open.Load() > 0
 	commit, err := a.store.db.Update(ctx, a.part, func(tx kv.Txn) error {
@@ -132,6 +132,14 @@ func (a *Account) change(ctx context.Context, now time.Time, boxes []mail.Mailbo
 	}
 	*scratch = t.scratch[:0]
 	return t.settle(ctx, commit)
+}
+
+// recycle gives one of scratches back, unless it has become large.
+func recycle(b *[]byte) {
+	if cap(*b) <= 2*chunkSize {
+		*b = (*b)[:0]
+		scratches.Put(b)
+	}
 }
 
 // finish writes what all changes write.
