@@ -40,6 +40,13 @@ type Options struct {
 	// where that cannot be looked up.
 	Server string
 
+	// BlobsApart permits a database whose large bodies lie in the files of
+	// another process: they cannot be read here, nor ours there.
+	BlobsApart bool
+
+	// Restoring permits a store that a restore has left half done.
+	Restoring bool
+
 	// Started is told once that everything is served. May be nil.
 	Started func()
 }
@@ -108,7 +115,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 			return err
 		}
 	}
-	if a.stores, err = openStores(c, memory, a.log); err != nil {
+	if a.stores, err = openStores(c, o, memory, a.log); err != nil {
 		return err
 	}
 	admin, err := adminapi.Listen(c.Data) // the store's lock is ours by now

@@ -44,8 +44,10 @@ type Dev struct {
 	SMTPOutPort int
 	Retry       time.Duration
 	Store       string
-	Program     string    // how the program was called, to be called again
-	Out         io.Writer // what the person is told
+	Blobs       config.Blobs
+	TakeOver    time.Duration // 0 for the default
+	Program     string        // how the program was called, to be called again
+	Out         io.Writer     // what the person is told
 	Log         io.Writer
 }
 
@@ -64,6 +66,9 @@ func (d Dev) config() (config.Config, error) {
 	c := config.Default()
 	c.Hostname, c.Data = devHostname, dir
 	c.Store.URL = d.Store
+	if d.Blobs.URL != "" {
+		c.Blobs.URL, c.Blobs.Endpoint, c.Blobs.Credentials = d.Blobs.URL, d.Blobs.Endpoint, d.Blobs.Credentials
+	}
 	c.Listen = config.Listen{
 		MX: at(25), Submissions: at(465), Submission: at(587),
 		IMAPS: at(993), IMAP: at(143), POP3S: at(995), POP3: at(110), HTTPS: at(443),
@@ -80,6 +85,9 @@ func (d Dev) config() (config.Config, error) {
 	}
 	c.Relay.Port = d.SMTPOutPort
 	c.Relay.Retry = config.Duration(d.Retry)
+	if d.TakeOver > 0 {
+		c.Relay.TakeOver = config.Duration(d.TakeOver)
+	}
 	return c, c.Validate()
 }
 
@@ -93,6 +101,7 @@ func (d Dev) Run(ctx context.Context) error {
 	a, err := Open(c, Options{
 		Log:              d.Log,
 		PlaintextLogins:  true,
+		BlobsApart:       true,
 		CertificateNames: []string{"mx." + devDomain, "localhost", devServer, "::1"},
 		Server:           devServer,
 		Started:          func() { told = d.explain(c) },

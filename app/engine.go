@@ -10,7 +10,8 @@ import (
 	"syscall"
 
 	"waxwing/app/config"
-	"waxwing/store/blob/fsblob"
+	"waxwing/store/backup"
+	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/kv"
 	"waxwing/store/kv/pebblekv"
@@ -21,17 +22,19 @@ import (
 
 // stores are the rooms that survive a restart.
 type stores struct {
+	lock      *os.File // of the data directory
 	db        kv.Store
 	shared    bool // other processes may have db open too
-	blobs     *fsblob.Store
+	blobs     blob.Store
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
+	backup    *backup.Local // what backups read
 }
 
 // openStores opens what lies in the data directory, which must exist.
 // The engine's caches are made to fit the memory.
-func openStores(c config.Config, memory int64, log *slog.Logger) (s stores, err error) {
+func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s stores, err error) {
 	if err := config.CheckStore(c.Store.URL); err != nil {
 		return stores{}, err
 	}
@@ -43,12 +46,17 @@ func openStores(c config.Config, memory int64, log *slog.Logger) (s stores, err 
 			err = fmt.Errorf("%w; %s must belong to the user that the server runs as", err, c.Data)
 		}
 	}()
-	if s.db, s.shared, err = openEngine(c, memory, log); err != nil {
-		return stores{}, fmt.Errorf("open the store: %w", err)
+	if s.lock, err = lockData(c.Data); err != nil {
+		return stores{}, err
 	}
-	s.blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{})
-	if err != nil {
-		return stores{}, errors.Join(fmt.Errorf("open the blob store: %w", err), s.db.Close())
+	if s.db, s.shared, err = openEngine(c, memory, log); err != nil {
+		return stores{}, errors.Join(fmt.Errorf("open the store: %w", err), s.lock.Close())
+	}
+	if s.blobs, err = openBlobs(c, s.db, o.BlobsApart, log); err != nil {
+		return stores{}, errors.Join(err, s.db.Close(), s.lock.Close())
+	}
+	if s.db, s.blobs, s.backup, err = guard(s, o.Restoring); err != nil {
+		return stores{}, errors.Join(err, s.blobs.Close(), s.db.Close(), s.lock.Close())
 	}
 	s.directory = directory.New(s.db)
 	s.mailboxes = mailbox.New(s.db, s.blobs, mailbox.Options{
@@ -61,8 +69,29 @@ func openStores(c config.Config, memory int64, log *slog.Logger) (s stores, err 
 	return s, nil
 }
 
-// openEngine opens the engine that the configuration names. A data directory
-// is locked for one process by its blob store, whatever the engine.
+// queueOptions gives leases that need no time where nobody can take them.
+func queueOptions(c config.Config, shared bool, log *slog.Logger) outqueue.Options {
+	o := outqueue.Options{Shared: shared, Log: log}
+	if shared {
+		o.Lease = c.Relay.TakeOver.Std()
+	}
+	return o
+}
+
+// lockData keeps other processes away from the data directory, wherever the
+// stores are.
+func lockData(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// openEngine opens the engine that the configuration names.
 func openEngine(c config.Config, memory int64, log *slog.Logger) (db kv.Store, shared bool, err error) {
 	if config.OnPostgreSQL(c.Store.URL) {
 		db, err = pgkv.Open(context.Background(), c.Store.URL, pgkv.Options{Log: log})
@@ -79,5 +108,5 @@ func (s stores) Close() error {
 	if s.db == nil {
 		return nil // never opened
 	}
-	return errors.Join(s.mailboxes.Close(), s.blobs.Close(), s.db.Close())
+	return errors.Join(s.mailboxes.Close(), s.blobs.Close(), s.db.Close(), s.lock.Close())
 }

@@ -118,7 +118,7 @@ func (i Init) fill(ctx context.Context, c config.Config, admin mail.Address, now
 		return "", err
 	}
 	log, _ := newLog(io.Discard, c.Log)
-	s, err := openStores(c, memoryOf(os.DirFS("/")), log)
+	s, err := openStores(c, Options{}, memoryOf(os.DirFS("/")), log)
 	if err != nil {
 		return "", err
 	}

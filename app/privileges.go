@@ -51,8 +51,10 @@ func restrict(c config.Config, log *slog.Logger) error {
 			paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(file), linkedDir(file))
 		}
 	}
-	if c.TLS.ACME.Roots != "" {
-		paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(c.TLS.ACME.Roots))
+	for _, file := range []string{c.TLS.ACME.Roots, c.Blobs.Roots, c.Blobs.Credentials} {
+		if file != "" {
+			paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(file), linkedDir(file))
+		}
 	}
 	if c.File != "" {
 		paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(c.File), linkedDir(c.File))

@@ -209,6 +209,10 @@ type Relay struct {
 	// sender.
 	GiveUp Duration `toml:"give_up"`
 
+	// TakeOver is after how long, where several servers share a database, one
+	// takes over the messages that another was delivering when it died.
+	TakeOver Duration `toml:"take_over"`
+
 	// Port is the port that other servers are called on. Anything but 25 is for
 	// tests.
 	Port int `toml:"port"`

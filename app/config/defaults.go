@@ -39,9 +39,10 @@ func Default() Config {
 		},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
 		Relay: Relay{
-			Retry:  Duration(5 * time.Minute),
-			GiveUp: Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1
-			Port:   25,
+			Retry:    Duration(5 * time.Minute),
+			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1
+			TakeOver: Duration(time.Minute),
+			Port:     25,
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}

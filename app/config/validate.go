@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // validate reports what types cannot say. What could not be decoded is not
@@ -51,6 +52,9 @@ func (d *decoder) validate(c *Config) {
 	}
 	if c.Relay.Retry <= 0 {
 		d.invalid("relay.retry", "must be longer than nothing")
+	}
+	if c.Relay.TakeOver < Duration(5*time.Second) {
+		d.invalid("relay.take_over", "must be at least 5s")
 	}
 	if c.Relay.GiveUp < c.Relay.Retry {
 		d.invalid("relay.give_up", "must not be shorter than relay.retry")

@@ -26,6 +26,12 @@ type devCmd struct {
 	SMTPOutPort int      `help:"Call other mail servers on this port instead of ${default}." name:"smtp-out-port" default:"25" placeholder:"P"`
 	Retry       duration `help:"How long to wait before a first failed delivery is tried again (${default})." default:"5m" placeholder:"DUR"`
 	Store       string   `help:"The storage engine, 'pebble:' or 'postgres://...' (${default})." default:"pebble:" placeholder:"URL"`
+
+	Blobs            string `help:"Where large bodies are kept, 'files:' or 's3://BUCKET/PREFIX' (${default})." default:"files:" placeholder:"URL"`
+	BlobsEndpoint    string `help:"The S3 server, such as http://127.0.0.1:9000." placeholder:"URL"`
+	BlobsCredentials string `help:"A file with the credentials for S3, in the form of ~/.aws/credentials." placeholder:"FILE"`
+
+	TakeOver duration `help:"After how long a server takes over what another on the same database was delivering when it died (${default})." default:"1m" placeholder:"DUR"`
 }
 
 func (devCmd) Help() string {
@@ -47,6 +53,8 @@ Examples:
 func (c devCmd) Run(ctx context.Context, s streams) error {
 	return app.Dev{
 		Dir: c.Dir, PortBase: c.PortBase, Resolver: c.Resolver, SMTPOutPort: c.SMTPOutPort,
-		Retry: c.Retry.Duration, Store: c.Store, Program: os.Args[0], Out: s.out, Log: s.err,
+		Retry: c.Retry.Duration, Store: c.Store,
+		Blobs: config.Blobs{URL: c.Blobs, Endpoint: c.BlobsEndpoint, Credentials: c.BlobsCredentials}, TakeOver: c.TakeOver.Duration,
+		Program: os.Args[0], Out: s.out, Log: s.err,
 	}.Run(ctx)
 }
