@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/store/backup"
 	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
@@ -20,6 +21,7 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Blobs     blob.Store // where large messages on their way in are spooled
 	Queue     *outqueue.Queue
+	Backup    *backup.Local // what backups read; nil if they cannot
 	Status    Status
 	Log       *slog.Logger
 }
@@ -57,6 +59,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("POST /v1/accounts/{address}/restore", patient(a.handle(http.StatusOK, a.restore)))
 
 	a.routeMail(mux)
+	a.routeBackup(mux)
 
 	route("GET /v1/aliases", a.listAliases)
 	create("POST /v1/aliases", a.addAlias)

@@ -22,6 +22,8 @@
 //	GET    /v1/queue/counts
 //	GET    /v1/queue/{id}                      DELETE
 //	POST   /v1/queue/{id}/hold  /release  /retry
+//	GET    /v1/backup/partitions
+//	POST   /v1/backup/partitions/{number}
 //
 // Lists come in pages: "items" and, while there is more, "next", which goes
 // into the query parameter "after". Errors are problem documents of RFC 9457
