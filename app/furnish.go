@@ -33,7 +33,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	logins := auth.New(s.directory, auth.Options{Log: a.log})
-	delivery := deliver.New(s.directory, s.mailboxes, s.queue, a.log)
+	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{Hostname: c.Hostname, Log: a.log})
 	incoming := receive.New(delivery, s.blobs, a.log)
 	outgoing := submit.New(delivery, s.directory, s.blobs, c.Hostname, a.log)
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
@@ -45,7 +45,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	admin := adminapi.New(adminapi.Options{
-		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue,
+		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue, Backup: s.backup,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})

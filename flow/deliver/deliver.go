@@ -12,6 +12,7 @@ import (
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
+	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
@@ -25,12 +26,32 @@ type Deliverer struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
+	blobs     blob.Store
+	hostname  string
+	elsewhere func(domain string, ours bool) bool
 	log       *slog.Logger
 }
 
+// Options say how a Deliverer works.
+type Options struct {
+	// Hostname is what we call ourselves in notifications.
+	Hostname string
+	// Elsewhere tells of a domain, which may be one of ours, whether another
+	// store takes its mail: it goes into the outqueue then, for the relay to
+	// bring there. Nil for none.
+	Elsewhere func(domain string, ours bool) bool
+	Log       *slog.Logger
+}
+
 // New makes a Deliverer.
-func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, log *slog.Logger) *Deliverer {
-	return &Deliverer{directory: d, mailboxes: m, queue: q, log: log}
+func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob.Store, o Options) *Deliverer {
+	if o.Elsewhere == nil {
+		o.Elsewhere = func(string, bool) bool { return false }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Deliverer{directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, log: o.Log}
 }
 
 // A Recipient is one whose way is known.
@@ -38,6 +59,8 @@ type Recipient struct {
 	mail.Recipient
 	// Route is empty for a recipient who is not ours.
 	Route directory.Route
+	// Elsewhere says that another store takes the mail of the domain.
+	Elsewhere bool
 }
 
 // Local tells whether the recipient's domain is ours.
@@ -50,10 +73,13 @@ func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, 
 	if to.Address.Domain == "" {
 		d.complete(ctx, &to.Address)
 	}
+	if d.elsewhere(to.Address.Domain, false) {
+		return Recipient{Recipient: to, Elsewhere: true}, nil
+	}
 	route, err := d.directory.Resolve(ctx, to.Address)
 	switch {
 	case err == nil:
-		return Recipient{to, route}, nil
+		return d.onward(Recipient{Recipient: to, Route: route}), nil
 	case errors.Is(err, directory.ErrNotLocal) && to.Address.Domain != "":
 		return Recipient{Recipient: to}, nil
 	case errors.Is(err, directory.ErrNoUser), errors.Is(err, directory.ErrNotLocal):
@@ -64,6 +90,24 @@ func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, 
 	return Recipient{}, &smtp.Refusal{
 		Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the recipient just now", Err: err,
 	}
+}
+
+// onward sends what goes to accounts of ours whose mail another store takes on
+// its way there.
+func (d *Deliverer) onward(r Recipient) Recipient {
+	var stay []directory.Target
+	for _, target := range r.Route.Accounts {
+		if !d.elsewhere(target.Address.Domain, true) {
+			stay = append(stay, target)
+			continue
+		}
+		if !r.expands() {
+			return Recipient{Recipient: r.Recipient, Elsewhere: true} // as it was written, with its detail
+		}
+		r.Route.Forwards = slices.Concat(r.Route.Forwards, []mail.Address{target.Address})
+	}
+	r.Route.Accounts = stay
+	return r
 }
 
 // complete gives a bare local part the domain of its account, if there is one
@@ -122,6 +166,14 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	for _, f := range failures {
 		d.log.Warn("local delivery put off", obs.Msg, a.ID, obs.Account, f.local.Account.String(), obs.Err, f.err)
 		submissions = append(submissions, redelivery(a, env, trace, f.local))
+	}
+	notice, err := d.delivered(ctx, now, a, env, trace, to, failures)
+	if err != nil {
+		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot write a notification just now, try later", Err: err}
+	}
+	if notice != nil {
+		defer func() { _ = notice.Body.Close() }()
+		submissions = append(submissions, *notice)
 	}
 	if len(submissions) == 0 {
 		return nil

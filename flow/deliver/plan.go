@@ -45,11 +45,11 @@ func planFor(to []Recipient) plan {
 		for _, target := range r.Route.Accounts {
 			if !seen[target.Account] {
 				seen[target.Account] = true
-				p.locals = append(p.locals, local{target, r.Recipient})
+				p.locals = append(p.locals, local{target, r.onward()})
 			}
 		}
 		if len(r.Route.Forwards) > 0 {
-			p.forwards = append(p.forwards, forward{r.Recipient, r.Route.Forwards})
+			p.forwards = append(p.forwards, forward{r.onward(), r.Route.Forwards})
 		}
 	}
 	return p

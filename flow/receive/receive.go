@@ -37,7 +37,7 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 	if err != nil {
 		return deliver.Recipient{}, err
 	}
-	if !resolved.Local() {
+	if !resolved.Local() && !resolved.Elsewhere {
 		return deliver.Recipient{}, &smtp.Refusal{
 			Code: 550, Enhanced: smtp.Enhanced{5, 7, 1},
 			Text: "relaying denied: this server takes mail for its own domains only; to send, log in on port 587 or 465",

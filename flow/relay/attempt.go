@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"waxwing/flow/deliver"
 	"waxwing/format/message"
 	"waxwing/mail"
@@ -108,6 +110,17 @@ func (a *attempt) run(ctx, work context.Context, g group) (answers []answer, rel
 	if err != nil {
 		return fill(answers, answer{err: err}), nothing
 	}
+	if by := a.item.Envelope.By; by.Return && !by.IsZero() && !time.Now().Before(by.At) {
+		return fill(answers, answer{err: tooLate()}), nothing // RFC 2852 §4.1.3
+	}
+	if route, ok := a.routes.Find(g.domain, local); ok {
+		leave, err := a.places.enter(ctx, g.domain)
+		if err != nil {
+			return fill(answers, answer{err: err}), nothing
+		}
+		a.bring(ctx, work, route, a.transfer(g), answers)
+		return answers, func() { leave(said(answers[0].err)) }
+	}
 	if local {
 		return a.deliverLocally(work, g), nothing
 	}
@@ -133,23 +146,42 @@ func (a *attempt) run(ctx, work context.Context, g group) (answers []answer, rel
 // transfer makes the transaction for a group.
 func (a *attempt) transfer(g group) transfer {
 	to := make([]smtp.Rcpt, len(g.indexes))
-	ascii := a.item.Envelope.From.IsASCII()
+	ascii := plainDomain(a.item.Envelope.From).IsASCII()
 	for n, i := range g.indexes {
 		r := a.item.Envelope.To[i]
+		r.Address = plainDomain(r.Address)
 		to[n] = smtp.Rcpt{To: r.Address, Original: r.Original, Notify: r.Notify}
 		ascii = ascii && r.Address.IsASCII()
 	}
 	env := a.item.Envelope
+	env.From = plainDomain(env.From)
 	m := smtp.Mail{
-		From: env.From, Size: a.item.Size, EightBit: env.EightBit, EnvelopeID: env.ID,
+		From: env.From, Size: a.item.Size, EightBit: env.EightBit, Binary: env.Binary, EnvelopeID: env.ID,
+		RequireTLS: env.RequireTLS, Priority: env.Priority, Solicit: env.Solicit,
 		// What needs no SMTPUTF8 can go to hosts that do not have it; but an
 		// alias may lead from a plain address to one that needs it.
 		UTF8: !ascii || env.UTF8 && a.headerIsUTF8(),
 	}
-	if env.ReturnHeaders {
+	switch {
+	case env.ReturnHeaders:
 		m.Return = smtp.ReturnHeaders
+	case env.ReturnFull:
+		m.Return = smtp.ReturnFull
 	}
-	return transfer{mail: m, to: to, open: a.reader}
+	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By}
+}
+
+// plainDomain writes a domain in ASCII where that makes the address ASCII, so
+// that it can go to hosts without SMTPUTF8: both forms name the same domain.
+// RFC 5890 §2.3.2.1
+func plainDomain(a mail.Address) mail.Address {
+	if a.IsASCII() || !(mail.Address{Local: a.Local}).IsASCII() {
+		return a
+	}
+	if name, err := idna.Lookup.ToASCII(a.Domain); err == nil {
+		a.Domain = name
+	}
+	return a
 }
 
 func (a *attempt) reader() io.Reader {
@@ -189,7 +221,7 @@ func (a *attempt) deliverLocally(ctx context.Context, g group) []answer {
 		if err == nil {
 			err = a.deliverer.Deliver(ctx, time.Now(), arrival, a.item.Envelope, nil, []deliver.Recipient{to})
 		}
-		answers[n] = answer{err: err}
+		answers[n] = answer{err: err, reported: true} // Deliver tells the sender
 	}
 	return answers
 }
@@ -204,7 +236,7 @@ func (a *attempt) refile(ctx context.Context, g group) []answer {
 	defer func() { _ = arrival.Close() }()
 	for n, i := range g.indexes {
 		target := a.target(ctx, a.item.Envelope.To[i])
-		answers[n] = answer{err: a.deliverer.File(ctx, time.Now(), arrival, a.item.Envelope.From, nil, target)}
+		answers[n] = answer{filed: true, err: a.deliverer.File(ctx, time.Now(), arrival, a.item.Envelope.From, nil, target)}
 	}
 	return answers
 }

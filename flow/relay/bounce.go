@@ -1,97 +1,142 @@
 package relay
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
 	"waxwing/flow/deliver"
 	"waxwing/format/dsn"
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/obs"
-	"waxwing/store/blob"
 	"waxwing/store/outqueue"
 )
 
-// maxReturned is the largest message that comes back whole; of larger ones
-// the header does. RFC 3461 §6.2 leaves that to us.
-const maxReturned = 256 << 10
-
-// notify makes the notification that tells the sender of failed recipients, as
-// a submission whose Body the caller closes; nil if nobody is to be told.
-// RFC 3464, RFC 3461 §6.2, RFC 5321 §6.1
-func (a *attempt) notify(ctx context.Context, now time.Time, failed []outqueue.Result) (*outqueue.Submission, error) {
-	env := a.item.Envelope
-	failed = slices.DeleteFunc(failed, func(r outqueue.Result) bool {
-		return env.To[r.Index].Notify == mail.NotifyNever
-	})
-	if len(failed) == 0 {
-		return nil, nil
+// wants tells whether the sender is to hear of something that befalls a
+// recipient; unasked says whether that is so where nothing was said.
+// RFC 3461 §5.2
+func wants(to mail.Recipient, what mail.Notify, unasked bool) bool {
+	if to.Notify == 0 {
+		return unasked
 	}
-	if env.From.IsNull() {
-		// Nothing is sent about what is itself a notification. RFC 5321 §6.1
-		a.log.Warn("a bounce cannot be delivered and is dropped", obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message,
-			obs.Rcpt, env.To[failed[0].Index].Address.String())
-		return nil, nil
-	}
-	slices.SortFunc(failed, func(x, y outqueue.Result) int { return cmp.Compare(x.Index, y.Index) })
-	status := dsn.Status{
-		EnvelopeID:   env.ID,
-		ReportingMTA: dsn.Host(a.hostname),
-		Arrival:      a.item.Created,
-	}
-	for _, f := range failed {
-		status.Recipients = append(status.Recipients, a.reportOf(f, now))
-	}
-	n := dsn.Notification{
-		From: a.deliverer.Postmaster(ctx, env.From, a.hostname), To: env.From, Date: now,
-		MessageID: message.NewMessageID(a.hostname), UTF8: env.UTF8, Status: status,
-		Original: a.reader(), HeadersOnly: env.ReturnHeaders || a.item.Size > maxReturned,
-		OriginalUTF8: env.UTF8, EightBit: env.EightBit,
-	}
-	var text bytes.Buffer
-	if _, err := n.WriteTo(&text); err != nil {
-		return nil, err
-	}
-	body, err := blob.StageBytes(ctx, a.blobs, text.Bytes())
-	if err != nil {
-		return nil, err
-	}
-	return &outqueue.Submission{
-		Message: deliver.NewID(now), Body: body,
-		Envelope: mail.Envelope{To: []mail.Recipient{{Address: env.From}}, UTF8: env.UTF8, EightBit: true},
-		Origin:   outqueue.Origin{Service: "bounce"},
-	}, nil
+	return to.Notify&what != 0
 }
 
-// reportOf says what became of one recipient. RFC 3464 §2.3
-func (a *attempt) reportOf(f outqueue.Result, now time.Time) dsn.Recipient {
-	to := a.item.Envelope.To[f.Index]
-	r := dsn.Recipient{
-		Final: dsn.Address(to.Address), Action: dsn.Failed, Status: f.Reply.Enhanced,
-		LastAttempt: now, LogID: a.item.ID.String(),
-	}
-	if to.Original != "" {
-		r.Original = dsn.ParseTyped(to.Original)
-	}
+// reportOf says what became of one recipient. RFC 3464 §2.3, RFC 3461 §6.3
+func (a *attempt) reportOf(f outqueue.Result, action dsn.Action, status string, now time.Time) dsn.Recipient {
+	r := deliver.Final(a.item.Envelope.To[f.Index], action, status)
+	r.LastAttempt, r.LogID = now, a.item.ID.String()
 	if f.Remote != "" {
 		r.RemoteMTA = dsn.Host(hostOf(f.Remote))
 	}
-	if f.Reply.Code != 0 {
+	if f.Reply.Code != 0 && action != dsn.Delivered {
 		r.Diagnostic = dsn.Reply(replyText(f.Reply))
 	}
-	switch {
-	case f.State == outqueue.Expired:
-		r.Status = "4.4.7" // delivery time expired, RFC 3463 §3.5
-	case r.Status == "":
-		r.Status = "5.0.0"
+	if action == dsn.Delayed {
+		r.RetryUntil = a.since().Add(a.schedule.Lifetime) // RFC 3464 §2.3.9
+		if by := a.item.Envelope.By; by.Return && !by.IsZero() && by.At.Before(r.RetryUntil) {
+			r.RetryUntil = by.At
+		}
 	}
 	return r
+}
+
+// failure says that a recipient will not get the message, if the sender wants
+// to know. RFC 3461 §5.2.6
+func (a *attempt) failure(f outqueue.Result, now time.Time) (dsn.Recipient, bool) {
+	if !wants(a.item.Envelope.To[f.Index], mail.NotifyFailure, true) {
+		return dsn.Recipient{}, false
+	}
+	status := f.Reply.Enhanced
+	switch {
+	case f.State == outqueue.Expired:
+		status = "4.4.7" // delivery time expired, RFC 3463 §3.5
+	case status == "":
+		status = "5.0.0" // RFC 3461 §6.3 (g)
+	}
+	return a.reportOf(f, dsn.Failed, status, now), true
+}
+
+// delay says that a recipient still waits, once when it has taken long
+// (RFC 3461 §5.2.5), and once when a deadline has passed (RFC 2852 §4.1.3). It
+// notes in f what the sender has been told.
+func (a *attempt) delay(f *outqueue.Result, now time.Time) (dsn.Recipient, bool) {
+	told := a.item.Status[f.Index].Told
+	by := a.item.Envelope.By
+	status := f.Reply.Enhanced
+	switch {
+	case !by.IsZero() && !by.Return && !now.Before(by.At) && told&outqueue.ToldDeadline == 0:
+		f.Told, status = outqueue.ToldDelay|outqueue.ToldDeadline, "4.4.7"
+	case a.warnAfter >= 0 && now.Sub(a.since()) >= a.warnAfter && told&outqueue.ToldDelay == 0:
+		f.Told = outqueue.ToldDelay
+	default:
+		return dsn.Recipient{}, false
+	}
+	if status == "" || status[0] != '4' {
+		status = "4.0.0"
+	}
+	if !wants(a.item.Envelope.To[f.Index], mail.NotifyDelay, true) {
+		return dsn.Recipient{}, false
+	}
+	return a.reportOf(*f, dsn.Delayed, status, now), true
+}
+
+// success says that the message has gone on, if the sender wants to know and
+// nobody else will tell.
+func (a *attempt) success(f outqueue.Result, w answer, now time.Time) (dsn.Recipient, bool) {
+	to, by := a.item.Envelope.To[f.Index], a.item.Envelope.By
+	asked := wants(to, mail.NotifySuccess, false)
+	if w.reported || to.Notify == mail.NotifyNever {
+		return dsn.Recipient{}, false
+	}
+	switch {
+	case w.filed && asked && !w.tellsOn:
+		return a.reportOf(f, dsn.Delivered, "2.0.0", now), true // RFC 3461 §5.2.3
+	case w.filed:
+	case asked && !w.tellsOn, // RFC 3461 §5.2.2 (b)
+		!by.IsZero() && by.Trace, // RFC 2852 §4.1.4
+		!by.IsZero() && !by.Return && !w.inTime && now.Before(by.At): // RFC 2852 §4.1.4.2
+		return a.reportOf(f, dsn.Relayed, "2.0.0", now), true
+	}
+	return dsn.Recipient{}, false
+}
+
+// notice makes the notification of some recipients, as a submission whose Body
+// the caller closes; none if nobody is to be told.
+func (a *attempt) notice(ctx context.Context, now time.Time, about []dsn.Recipient) ([]outqueue.Submission, error) {
+	if len(about) == 0 {
+		return nil, nil
+	}
+	if a.item.Envelope.From.IsNull() {
+		// Nothing is sent about what is itself a notification. RFC 5321 §6.1
+		if about[0].Action == dsn.Failed {
+			a.log.Warn("a bounce cannot be delivered and is dropped", obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message,
+				obs.Rcpt, about[0].Final.Value)
+		}
+		return nil, nil
+	}
+	s, err := a.deliverer.Report(ctx, now, deliver.Report{
+		Envelope: a.item.Envelope, Arrival: a.item.Created, Recipients: about, Original: a.reader(), Size: a.item.Size,
+	})
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return []outqueue.Submission{*s}, nil
+}
+
+func closeBodies(all []outqueue.Submission) {
+	for _, s := range all {
+		_ = s.Body.Close() // they are in the queue, or not wanted
+	}
+}
+
+// since is from when on the message could go.
+func (a *attempt) since() time.Time {
+	if hold := a.item.Envelope.HoldUntil; hold.After(a.item.Created) {
+		return hold
+	}
+	return a.item.Created
 }
 
 // hostOf gives the host name of a remote, without the address and port that are

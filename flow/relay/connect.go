@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,16 +34,21 @@ type link struct {
 	*smtpclient.Client
 	host   string
 	at     netip.AddrPort
-	sent   int // messages so far
+	roots  *x509.CertPool // whom verified trusts; nil for the system's
+	sent   int            // messages so far
 	reused bool
+	local  bool // to a store, by LMTP
 }
 
 // remote names the host as people read it: name and address.
 func (l *link) remote() string { return remote(l.host, l.at) }
 
 func remote(host string, at netip.AddrPort) string {
-	if strings.HasPrefix(host, "[") {
+	switch {
+	case strings.HasPrefix(host, "["):
 		return at.String() // it has no name
+	case !at.IsValid():
+		return host // a store
 	}
 	return fmt.Sprintf("%s[%s]", host, at)
 }
@@ -112,7 +118,7 @@ func (d *dialer) session(ctx context.Context, host string, at netip.AddrPort, us
 			return nil, &handshakeError{err}
 		}
 	}
-	return &link{Client: c, host: host, at: at}, nil
+	return &link{Client: c, host: host, at: at, roots: d.tls.RootCAs}, nil
 }
 
 // reason says why a connection failed without the addresses that Go repeats.

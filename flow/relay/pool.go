@@ -52,7 +52,7 @@ func (p *pool) take(at netip.AddrPort) *link {
 func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 	p.mu.Lock()
 	full := p.count >= maxIdle
-	if l.Usable() && l.sent < maxPerLink && !full {
+	if l.Usable() && l.sent < maxPerLink && !l.spent() && !full {
 		p.set(l.at, append(p.idle[l.at], kept{l, now.Add(keepIdle)}))
 		p.count++
 		p.mu.Unlock()

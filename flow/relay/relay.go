@@ -22,6 +22,12 @@ type Options struct {
 	Port int
 	// Schedule says when to try again and when to give up.
 	Schedule Schedule
+	// DelayWarning is after how long the sender is told, once, that a message
+	// still waits; four hours by default, negative for never.
+	// RFC 3461 §5.2.5
+	DelayWarning time.Duration
+	// Routes are the domains whose mail goes to another store than ours.
+	Routes []Route
 	// Attempts is how many messages are tried at once; 0 for 200.
 	Attempts int
 	// PerDestination is how many connections there are to one domain's hosts
@@ -44,6 +50,8 @@ type Relay struct {
 	down      *down
 	hostname  string
 	schedule  Schedule
+	warnAfter time.Duration
+	routes    Routes
 	attempts  int
 	log       *slog.Logger
 }
@@ -65,13 +73,16 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	if o.DelayWarning == 0 {
+		o.DelayWarning = 4 * time.Hour
+	}
 	schedule := o.Schedule.withDefaults()
 	return &Relay{
 		queue: q, deliverer: d, blobs: blobs, resolver: resolver,
 		dialer:   &dialer{hostname: o.Hostname, port: o.Port, tls: o.TLS, log: o.Log, pool: newPool()},
 		places:   newPlaces(o.PerDestination),
 		down:     newDown(min(schedule.First, maxDown)),
-		hostname: o.Hostname, schedule: schedule, attempts: o.Attempts, log: o.Log,
+		hostname: o.Hostname, schedule: schedule, warnAfter: o.DelayWarning, routes: o.Routes, attempts: o.Attempts, log: o.Log,
 	}
 }
 
@@ -121,14 +132,14 @@ func (r *Relay) Run(ctx context.Context) error {
 		if len(leases) == free && free > 0 {
 			continue // there may be more
 		}
-		r.rest(ctx, freed, len(leases) == 0 && free == 0)
+		r.pause(ctx, freed, len(leases) == 0 && free == 0)
 		r.dialer.pool.sweep(work, time.Now(), false)
 	}
 	return ctx.Err()
 }
 
-// rest waits until there may be something to do.
-func (r *Relay) rest(ctx context.Context, freed <-chan struct{}, full bool) {
+// pause waits until there may be something to do.
+func (r *Relay) pause(ctx context.Context, freed <-chan struct{}, full bool) {
 	wait := patience
 	if next, err := r.queue.Next(ctx); err == nil && !next.IsZero() {
 		wait = min(wait, max(time.Until(next), 0))

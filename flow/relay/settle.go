@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"waxwing/format/dsn"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpclient"
@@ -15,6 +18,9 @@ import (
 
 // recordAgain is how long to wait when the queue cannot write.
 const recordAgain = 5 * time.Second
+
+// notSentAgain is when those come again for whom a connection had no room.
+const notSentAgain = 30 * time.Second
 
 // settle records what came of a group. What a peer has taken is recorded at
 // once; refusals and delays wait for the last group, so that the sender gets
@@ -31,7 +37,9 @@ func (a *attempt) settle(ctx context.Context, g group, answers []answer) {
 	if last {
 		a.conclude(ctx)
 	} else {
-		a.record(ctx, a.delivered())
+		done := a.delivered(ctx, time.Now())
+		a.record(ctx, done)
+		closeBodies(done.Then)
 	}
 	for n, i := range g.indexes {
 		a.say(i, answers[n])
@@ -45,7 +53,7 @@ func (a *attempt) say(i int, w answer) {
 		obs.Rcpt, a.item.Envelope.To[i].Address.String(), obs.Remote, w.remote,
 	}
 	switch {
-	case errors.Is(w.err, errCrowded):
+	case errors.Is(w.err, errCrowded), errors.Is(w.err, errNotSent):
 		a.log.Debug("message has to wait", attrs...)
 	case w.err == nil && w.remote == "":
 		a.log.Debug("queued message delivered", attrs...) // deliver says so at Info
@@ -68,68 +76,105 @@ func (a *attempt) forgetInterrupted() {
 	}
 }
 
-// delivered gives the part of the attempt that must not be lost.
-func (a *attempt) delivered() outqueue.Attempt {
+// delivered gives the part of the attempt that must not be lost, with what the
+// sender is to be told of it. The caller closes the bodies of Then.
+func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt {
 	done := outqueue.Attempt{Keep: true}
-	for i, w := range a.answers {
-		if w.err == nil {
-			done.Results = append(done.Results, result(i, w, outqueue.Delivered))
-			delete(a.answers, i)
+	var about []dsn.Recipient
+	for _, i := range slices.Sorted(maps.Keys(a.answers)) {
+		w := a.answers[i]
+		if w.err != nil {
+			continue
 		}
+		res := result(i, w, outqueue.Delivered)
+		done.Results = append(done.Results, res)
+		if report, ok := a.success(res, w, now); ok {
+			about = append(about, report)
+		}
+		delete(a.answers, i)
 	}
+	then, err := a.notice(context.WithoutCancel(ctx), now, about)
+	if err != nil {
+		// That the peer has the message must be kept, whatever else fails.
+		a.log.Error("cannot make a notification of success", obs.Queue, a.item.ID.String(), obs.Err, err)
+	}
+	done.Then = then
 	return done
 }
 
 // conclude records the rest and gives the item back to the queue.
 func (a *attempt) conclude(ctx context.Context) {
 	now := time.Now()
-	next, again := a.schedule.next(now, a.item.Created, a.item.Tries+1)
-	end := outqueue.Attempt{Next: next, Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began)}}
-	var failed []outqueue.Result
-	crowded := "" // a domain that had no place
-	for i, w := range a.answers {
-		state := outqueue.Delivered
-		switch {
-		case w.err == nil:
-		case errors.Is(w.err, errCrowded) && again:
-			crowded = a.item.Envelope.To[i].Address.Domain
-			delete(a.answers, i)
-			continue // as if it had not been tried
-		case !temporary(w.err):
-			state = outqueue.Failed
-		case !again:
-			state = outqueue.Expired
-		default:
-			state = outqueue.Pending
-		}
-		res := result(i, w, state)
-		end.Results = append(end.Results, res)
-		if state == outqueue.Failed || state == outqueue.Expired {
-			failed = append(failed, res)
-		}
+	tried := len(a.answers) > 0
+	end := outqueue.Attempt{Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began)}}
+	for _, w := range a.answers {
 		end.Try.Remote, end.Try.Text = w.remote, describe(w)
 	}
-	if len(a.answers) == 0 { // nothing was tried
-		end.Try = outqueue.Try{}
-		end.Next = now // at the next start
-		if crowded != "" {
-			end.Next = now.Add(a.places.later(crowded))
-		}
+	done := a.delivered(ctx, now)
+	defer closeBodies(done.Then)
+	soon, about := a.rest(now, &end)
+	switch {
+	case !tried: // at the next start
+		end.Try, end.Next = outqueue.Try{}, now
+	case soon > 0 && len(end.Results)+len(done.Results) == 0:
+		end.Try, end.Next = outqueue.Try{}, now.Add(soon)
+	case soon > 0:
+		end.Next = now.Add(soon)
 	}
-	if len(failed) > 0 { // a notification takes its time
-		a.record(ctx, a.delivered())
+	if len(about) > 0 { // a notification takes its time
+		a.record(ctx, done)
+	} else {
+		end.Results, end.Then = append(end.Results, done.Results...), done.Then
 	}
-	notice, err := a.notify(context.WithoutCancel(ctx), now, failed)
+	notice, err := a.notice(context.WithoutCancel(ctx), now, about)
 	if err != nil {
 		// Without a notification the failure must not be final.
 		a.log.Error("cannot make a bounce", obs.Queue, a.item.ID.String(), obs.Err, err)
 		return
 	}
-	if notice != nil {
-		defer func() { _ = notice.Body.Close() }()
-		end.Then = append(end.Then, *notice)
-	}
+	defer closeBodies(notice)
+	end.Then = append(end.Then, notice...)
 	a.record(ctx, end)
+}
+
+// rest sorts the recipients that the message was not delivered to into the
+// results, and gives what the sender is to be told, and the delay after which
+// those come again that had no place; zero if there are none.
+func (a *attempt) rest(now time.Time, end *outqueue.Attempt) (soon time.Duration, about []dsn.Recipient) {
+	next, again := a.schedule.next(now, a.since(), a.item.Tries+1)
+	if by := a.item.Envelope.By; !by.IsZero() && by.At.After(now) && by.At.Before(next) {
+		next = by.At // then it is tried for the last time, or the sender told
+	}
+	end.Next = next
+	for _, i := range slices.Sorted(maps.Keys(a.answers)) {
+		w := a.answers[i]
+		state := outqueue.Pending
+		switch {
+		case errors.Is(w.err, errCrowded) && again:
+			soon = max(soon, a.places.later(a.item.Envelope.To[i].Address.Domain))
+			continue // as if it had not been tried
+		case errors.Is(w.err, errNotSent) && again:
+			soon = max(soon, notSentAgain)
+			continue
+		case !temporary(w.err):
+			state = outqueue.Failed
+		case !again:
+			state = outqueue.Expired
+		}
+		res := result(i, w, state)
+		var report dsn.Recipient
+		var tell bool
+		if state == outqueue.Pending {
+			report, tell = a.delay(&res, now)
+		} else {
+			report, tell = a.failure(res, now)
+		}
+		if tell {
+			about = append(about, report)
+		}
+		end.Results = append(end.Results, res)
+	}
+	return soon, about
 }
 
 func result(i int, w answer, state outqueue.State) outqueue.Result {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"waxwing/mail"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpclient"
 )
@@ -19,6 +20,15 @@ type transfer struct {
 	mail smtp.Mail
 	to   []smtp.Rcpt
 	open func() io.Reader // the message, from the start
+	body io.ReaderAt      // the same
+	size mail.ByteCount
+	by   mail.DeliverBy
+}
+
+// part is the transfer to some of the recipients.
+func (t transfer) part(at, n int) transfer {
+	t.to = t.to[at : at+n]
+	return t
 }
 
 // An answer is what became of one recipient.
@@ -26,6 +36,11 @@ type answer struct {
 	err    error  // nil if the peer has taken the message
 	reply  string // the peer's words
 	remote string // who said it; empty if it was us
+
+	tellsOn  bool // the peer tells the sender itself, RFC 3461 §5.2.1
+	inTime   bool // the peer knows about the time, RFC 2852
+	filed    bool // the message is where it is to be, in a store
+	reported bool // the sender has been told already
 }
 
 // send takes the transfer to the best of the hosts that will have it, sets the
@@ -68,16 +83,6 @@ func (r *Relay) send(ctx, work context.Context, domain string, t transfer, answe
 	return nil
 }
 
-// transmit runs the transaction.
-//
-// Deviation: RFC 6152 §3 wants a message with 8-bit octets converted, or
-// returned, where the next host does not offer 8BITMIME. Hosts without it
-// pass 8-bit octets on all the same, and a conversion would break signatures.
-func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, error) {
-	t.mail.EightBit = t.mail.EightBit && l.Extensions().Has(smtp.EightBitMIME)
-	return l.Send(ctx, t.mail, t.to, t.open())
-}
-
 // try sends to one address. If another host may do better it gives the trouble
 // that there was; otherwise the answers are complete, and it gives the link.
 func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
@@ -85,7 +90,19 @@ func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t t
 	if err != nil {
 		return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
 	}
-	outcome, err := l.transmit(work, t)
+	if unfit := l.unfit(t, time.Now()); unfit != nil {
+		own := answer{err: unfit} // our own finding
+		if t.by.Return && !t.by.IsZero() {
+			// No other host is asked for what this one cannot promise.
+			// RFC 2852 §7
+			fill(answers, own)
+			return answer{}, l
+		}
+		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
+		return own, nil
+	}
+	n := min(len(t.to), l.mostRecipients())
+	outcome, err := l.transmit(work, t.part(0, n))
 	var lost *smtpclient.Lost
 	if errors.As(err, &lost) && !lost.Unknown && l.reused {
 		// A kept connection that the host has closed meanwhile says nothing
@@ -94,19 +111,22 @@ func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t t
 		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
 			return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
 		}
-		outcome, err = l.transmit(work, t)
+		outcome, err = l.transmit(work, t.part(0, n))
 	}
 	l.sent++
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
 		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
 		return answer{err: err, remote: l.remote()}, nil
 	}
-	for i := range answers {
-		answers[i] = answer{err: err, reply: outcome.Reply.String(), remote: l.remote()}
-		if refused := outcome.Refused[i]; refused != nil {
-			answers[i].err = refused
-		}
+	l.note(outcome, err, answers[:n])
+	if n == len(t.to) {
+		return answer{}, l
 	}
+	if !l.Usable() || l.spent() {
+		fill(answers[n:], answer{err: errNotSent, remote: l.remote()})
+		return answer{}, l
+	}
+	r.over(work, l, t.part(n, len(t.to)-n), answers[n:])
 	return answer{}, l
 }
 

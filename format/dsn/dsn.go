@@ -75,7 +75,11 @@ type Status struct {
 	Gateway      Typed     // DSN-Gateway
 	ReceivedFrom Typed     // Received-From-MTA
 	Arrival      time.Time // Arrival-Date
-	Recipients   []Recipient
+	DeliverBy    time.Time // Deliver-By-Date, RFC 2852 §5
+	// FutureRelease is Future-Release-Request: "for;SECONDS" or
+	// "until;TIME". RFC 4865 §5.1.2
+	FutureRelease string
+	Recipients    []Recipient
 }
 
 // A Recipient says what became of the message for one recipient. RFC 3464 §2.3

@@ -31,6 +31,10 @@ func (s *Status) append(dst []byte, utf8 bool) []byte {
 	w.typed("DSN-Gateway", s.Gateway)
 	w.typed("Received-From-MTA", s.ReceivedFrom)
 	w.date("Arrival-Date", s.Arrival)
+	w.date("Deliver-By-Date", s.DeliverBy)
+	if s.FutureRelease != "" {
+		w.text("Future-Release-Request", s.FutureRelease)
+	}
 	for _, r := range s.Recipients {
 		w.b = append(w.b, "\r\n"...)
 		w.address("Original-Recipient", r.Original)
@@ -167,6 +171,10 @@ func (s *Status) take(f message.Field) {
 		s.ReceivedFrom = ParseTyped(text(f))
 	case "arrival-date":
 		s.Arrival, _ = message.ParseDate(text(f))
+	case "deliver-by-date":
+		s.DeliverBy, _ = message.ParseDate(text(f))
+	case "future-release-request":
+		s.FutureRelease = text(f)
 	}
 }
 

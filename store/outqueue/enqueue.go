@@ -92,7 +92,7 @@ func (q *Queue) check(s *Submission) error {
 	case len(s.Prefix) > maxPrefix:
 		return fmt.Errorf("enqueue: prefix of %d octets: %w", len(s.Prefix), ErrTooLarge)
 	}
-	octets := len(s.Message) + len(s.Envelope.ID) + len(s.Origin.Hello) + len(s.Origin.Service) + len(s.Origin.Remote)
+	octets := len(s.Message) + len(s.Envelope.ID) + len(s.Envelope.Solicit) + len(s.Envelope.Hold) + len(s.Origin.Hello) + len(s.Origin.Service) + len(s.Origin.Remote)
 	for _, to := range s.Envelope.To {
 		octets += len(to.Address.Local) + len(to.Address.Domain) + len(to.Original)
 	}
@@ -270,7 +270,7 @@ func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
 			return 0, err
 		}
 	}
-	st := state{due: max(now.UnixNano(), unixNano(s.Due)), octets: uint64(it.Size)}
+	st := state{due: firstDue(now, s).UnixNano(), octets: uint64(it.Size)}
 	if st.chunks, err = tx.putBody(id, inline, int(it.inline)); err != nil {
 		return 0, err
 	}
@@ -283,6 +283,27 @@ func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
 		tx.Put(tokenAgeKey(now, token), nil)
 	}
 	return id, nil
+}
+
+// priorityStep is how much longer a message seems to have waited for each
+// level of its priority. Where there is nothing to wait for it changes little.
+const priorityStep = 10 * time.Minute
+
+// firstDue gives an item's first place in the index. What is urgent stands
+// there as if it had come earlier, so that it passes a queue that has built
+// up; what is not steps back a little. RFC 6710 §5
+func firstDue(now time.Time, s *Submission) time.Time {
+	for _, t := range []time.Time{s.Due, s.Envelope.HoldUntil} {
+		if t.After(now) {
+			return t
+		}
+	}
+	if p := time.Duration(s.Envelope.Priority); p > 0 {
+		return now.Add(-p * priorityStep)
+	} else if p < 0 {
+		return now.Add(-p * time.Second)
+	}
+	return now
 }
 
 // putBody writes what lies in the engine, in chunks.

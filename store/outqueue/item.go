@@ -63,7 +63,8 @@ type Submission struct {
 	// a redelivery. Zero for a message that is routed by its recipients.
 	Account mail.AccountID
 
-	// Due is when the first try may be; zero for at once.
+	// Due is when the first try may be; zero for at once. It is not before
+	// Envelope.HoldUntil.
 	Due time.Time
 
 	// Token, if not empty, makes Enqueue idempotent: for a day the same token
@@ -112,7 +113,18 @@ type Status struct {
 	Last     time.Time // of the last of them
 	Reply    Reply     // to the last of them
 	Remote   string    // the MTA that gave it, or would have
+	Told     Told      // what the sender has been told meanwhile
 }
+
+// Told is what the sender of a message that still waits has been told, so
+// that it is told once.
+type Told uint8
+
+// What a sender may be told before the end.
+const (
+	ToldDelay    Told = 1 << iota // that it takes long
+	ToldDeadline                  // that it was not there in time, RFC 2852 §4.1.3
+)
 
 // A Reply is what a peer, or we ourselves, said of a recipient. Code zero
 // says that nobody answered; Text then says what went wrong.
@@ -197,4 +209,5 @@ type Result struct {
 	State  State
 	Reply  Reply
 	Remote string
+	Told   Told // added to what was told before
 }

@@ -19,8 +19,8 @@ import (
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 	"waxwing/store/kv/kvtest"
-	"waxwing/store/kv/memkv"
 	"waxwing/store/outqueue"
+	"waxwing/test/engine"
 )
 
 // start is when all tests begin.
@@ -35,7 +35,7 @@ type room struct {
 
 func open(t testing.TB, o outqueue.Options) room {
 	t.Helper()
-	db, blobs := memkv.New(), memblob.New(0)
+	db, blobs := engine.New(t), memblob.New(0)
 	t.Cleanup(func() { db.Close(); blobs.Close() })
 	// Every transaction runs twice: none may have side effects.
 	return room{outqueue.New(kvtest.Far(db, 0), blobs, o), db, blobs}

@@ -45,6 +45,16 @@ type itemRecord struct {
 	Blob     []byte            `cbor:"13,keyasint,omitempty"`
 	Tries    int               `cbor:"14,keyasint,omitempty"`
 	History  []tryRecord       `cbor:"15,keyasint,omitempty"`
+	Binary   bool              `cbor:"16,keyasint,omitempty"`
+	Full     bool              `cbor:"17,keyasint,omitempty"`
+	TLS      bool              `cbor:"18,keyasint,omitempty"`
+	Priority int8              `cbor:"19,keyasint,omitempty"`
+	By       int64             `cbor:"20,keyasint,omitempty"`
+	ByReturn bool              `cbor:"21,keyasint,omitempty"`
+	ByTrace  bool              `cbor:"22,keyasint,omitempty"`
+	Until    int64             `cbor:"23,keyasint,omitempty"`
+	Hold     string            `cbor:"24,keyasint,omitempty"`
+	Solicit  string            `cbor:"25,keyasint,omitempty"`
 }
 
 type addressRecord struct {
@@ -64,6 +74,7 @@ type recipientRecord struct {
 	Enhanced string        `cbor:"8,keyasint,omitempty"`
 	Text     string        `cbor:"9,keyasint,omitempty"`
 	Remote   string        `cbor:"10,keyasint,omitempty"`
+	Told     uint8         `cbor:"11,keyasint,omitempty"`
 }
 
 type originRecord struct {
@@ -85,6 +96,9 @@ func encodeItem(it *Item) ([]byte, error) {
 	r := itemRecord{
 		Message: it.Message, From: addressRecord{Local: it.Envelope.From.Local, Domain: it.Envelope.From.Domain},
 		UTF8: it.Envelope.UTF8, EightBit: it.Envelope.EightBit, EnvID: it.Envelope.ID, Headers: it.Envelope.ReturnHeaders,
+		Binary: it.Envelope.Binary, Full: it.Envelope.ReturnFull, TLS: it.Envelope.RequireTLS, Priority: it.Envelope.Priority,
+		By: unixNano(it.Envelope.By.At), ByReturn: it.Envelope.By.Return, ByTrace: it.Envelope.By.Trace,
+		Until: unixNano(it.Envelope.HoldUntil), Hold: it.Envelope.Hold, Solicit: it.Envelope.Solicit,
 		Origin: originRecord{
 			Account: uint64(it.Origin.Account), Service: it.Origin.Service, Remote: it.Origin.Remote, Hello: it.Origin.Hello,
 		},
@@ -101,6 +115,7 @@ func encodeItem(it *Item) ([]byte, error) {
 			Address:  addressRecord{Local: to.Address.Local, Domain: to.Address.Domain},
 			Original: to.Original, Notify: uint8(to.Notify), State: uint8(s.State), Attempts: s.Attempts,
 			Last: unixNano(s.Last), Code: s.Reply.Code, Enhanced: s.Reply.Enhanced, Text: s.Reply.Text, Remote: s.Remote,
+			Told: uint8(s.Told),
 		}
 	}
 	for _, t := range it.History {
@@ -128,6 +143,9 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 		Envelope: mail.Envelope{
 			From: mail.Address{Local: r.From.Local, Domain: r.From.Domain},
 			UTF8: r.UTF8, EightBit: r.EightBit, ID: r.EnvID, ReturnHeaders: r.Headers,
+			Binary: r.Binary, ReturnFull: r.Full, RequireTLS: r.TLS, Priority: r.Priority,
+			By:        mail.DeliverBy{At: fromNano(r.By), Return: r.ByReturn, Trace: r.ByTrace},
+			HoldUntil: fromNano(r.Until), Hold: r.Hold, Solicit: r.Solicit,
 			To: make([]mail.Recipient, len(r.To)),
 		},
 		Status: make([]Status, len(r.To)),
@@ -148,6 +166,7 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 		it.Status[i] = Status{
 			State: State(to.State), Attempts: to.Attempts, Last: fromNano(to.Last),
 			Reply: Reply{Code: to.Code, Enhanced: to.Enhanced, Text: to.Text}, Remote: to.Remote,
+			Told: Told(to.Told),
 		}
 	}
 	for _, t := range r.History {

@@ -117,6 +117,7 @@ func (s *Status) note(now time.Time, r Result) {
 		return
 	}
 	s.State, s.Last, s.Attempts = r.State, now, s.Attempts+1
+	s.Told |= r.Told
 	s.Reply, s.Remote = r.Reply, clip(r.Remote)
 	s.Reply.Text, s.Reply.Enhanced = clip(r.Reply.Text), clip(r.Reply.Enhanced)
 }

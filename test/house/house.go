@@ -51,7 +51,7 @@ func New(tb testing.TB) *House {
 	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{})
 	h.Queue = outqueue.New(db, blobs, outqueue.Options{})
 	h.Auth = auth.New(h.Directory, auth.Options{Log: h.Log})
-	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, h.Log)
+	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, blobs, deliver.Options{Hostname: Hostname, Log: h.Log})
 	h.Receiver = receive.New(h.Deliverer, blobs, h.Log)
 	h.Submitter = submit.New(h.Deliverer, h.Directory, blobs, Hostname, h.Log)
 	tb.Cleanup(func() {

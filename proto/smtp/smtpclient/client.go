@@ -20,6 +20,9 @@ type Options struct {
 	// Hostname is what we call ourselves, a name that resolves to us or an
 	// address literal. RFC 5321 §4.1.1.1
 	Hostname string
+	// LMTP speaks that protocol: each recipient has an answer of its own to
+	// the message. RFC 2033
+	LMTP bool
 	// Log takes the dialog, at Debug.
 	Log *slog.Logger
 }
@@ -28,6 +31,7 @@ type Options struct {
 type Client struct {
 	nc       net.Conn
 	hostname string
+	lmtp     bool
 	log      *slog.Logger
 	in, out  []byte
 	tls      *tls.ConnectionState
@@ -36,6 +40,7 @@ type Client struct {
 	offers     map[string]string // EHLO keyword in capitals -> its parameters
 	extensions smtp.Extensions
 	maxSize    mail.ByteCount
+	limits     Limits
 
 	open   bool  // a transaction may be open at the peer's
 	broken *Lost // nothing more can be done
@@ -45,7 +50,7 @@ type Client struct {
 // implicit) and says EHLO, or HELO to those who do not know that. On an error
 // the caller still has to close nc.
 func New(ctx context.Context, nc net.Conn, o Options) (*Client, error) {
-	c := &Client{nc: nc, hostname: o.Hostname, log: o.Log, in: make([]byte, 0, 4096)}
+	c := &Client{nc: nc, hostname: o.Hostname, lmtp: o.LMTP, log: o.Log, in: make([]byte, 0, 4096)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -75,13 +80,17 @@ func (c *Client) greet(ctx context.Context) error {
 
 // hello says EHLO, and HELO if that is refused. RFC 5321 §3.2
 func (c *Client) hello(ctx context.Context) error {
-	c.offers, c.extensions, c.maxSize = nil, 0, 0
+	c.offers, c.extensions, c.maxSize, c.limits = nil, 0, 0, Limits{}
 	if strings.ContainsFunc(c.hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("host name %q cannot be said in EHLO", c.hostname)
 	}
-	r, err := c.command(ctx, "EHLO", "EHLO "+c.hostname, commandTimeout, 2)
+	verb := "EHLO"
+	if c.lmtp {
+		verb = "LHLO" // RFC 2033 §4.1
+	}
+	r, err := c.command(ctx, verb, verb+" "+c.hostname, commandTimeout, 2)
 	var refused *smtp.Refusal
-	if errors.As(err, &refused) && !refused.Temporary() && c.broken == nil {
+	if errors.As(err, &refused) && !c.lmtp && !refused.Temporary() && c.broken == nil {
 		_, err = c.command(ctx, "HELO", "HELO "+c.hostname, commandTimeout, 2)
 		return err
 	}
@@ -104,6 +113,50 @@ func (c *Client) learn(text string) {
 	if n, err := strconv.ParseInt(c.offers["SIZE"], 10, 64); err == nil && n > 0 {
 		c.maxSize = mail.ByteCount(n) // zero means no limit, RFC 1870 §4
 	}
+	c.limits = parseLimits(c.offers["LIMITS"])
+}
+
+// Limits is what a peer says it takes; zero for what it does not say.
+// RFC 9422 §4
+type Limits struct {
+	Messages   int // transactions on the connection, MAILMAX
+	Recipients int // of a transaction, RCPTMAX
+	Domains    int // among the recipients of a transaction, RCPTDOMAINMAX
+}
+
+// parseLimits reads name=value pairs; what is malformed or not known is
+// ignored. RFC 9422 §3
+func parseLimits(s string) (l Limits) {
+	for word := range strings.FieldsSeq(s) {
+		name, value, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || len(value) > 6 {
+			continue
+		}
+		switch strings.ToUpper(name) {
+		case "MAILMAX":
+			l.Messages = n
+		case "RCPTMAX":
+			l.Recipients = n
+		case "RCPTDOMAINMAX":
+			l.Domains = n
+		}
+	}
+	return l
+}
+
+// Limits gives what the peer says it takes.
+func (c *Client) Limits() Limits { return c.limits }
+
+// MinDeliverBy is the least time that the peer takes with DELIVERBY and
+// by-mode R, in seconds; zero if it does not say. RFC 2852 §2
+func (c *Client) MinDeliverBy() int64 {
+	least, _, _ := strings.Cut(c.offers["DELIVERBY"], ",")
+	n, err := strconv.ParseInt(strings.TrimSpace(least), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Greeting is the text of the peer's greeting.

@@ -17,6 +17,9 @@ import (
 // wait for ever. RFC 2920 §3.1
 const pipelined = 4000
 
+// maxRcpt is more than one RCPT takes.
+const maxRcpt = 1200
+
 // block is how much of a message is written at once.
 const block = 64 << 10
 
@@ -32,9 +35,16 @@ type Outcome struct {
 
 // Send is one transaction: MAIL, RCPT for each recipient, and the message.
 // Extensions that the peer does not offer are left out of the parameters
-// where that is allowed (SIZE, DSN) and refused on the spot where it is not
-// (8BITMIME, SMTPUTF8). m.Size is the size of the message, zero if it is not
-// known; m.Uses and those of the recipients are set here.
+// where that is allowed (SIZE, DSN, and of m.Uses those about when and how a
+// message goes on) and refused on the spot where it is not (8BITMIME,
+// BINARYMIME, SMTPUTF8, REQUIRETLS). m.Size is the size of the message, zero
+// if it is not known.
+//
+// A message that is binary, or so large that it pays, goes in chunks if the
+// peer takes them. RFC 3030 §2
+//
+// With LMTP an element of Outcome.Refused may also be the answer to the
+// message, and Outcome.Reply is the first one that accepts. RFC 2033 §4.2
 //
 // With a nil error the peer has accepted the message for every recipient
 // whose element in Outcome.Refused is nil, if there is such a one; body is
@@ -62,14 +72,30 @@ func (c *Client) Send(ctx context.Context, m smtp.Mail, to []smtp.Rcpt, body io.
 	if t.accepted == 0 {
 		return o, nil
 	}
-	var err error
-	o.Reply, err = c.message(ctx, body)
-	return o, err
+	t.reply = &o.Reply
+	return o, t.message(ctx, body)
 }
+
+// wishes are the extensions of which the caller says whether they are used.
+const wishes = smtp.DeliverBy | smtp.MTPriority | smtp.FutureRelease
+
+// chunkFrom is from which size on a message goes in chunks: without looking
+// for dots, and with an answer on the way.
+const chunkFrom = 1 << 20
 
 // fit decides which parameters are given.
 func (c *Client) fit(m *smtp.Mail, to []smtp.Rcpt) error {
-	m.Uses = c.extensions & (smtp.Size | smtp.DSN)
+	m.Uses = c.extensions & (smtp.Size | smtp.DSN | m.Uses&wishes)
+	if m.Solicit != "" {
+		m.Uses |= c.extensions & smtp.NoSoliciting
+	}
+	if m.RequireTLS {
+		m.Uses |= smtp.RequireTLS
+	}
+	if m.Binary {
+		m.Uses |= smtp.BinaryMIME
+		m.EightBit = true
+	}
 	if m.EightBit {
 		m.Uses |= smtp.EightBitMIME
 	}
@@ -77,6 +103,11 @@ func (c *Client) fit(m *smtp.Mail, to []smtp.Rcpt) error {
 		m.Uses |= smtp.SMTPUTF8
 	}
 	switch {
+	case m.RequireTLS && (c.tls == nil || !c.extensions.Has(smtp.RequireTLS)):
+		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 7, 30}, Text: "Peer does not promise REQUIRETLS", Err: InReplyTo("EHLO")} // RFC 8689 §4.2.1
+	case m.Binary && !c.extensions.Has(smtp.BinaryMIME|smtp.Chunking):
+		// RFC 3030 §3: under no circumstances
+		return &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 6, 3}, Text: "Peer does not take binary messages", Err: InReplyTo("EHLO")}
 	case m.EightBit && !c.extensions.Has(smtp.EightBitMIME):
 		// RFC 6152 §3, RFC 3463 §3.7: conversion required but not supported
 		return &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 6, 3}, Text: "Peer does not take 8-bit messages", Err: InReplyTo("EHLO")}
@@ -118,6 +149,8 @@ type transaction struct {
 	mailErr error
 	dataErr error
 	data    bool // 354 was said
+	chunks  bool // the message goes with BDAT
+	reply   *smtp.Reply
 
 	steps []step // sent, and not answered yet
 }
@@ -133,6 +166,7 @@ type step struct {
 func (t *transaction) envelope(ctx context.Context) error {
 	c := t.c
 	pipelining := c.extensions.Has(smtp.Pipelining)
+	t.chunks = t.mail.Binary || t.mail.Size >= chunkFrom && c.extensions.Has(smtp.Chunking)
 	if c.open {
 		c.out = append(c.out, "RSET\r\n"...)
 		t.steps = append(t.steps, step{verb: "RSET", class: 2})
@@ -141,7 +175,7 @@ func (t *transaction) envelope(ctx context.Context) error {
 	c.out = t.mail.Append(c.out)
 	t.steps = append(t.steps, step{verb: "MAIL", class: 2})
 	for i, r := range t.to {
-		if !pipelining || len(c.out) > pipelined-smtp.MaxLine {
+		if !pipelining || len(c.out) > pipelined-maxRcpt {
 			if err := t.exchange(ctx); err != nil {
 				return err
 			}
@@ -160,6 +194,15 @@ func (t *transaction) envelope(ctx context.Context) error {
 		if t.mailErr != nil || t.accepted == 0 {
 			return t.mailErr
 		}
+	}
+	if t.chunks {
+		// No 354 is waited for, and what is sent to nobody must not be.
+		if len(t.steps) > 0 {
+			if err := t.exchange(ctx); err != nil {
+				return err
+			}
+		}
+		return t.settle(ctx)
 	}
 	c.out = append(c.out, "DATA\r\n"...)
 	t.steps = append(t.steps, step{verb: "DATA", class: 3})
@@ -245,30 +288,76 @@ func (t *transaction) emptyMessage(ctx context.Context) error {
 	return err
 }
 
-// message sends the message after 354 and reads the final reply.
-func (c *Client) message(ctx context.Context, body io.Reader) (smtp.Reply, error) {
+// message sends the message and reads the final reply.
+func (t *transaction) message(ctx context.Context, body io.Reader) error {
+	c := t.c
 	w := &dataWriter{c: c, ctx: ctx}
-	if _, err := io.Copy(w, body); err != nil {
-		if w.failed != nil {
-			return smtp.Reply{}, c.lastWord(ctx, w.failed)
-		}
-		// Without its end the peer does not take it. RFC 5321 §4.1.1.4
-		c.broken = &Lost{Step: "message", Err: err}
-		_ = c.nc.Close()
-		return smtp.Reply{}, fmt.Errorf("read the message to send: %w", err)
+	var err error
+	if t.chunks {
+		err = t.inChunks(ctx, body)
+	} else {
+		err = w.dotted(body)
 	}
-	c.out = w.stuffer.Finish(c.out)
-	if err := w.flush(); err != nil {
-		return smtp.Reply{}, c.lastWord(ctx, err)
-	}
-	c.within(ctx, finalTimeout)
-	r, err := c.expect(ctx, "message", 2)
-	c.open = false
 	var lost *Lost
-	if errors.As(err, &lost) {
-		lost.Unknown = true
+	var refused *smtp.Refusal
+	switch {
+	case err == nil:
+		return t.final(ctx)
+	case errors.As(err, &refused):
+		return err
+	case w.failed != nil || errors.As(err, &lost):
+		return c.lastWord(ctx, err)
 	}
-	return r, err
+	// Without its end the peer does not take it. RFC 5321 §4.1.1.4
+	c.broken = &Lost{Step: "message", Err: err}
+	_ = c.nc.Close()
+	return fmt.Errorf("read the message to send: %w", err)
+}
+
+// dotted sends the message after 354.
+func (w *dataWriter) dotted(body io.Reader) error {
+	if _, err := io.Copy(w, body); err != nil {
+		return err
+	}
+	w.c.out = w.stuffer.Finish(w.c.out)
+	return w.flush()
+}
+
+// final reads what the peer says to the message: with LMTP as often as it has
+// accepted a recipient. RFC 2033 §4.2
+func (t *transaction) final(ctx context.Context) error {
+	c := t.c
+	replies := 1
+	if c.lmtp {
+		replies = t.accepted
+	}
+	at := 0
+	for range replies {
+		c.within(ctx, finalTimeout)
+		r, err := c.expect(ctx, "message", 2)
+		var lost *Lost
+		if errors.As(err, &lost) {
+			lost.Unknown = true
+			return err
+		}
+		if !c.lmtp {
+			*t.reply = r
+			c.open = false
+			return err
+		}
+		for t.refused[at] != nil {
+			at++
+		}
+		if t.refused[at] = err; err == nil && t.reply.Code == 0 {
+			*t.reply = r
+		}
+		at++
+		if c.broken != nil { // 421: the others have not been answered
+			return err
+		}
+	}
+	c.open = false
+	return nil
 }
 
 // lastWord looks whether the peer has said why it does not listen any more.

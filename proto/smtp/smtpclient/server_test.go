@@ -90,7 +90,7 @@ func TestAgainstServer(t *testing.T) {
 		d := newDoor()
 		d.options = smtpserver.Options{
 			TLS:  &tls.Config{Certificates: []tls.Certificate{transcript.Certificate(t)}},
-			Auth: password{}, RequireAuth: true, RequireTLS: true, DSN: true,
+			Auth: password{}, RequireAuth: true, RequireTLS: true, Honours: smtp.DSN,
 		}
 		ctx := t.Context()
 		c := d.connect(t)
@@ -103,7 +103,7 @@ func TestAgainstServer(t *testing.T) {
 		if err := c.Auth(ctx, "ann", "secret"); err != nil {
 			t.Fatal(err)
 		}
-		body := strings.Repeat(".leading dots\r\n..\r\nand text that is long enough to fill a line\r\n", 20000)
+		body := strings.Repeat(".leading dots\r\n..\r\nand text that is long enough to fill a line\r\n", 10000)
 		m := smtp.Mail{From: ann, Size: mail.ByteCount(len(body)), EightBit: true, UTF8: true, Return: smtp.ReturnHeaders, EnvelopeID: "a+b=c"}
 		r := smtp.Rcpt{To: mail.Address{Local: "jürgen", Domain: "bücher.example"}, Notify: mail.NotifyDelay, Original: "rfc822;j+b@x.example"}
 		for range 2 {
