@@ -1,6 +1,7 @@
 // Package fsblob is the blob store on a file system. Under its directory:
 //
 //	FORMAT                       "waxwing fsblob 1": the layout below
+//	ID                           tells the store apart from all others
 //	LOCK                         locked by the process that has the store open
 //	spool/*                      bytes on their way in; removed by Open
 //	2f/a00000000000002f/<sum>    one file a blob; the directory of an owner lies
@@ -15,6 +16,7 @@ package fsblob
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -46,6 +48,7 @@ type Options struct {
 type Store struct {
 	dir    string
 	max    mail.ByteCount
+	id     string
 	lock   *os.File
 	closed atomic.Bool
 	dirs   durableDirs
@@ -74,7 +77,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.takeLock(); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	if err := errors.Join(s.checkFormat(), s.emptySpool()); err != nil {
+	if err := errors.Join(s.checkFormat(), s.readID(), s.emptySpool()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open blobs: %w", err), s.lock.Close())
 	}
 	return s, nil
@@ -107,11 +110,31 @@ func (s *Store) checkFormat() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return s.writeDurably("FORMAT", layout)
+}
+
+// readID reads ID, and writes it in a store that has none.
+func (s *Store) readID() error {
+	got, err := os.ReadFile(filepath.Join(s.dir, "ID"))
+	if errors.Is(err, fs.ErrNotExist) {
+		s.id = strings.ToLower(rand.Text())
+		return s.writeDurably("ID", s.id+"\n")
+	}
+	s.id = strings.TrimSpace(string(got))
+	return err
+}
+
+// ID tells the store apart from all others. It stays with the directory.
+func (s *Store) ID() string { return s.id }
+
+// writeDurably puts a small file into the store's directory.
+func (s *Store) writeDurably(name, text string) error {
+	path := filepath.Join(s.dir, name)
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(layout)
+	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@
 //
 // Under the prefix:
 //
-//	FORMAT                          "waxwing s3blob 1": the layout below
+//	FORMAT                          "waxwing s3blob 1": the layout below; the store's ID
 //	2f/a00000000000002f/<sum>       a blob, packed (store/blob/packed); owners are
 //	                                spread by their last octet
 //	2f/a00000000000002f/<sum>.<n>   the same blob, kept again later; n is random

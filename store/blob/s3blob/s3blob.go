@@ -1,8 +1,8 @@
 package s3blob
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -78,6 +78,7 @@ type Store struct {
 	o      Options
 	client *minio.Core
 	codec  *packed.Codec
+	id     string
 	closed atomic.Bool
 	idle   func() // closes idle connections
 
@@ -163,26 +164,41 @@ func (s *Store) checkFormat(ctx context.Context) error {
 		}
 		break
 	}
-	body, _, _, err := s.client.GetObject(ctx, s.o.Bucket, name, minio.GetObjectOptions{})
+	got, err := s.readFormat(ctx, name)
 	if isNotFound(err) {
-		n := int64(len(layout))
-		_, err := s.client.Client.PutObject(ctx, s.o.Bucket, name, strings.NewReader(layout), n, s.put(n))
-		return s.explain(err)
+		// Of several who find it missing one makes it, and all read that.
+		text := layout + strings.ToLower(rand.Text()) + "\n"
+		o := s.put(int64(len(text)))
+		o.SetMatchETagExcept("*")
+		_, err = s.client.Client.PutObject(ctx, s.o.Bucket, name, strings.NewReader(text), int64(len(text)), o)
+		if err == nil || hasChanged(err) {
+			got, err = s.readFormat(ctx, name)
+		}
 	}
 	if err != nil {
 		return s.explain(err)
 	}
-	defer body.Close()
-	got, err := io.ReadAll(io.LimitReader(body, 1024))
-	if err != nil {
-		return s.explain(err)
-	}
-	if !bytes.Equal(got, []byte(layout)) {
-		return fmt.Errorf("bucket %s has the layout %q; this program knows %q", s.o.Bucket,
-			strings.TrimSpace(string(got)), strings.TrimSpace(layout))
+	id, ok := strings.CutPrefix(got, layout)
+	if s.id = strings.TrimSpace(id); !ok || s.id == "" {
+		format, _, _ := strings.Cut(got, "\n")
+		return fmt.Errorf("bucket %s has the layout %q; this program knows %q", s.o.Bucket, format, strings.TrimSpace(layout))
 	}
 	return nil
 }
+
+func (s *Store) readFormat(ctx context.Context, name string) (string, error) {
+	body, _, _, err := s.client.GetObject(ctx, s.o.Bucket, name, minio.GetObjectOptions{})
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	got, err := io.ReadAll(io.LimitReader(body, 1024))
+	return string(got), err
+}
+
+// ID tells the store apart from all others. It stays with what the bucket
+// holds.
+func (s *Store) ID() string { return s.id }
 
 // put is how objects of a size are put. One that goes in one piece has an MD5
 // that the server checks; parts are protected by their signatures, or by TLS,
@@ -221,7 +237,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// explained errors wrap what the server has said.
+// explain says in an operator's words what went wrong.
 func (s *Store) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
