@@ -89,43 +89,6 @@ func TestPostgreSQLRelay(t *testing.T) {
 	})
 }
 
-// Two processes have one store: what one delivers the other's clients see.
-func TestPostgreSQLTwoProcesses(t *testing.T) {
-	db := startPostgres(t)
-	url := db.URL(db.NewDatabase(t))
-	one, two := newBench(t, "--store", url), newBench(t, "--store", url)
-
-	idle := dialIMAP(t, two)
-	idle.command("a LOGIN " + system.Bob + " " + system.Password)
-	idle.command("b SELECT INBOX")
-	idle.send("c IDLE")
-	idle.until("+ ")
-	one.send("To the other")
-	idle.until("* 1 EXISTS")
-	idle.send("DONE")
-	idle.until("c OK")
-	idle.send("d FETCH 1 (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
-	if got := idle.until("d OK"); !strings.Contains(got, "To the other") {
-		t.Errorf("the other process shows %s", got)
-	}
-
-	// Both write to one mailbox at the same time.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for n := range 10 {
-			two.send(fmt.Sprint("two ", n))
-		}
-	}()
-	for n := range 10 {
-		one.send(fmt.Sprint("one ", n))
-	}
-	<-done
-	for _, b := range []bench{one, two} {
-		b.contains(b.imap("INBOX", "STATUS INBOX (MESSAGES UIDNEXT)"), "MESSAGES 21", "UIDNEXT 22")
-	}
-}
-
 // A server that sees only its own files reaches the database, over its socket
 // and over TCP.
 func TestPostgreSQLConfined(t *testing.T) {
