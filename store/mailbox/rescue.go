@@ -1,0 +1,287 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/store/blob"
+	"waxwing/store/kv"
+)
+
+// DamagedName is the mailbox for what repairing has found or could not save:
+// texts that no message knew, and reports of messages without their text.
+const DamagedName = "Damaged"
+
+// damagedBox gives that mailbox.
+func (a *Account) damagedBox(ctx context.Context) (Info, error) {
+	m, err := a.Mailbox(ctx, DamagedName)
+	if errors.Is(err, ErrNoMailbox) {
+		m, err = a.CreateMailbox(ctx, DamagedName, CreateOptions{})
+	}
+	return m, err
+}
+
+// keepDamaged puts a message into it, once for each token.
+func (a *Account) keepDamaged(ctx context.Context, b *blob.Staged, internal time.Time, token string) error {
+	if err := b.Finish(); err != nil {
+		return err
+	}
+	m, err := a.damagedBox(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = a.Append(ctx, time.Now(), NewEntry{Mailbox: m.ID, Body: b, Internal: internal, Token: "damaged " + token})
+	return err
+}
+
+// findRecord reads a record; nil if there is none that can be read.
+func (a *Account) findRecord(ctx context.Context, id mail.EmailID) (*record, error) {
+	var found *record
+	err := a.store.db.View(ctx, a.part, func(kr kv.Reader) error {
+		got, err := kr.GetMany([][]byte{appendRecordKey(nil, id)})
+		if err != nil || got[0] == nil {
+			return err
+		}
+		r, err := decodeRecord(id, slices.Clone(got[0]))
+		if err == nil {
+			found = &r
+			if whole, err := r.complete(kr, id); err == nil {
+				r.message, r.rest = slices.Clone(whole), 0
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// giveUp takes a message out that cannot be read any longer, after putting a
+// report of it into DamagedName: with what is known of it, and what is left of
+// its text.
+func (a *Account) giveUp(id mail.EmailID, found []spot, gone []goneSpot, why string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		r, err := a.findRecord(ctx, id)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			if err := a.report(ctx, id, r, found, why); err != nil {
+				return err
+			}
+		}
+		return a.mend(ctx, func(t *txn) error { return t.takeAway(id, r, found, gone) })
+	}
+}
+
+// report writes the report of a message.
+func (a *Account) report(ctx context.Context, id mail.EmailID, r *record, found []spot, why string) error {
+	var where []string
+	var internal time.Time
+	err := a.view(ctx, func(kr kv.Reader, _ *head) error {
+		where = where[:0]
+		for _, s := range found[:min(len(found), 10)] {
+			got, err := kr.GetMany([][]byte{appendBoxKey(nil, s.at.Mailbox), appendEntryKey(nil, s.at.Mailbox, s.at.UID)})
+			if err != nil {
+				return err
+			}
+			name := s.at.Mailbox.String()
+			if m, err := decodeBox(s.at.Mailbox, got[0]); err == nil {
+				name = m.Name
+			}
+			if e, err := decodeRow(s.at.UID, got[1]); err == nil {
+				internal = e.InternalDate()
+			}
+			where = append(where, fmt.Sprintf("message %d of %s", s.at.UID, name))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("A message in this account cannot be read any longer: %s.\r\n\r\nIt was %s (%v), and arrived %s.\r\nWhat is known of it stands above; what is left of its text is attached.\r\n",
+		why, strings.Join(where, ", "), id, internal.Format(time.RFC1123Z))
+	parts := []*message.Builder{message.NewText("plain", text)}
+	rest, end := a.remains(ctx, r)
+	defer end()
+	if rest != nil {
+		parts = append(parts, message.NewBinary("application/octet-stream", rest).SetDisposition("attachment", "damaged-message.eml"))
+	}
+	top := message.NewMultipart("mixed", parts...)
+	subject := fmt.Sprintf("message %v", id)
+	if r != nil {
+		if m, err := message.Decode(r.message); err == nil {
+			subject = message.DecodeHeader(m.Envelope.Subject)
+			top.AddAddresses("From", m.Envelope.From...)
+			top.AddAddresses("To", m.Envelope.To...)
+			if !m.Date.IsZero() {
+				top.AddDate("Date", m.Date)
+			}
+		}
+	}
+	top.AddText("Subject", "[damaged] "+subject)
+	b := blob.Stage(ctx, a.store.blobs)
+	defer b.Close()
+	if _, err := top.WriteTo(b); err != nil {
+		return err
+	}
+	return a.keepDamaged(ctx, b, internal, fmt.Sprint(id, " ", found[0].at))
+}
+
+// remains gives what there is of a body, nil if nothing.
+func (a *Account) remains(ctx context.Context, r *record) (io.Reader, func()) {
+	none := func() {}
+	if r == nil {
+		return nil, none
+	}
+	if r.where == bodyBlob {
+		b, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: r.sum})
+		if err != nil {
+			return nil, none
+		}
+		// Not Read, which fails at the end of what is corrupt.
+		return io.NewSectionReader(b, 0, int64(b.Size())), func() { b.Close() }
+	}
+	left, err := a.readChunks(ctx, r.sum)
+	if err != nil || len(left) == 0 {
+		return nil, none
+	}
+	return bytes.NewReader(append(slices.Clone(r.prefix), left...)), none
+}
+
+// readChunks reads what there is of a small body.
+func (a *Account) readChunks(ctx context.Context, sum blob.Sum) ([]byte, error) {
+	var left []byte
+	err := a.store.db.View(ctx, a.part, func(kr kv.Reader) error {
+		left = nil
+		lo := appendBodyKey(nil, &sum, 0)[:33]
+		for it, err := range kr.Scan(lo, kv.PrefixEnd(lo), kv.ScanOptions{}) {
+			if err != nil {
+				return err
+			}
+			if len(it.Value) > 0 {
+				left = append(left, it.Value[1:]...)
+			}
+		}
+		return nil
+	})
+	return left, err
+}
+
+// takeAway removes an email with its entries and its body, which is of no use.
+func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot) error {
+	for _, s := range found {
+		key := appendEntryKey(nil, s.at.Mailbox, s.at.UID)
+		got, err := t.Txn.GetMany([][]byte{key})
+		if err != nil {
+			return err
+		}
+		e, err := decodeRow(s.at.UID, got[0])
+		if err != nil || e.Email != id {
+			continue
+		}
+		t.Delete(key)
+		m, err := t.mailboxRow(s.at.Mailbox)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			continue
+		}
+		if m.removed != 0 {
+			m.count(&e.Entry, -1)
+			t.head.goneBytes -= mail.ByteCount(e.Size)
+			m.HighestModSeq = t.modseq()
+			continue
+		}
+		t.countOut(m, &e)
+		t.log(itemVanished, m, []mail.UID{e.UID}, []mail.EmailID{id})
+	}
+	for _, g := range gone {
+		got, err := t.Txn.GetMany([][]byte{g.key[:]})
+		if err != nil {
+			return err
+		}
+		if e, err := decodeRow(0, got[0]); err == nil {
+			t.head.goneBytes -= mail.ByteCount(e.Size)
+			t.Delete(g.key[:])
+		}
+	}
+	t.dropRecord(id)
+	if r == nil {
+		return nil
+	}
+	if r.thread != mail.ThreadID(id) {
+		t.Delete(appendThreadKey(nil, r.thread, id))
+	}
+	t.dropBody(r.sum)
+	if r.where == bodyBlob {
+		t.Put(appendReleaseKey(nil, &r.sum), release{since: t.now.Unix()}.encode())
+	}
+	return nil
+}
+
+func (t *txn) dropBody(sum blob.Sum) {
+	lo := appendBodyKey(nil, &sum, 0)[:33]
+	t.Txn.DeleteRange(lo, kv.PrefixEnd(lo))
+	t.Delete(appendRefsKey(nil, &sum))
+}
+
+// rescueBody puts a text that belongs to no message into DamagedName.
+func (a *Account) rescueBody(sum blob.Sum) func(context.Context) error {
+	return func(ctx context.Context) error {
+		left, err := a.readChunks(ctx, sum)
+		if err != nil {
+			return err
+		}
+		b, err := blob.StageBytes(ctx, a.store.blobs, left)
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		if len(left) > 0 {
+			if err := a.keepDamaged(ctx, b, time.Time{}, sum.String()); err != nil {
+				return err
+			}
+		}
+		if len(left) > 0 && b.Sum() == sum && b.IsInline() {
+			return nil // it belongs to that message now
+		}
+		return a.mend(ctx, func(t *txn) error { t.dropBody(sum); return nil })
+	}
+}
+
+// rescueRefs does so for a large one, of which there are references alone.
+func (a *Account) rescueRefs(sum blob.Sum) func(context.Context) error {
+	return func(ctx context.Context) error {
+		drop := func() error {
+			return a.mend(ctx, func(t *txn) error { t.Delete(appendRefsKey(nil, &sum)); return nil })
+		}
+		from, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: sum})
+		if errors.Is(err, blob.ErrNotFound) {
+			return drop()
+		}
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		b := blob.Stage(ctx, a.store.blobs)
+		defer b.Close()
+		if _, err := io.Copy(b, io.NewSectionReader(from, 0, int64(from.Size()))); err != nil {
+			return err
+		}
+		if err := b.Finish(); err != nil {
+			return err
+		}
+		if err := drop(); err != nil { // the message counts anew; if that fails the sweep is a day away
+			return err
+		}
+		return a.keepDamaged(ctx, b, time.Time{}, sum.String())
+	}
+}
