@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,4 +89,25 @@ func (f *RestoredFile) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	return total, nil
+}
+
+// ReadFile writes to w what one file of a backup holds.
+func ReadFile(ctx context.Context, repo *Repository, k Keys, id, name string, w io.Writer) error {
+	s, err := repo.readSnapshot(ctx, k, id)
+	if err != nil {
+		return err
+	}
+	for _, f := range s.files {
+		if f.name != name {
+			continue
+		}
+		objects, err := newObjects(ctx, repo.place, k, repo.Sealed())
+		if err != nil {
+			return err
+		}
+		defer objects.close()
+		_, err = (&RestoredFile{Name: name, pieces: f.pieces, objects: objects}).WriteTo(w)
+		return err
+	}
+	return fmt.Errorf("%s in the backup %s: %w", name, s.ID, ErrNoFile)
 }

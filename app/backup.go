@@ -1,0 +1,178 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"waxwing/app/config"
+	"waxwing/app/confine"
+	"waxwing/serve/adminapi"
+	"waxwing/store/backup"
+	"waxwing/store/blob"
+	"waxwing/store/kv"
+)
+
+// BackupMemory is where backups keep in mind what they have written, in a data
+// directory.
+func BackupMemory(data string) string { return filepath.Join(data, "backups") }
+
+// guard puts between the stores and those who write to them what backups need
+// to read them meanwhile. It refuses a store that a restore has left half done,
+// but for the restore itself.
+func guard(s stores, restoring bool) (kv.Store, blob.Store, *backup.Local, error) {
+	if !restoring {
+		if err := backup.Whole(context.Background(), s.db); err != nil {
+			return s.db, s.blobs, nil, err
+		}
+	}
+	held := backup.Hold(s.blobs)
+	tracker := backup.Track(s.db)
+	local := &backup.Local{DB: tracker, Blobs: held, Hold: held.Hold, Pace: tracker.Pace}
+	if !s.shared { // else others write, too
+		local.Versions = tracker.Version
+	}
+	return tracker, held, local, nil
+}
+
+// ConfigOf gives the configuration for the command line's --config and --dir,
+// as DataOf finds it. That of a development system is its defaults.
+func ConfigOf(configFile, dir string) (config.Config, error) {
+	if configFile != "" {
+		return config.Load(configFile)
+	}
+	data, err := DataOf(configFile, dir)
+	if err != nil {
+		return config.Config{}, err
+	}
+	for _, dir := range []string{dir, ".", "/etc/waxwing", "waxwing-dev", "run"} {
+		if dir == "" {
+			continue
+		}
+		if c, err := config.Load(filepath.Join(dir, configName)); err == nil && c.Data == data {
+			return c, nil
+		}
+	}
+	c := config.Default()
+	c.Data = data
+	return c, nil
+}
+
+// Offline is a store that is open without a server.
+type Offline struct {
+	DB    kv.Store
+	Blobs blob.Store
+	s     stores
+}
+
+// OpenOffline opens the store of a configuration, which no server may have
+// open; one that is half restored only to go on restoring.
+func OpenOffline(c config.Config, restoring bool) (*Offline, error) {
+	if err := makeData(c); err != nil {
+		return nil, err
+	}
+	s, err := openStores(c, Options{Restoring: restoring}, memoryOf(os.DirFS("/")), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return &Offline{DB: s.db, Blobs: s.blobs, s: s}, nil
+}
+
+// Close closes the store.
+func (o *Offline) Close() error { return o.s.Close() }
+
+// Source reads the store for a backup.
+func (o *Offline) Source() backup.Source { return &backup.Local{DB: o.DB, Blobs: o.Blobs} }
+
+// The names of what goes into a backup besides the store.
+const (
+	backupData   = "data/" // files of the data directory
+	backupConfig = "config/" + configName
+)
+
+// BackupFiles lists what belongs to a server besides its store: the
+// configuration, and the keys and certificates of the data directory.
+func BackupFiles(c config.Config) ([]backup.LocalFile, error) {
+	var list []backup.LocalFile
+	if c.File != "" {
+		list = append(list, backup.LocalFile{Name: backupConfig, Path: c.File})
+	}
+	err := filepath.WalkDir(c.Data, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(c.Data, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case e.IsDir() && (name == "store" || name == "blobs" || name == "spool" || name == "backups"):
+			return fs.SkipDir
+		case !e.Type().IsRegular() || name == "LOCK" || path == adminapi.SocketPath(c.Data) || path == c.File:
+			return nil
+		}
+		list = append(list, backup.LocalFile{Name: backupData + filepath.ToSlash(name), Path: path})
+		return nil
+	})
+	return list, err
+}
+
+// RestoreFile puts a file of a backup where it belongs. What is there already
+// stays.
+func RestoreFile(c config.Config, f *backup.RestoredFile) (err error) {
+	path := ""
+	switch name, ours := strings.CutPrefix(f.Name, backupData); {
+	case ours:
+		path = filepath.Join(c.Data, filepath.FromSlash(name))
+	case f.Name == backupConfig && c.File != "":
+		path = c.File
+	default:
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteTo(out)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// Target is where a backup is restored to.
+func (o *Offline) Target(c config.Config) backup.Target {
+	return backup.Target{DB: o.DB, Blobs: o.Blobs, File: func(f *backup.RestoredFile) error { return RestoreFile(c, f) }}
+}
+
+// BackedUpConfig gives the configuration that a backup holds.
+func BackedUpConfig(ctx context.Context, repo *backup.Repository, k backup.Keys, id string) ([]byte, error) {
+	var text bytes.Buffer
+	err := backup.ReadFile(ctx, repo, k, id, backupConfig, &text)
+	return text.Bytes(), err
+}
+
+// OwnData gives the data directory to the user that the server becomes.
+func OwnData(c config.Config) error {
+	if c.User == "" || os.Getuid() != 0 {
+		return nil
+	}
+	return confine.Own(c.Data, c.User)
+}
