@@ -66,14 +66,21 @@ func (k *keeper) pause(began time.Time) error {
 	}
 }
 
-// collectDue looks at all segments if that pays, and collects what is worth it.
+// collectDue goes through all segments, oldest first: it looks at each anew if
+// that pays, and collects those that are worth it.
 func (k *keeper) collectDue() error {
 	ss := &k.s.log.segments
-	if k.churn.Load() >= k.worthLooking() {
+	look := k.churn.Load() >= k.worthLooking()
+	if look {
 		k.churn.Store(0)
-		for _, number := range ss.settled(place(k.flushed.Load())) {
+	}
+	for _, number := range ss.settled(place(k.flushed.Load())) {
+		if look {
 			began := time.Now()
 			live, err := k.estimate(number)
+			if k.spared(number, err) {
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("look at %s: %w", segmentName(number), err)
 			}
@@ -82,16 +89,26 @@ func (k *keeper) collectDue() error {
 				return err
 			}
 		}
-	}
-	for _, number := range ss.settled(place(k.flushed.Load())) {
 		if !ss.worthCollecting(number, k.s.o.SegmentSize) {
 			continue
 		}
-		if err := k.collectOne(number); err != nil {
+		if err := k.collectOne(number); err != nil && !k.spared(number, err) {
 			return fmt.Errorf("collect %s: %w", segmentName(number), err)
 		}
 	}
 	return nil
+}
+
+// spared tells whether err is damage in a segment. That is said once, and the
+// segment stays, for what can still be read of it.
+func (k *keeper) spared(number uint32, err error) bool {
+	var damage *Damage
+	if !errors.As(err, &damage) {
+		return false
+	}
+	k.s.log.segments.setBad(number)
+	k.s.o.Log.Error("segment of the log cannot be collected", obs.Err, err)
+	return true
 }
 
 // isLive tells whether Pebble holds this reference under key.
@@ -177,10 +194,6 @@ type moves struct {
 func (k *keeper) collectOne(number uint32) error {
 	began := time.Now()
 	moved, err := k.empty(number)
-	var damage *Damage
-	if errors.As(err, &damage) {
-		k.s.log.segments.setBad(number)
-	}
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (l *bodyLog) start(end place) {
 		p.Store(uint64(end))
 	}
 	l.ended = make(chan struct{})
-	l.rooms.start()
+	l.rooms.start(end.segment())
 	go l.run()
 }
 

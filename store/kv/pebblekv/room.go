@@ -25,7 +25,8 @@ type rooms struct {
 	next   place            // where the next record goes
 	of     map[uint32]*room // by segment
 	wanted bool             // there is less room than there should be
-	asked  place            // up to where somebody waits for room
+	asked  place            // up to where somebody waits for room, if not 0
+	taken  uint32           // the last segment that is written to
 	err    error            // why there is no more
 	tried  time.Time        // when
 	closed bool
@@ -41,7 +42,9 @@ type room struct {
 // retryRoom is how soon a full disk is asked again.
 const retryRoom = time.Second
 
-func (r *rooms) start() {
+// start begins behind a segment that must stay as it is.
+func (r *rooms) start(last uint32) {
+	r.taken = last
 	r.change = sync.NewCond(&r.mu)
 	r.of = make(map[uint32]*room)
 	r.ended = make(chan struct{})
@@ -82,7 +85,7 @@ func (r *rooms) need(end place) error {
 		r.change.Broadcast()
 		r.change.Wait()
 	}
-	r.next = end
+	r.next, r.asked = end, 0
 	if !r.wanted && r.err == nil && r.short() != nil {
 		r.wanted = true
 		r.change.Broadcast()
@@ -114,7 +117,7 @@ func (r *rooms) short() *piece {
 			return r.piece(number+1, r.step)
 		}
 	}
-	if r.asked != 0 && !r.has(r.asked) {
+	if r.asked > r.next {
 		return r.piece(r.asked.segment(), int64(r.asked.offset()))
 	}
 	return nil
@@ -123,6 +126,9 @@ func (r *rooms) short() *piece {
 // piece gives what is missing up to offset to in a segment, in whole steps.
 func (r *rooms) piece(number uint32, to int64) *piece {
 	p := &piece{number: number, room: r.of[number]}
+	if p.room == nil && number <= r.taken {
+		return nil // it has been written
+	}
 	if p.room != nil {
 		p.from = p.room.limit
 	}
@@ -194,5 +200,6 @@ func (r *rooms) take(number uint32) *segment {
 			delete(r.of, n)
 		}
 	}
+	r.taken = number
 	return r.of[number].segment
 }
