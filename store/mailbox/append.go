@@ -244,7 +244,7 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 	}
 	r := row{Entry: Entry{
 		UID: m.UIDNext, Size: p.size, ModSeq: t.modseq(), Flags: e.Flags & settable,
-		Internal: internal.Unix(), Saved: t.now.Unix(),
+		Internal: internal.Unix(), Saved: savedAt(t.now),
 	}, words: appendWords(nil, words)}
 	if t.a.keywords.full(r.words) {
 		return Appended{}, fmt.Errorf("sets of keywords: %w", ErrTooMany)

@@ -120,7 +120,7 @@ func (t *txn) transfer(from mail.MailboxID, uids []mail.UID, to mail.MailboxID, 
 			t.countOut(src, r)
 			p.remove(place{from, old})
 		}
-		r.UID, r.ModSeq, r.Saved = dst.UIDNext, t.modseq(), t.now.Unix()
+		r.UID, r.ModSeq, r.Saved = dst.UIDNext, t.modseq(), savedAt(t.now)
 		dst.UIDNext++
 		if len(p.at) >= maxPlaces {
 			return done, fmt.Errorf("copies of message %v: %w", r.Email, ErrTooMany)

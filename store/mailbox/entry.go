@@ -3,6 +3,7 @@ package mailbox
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"waxwing/mail"
 	"waxwing/store/keys"
@@ -51,7 +52,7 @@ func decodeRow(uid mail.UID, b []byte) (row, error) {
 			Email:    mail.EmailID(le.Uint64(b[7:])),
 			ModSeq:   mail.ModSeq(le.Uint64(b[15:])),
 			Internal: int64(le.Uint64(b[23:])),
-			Saved:    int64(le.Uint64(b[31:])),
+			Saved:    uint32(min(le.Uint64(b[31:]), math.MaxUint32)),
 		},
 		words: b[rowFixed:],
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -23,7 +24,7 @@ const (
 	// maxSets is how many sets of an account are met on this node before new
 	// ones are refused. People have some hundreds; but each is kept in memory
 	// as long as the account is in use, and 20 keywords make a million.
-	maxSets = 100_000
+	maxSets = 60_000
 )
 
 // A keywordTable knows the keywords of an account and the sets of them that
@@ -56,6 +57,11 @@ func (t *keywordTable) intern(words []byte) KeywordSet {
 	if t.bySet == nil {
 		t.bySet = make(map[string]KeywordSet)
 		t.sets = []string{""}
+	}
+	if len(t.sets) > math.MaxUint16 {
+		// The limit of new sets holds for what one node writes in one life;
+		// whoever went beyond it again and again sees these without keywords.
+		return 0
 	}
 	set = KeywordSet(len(t.sets))
 	t.sets = append(t.sets, string(words))

@@ -35,3 +35,15 @@ func TestTooManySets(t *testing.T) {
 		}
 	}
 }
+
+// Where there are more sets than numbers, no set is taken for another.
+func TestKeywordSetNumbers(t *testing.T) {
+	var table keywordTable
+	for i := range uint32(70_000) {
+		words := appendWords(nil, []uint32{i})
+		set := table.intern(words)
+		if i < 60_000 && table.sets[set] != string(words) || set != 0 && table.sets[set] != string(words) {
+			t.Fatalf("set %d is number %d, %q", i, set, table.sets[set])
+		}
+	}
+}

@@ -249,7 +249,7 @@ func (t *txn) comeBack(m *box, rows []row, spots map[mail.EmailID]*places) error
 		if len(p.at) >= maxPlaces {
 			return fmt.Errorf("copies of message %v: %w", r.Email, ErrTooMany)
 		}
-		r.UID, r.ModSeq, r.Saved = m.UIDNext, t.modseq(), t.now.Unix()
+		r.UID, r.ModSeq, r.Saved = m.UIDNext, t.modseq(), savedAt(t.now)
 		r.Flags &^= mail.Deleted
 		m.UIDNext++
 		p.at = append(p.at, place{m.ID, r.UID})

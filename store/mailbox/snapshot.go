@@ -10,7 +10,7 @@ import (
 )
 
 // blockSize is how many entries lie together. A changed flag copies one
-// block (24 KiB), and a mailbox of a million entries has two thousand.
+// block (20 KiB), and a mailbox of a million entries has two thousand.
 const blockSize = 512
 
 // A Snapshot is a mailbox as it stood after one change. It never changes; the

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"waxwing/mail"
@@ -43,22 +44,28 @@ type Info struct {
 	NoSelect bool
 }
 
-// An Entry is one message in one mailbox: what changes about it. It is 48
+// An Entry is one message in one mailbox: what changes about it. It is 40
 // bytes; a million of them are held in memory.
 type Entry struct {
 	UID      mail.UID
 	Size     uint32 // octets of the message
+	Saved    uint32 // SAVEDATE (RFC 8514), Unix seconds; our own clock, so until 2106
+	Keywords KeywordSet
+	Flags    mail.Flags
 	Email    mail.EmailID
 	ModSeq   mail.ModSeq
 	Internal int64 // INTERNALDATE, Unix seconds; the zone is UTC
-	Saved    int64 // SAVEDATE (RFC 8514), Unix seconds
-	Keywords KeywordSet
-	Flags    mail.Flags
 }
 
 // A KeywordSet names a set of keywords, interned per account on this node;
 // zero is the empty set. Account.Keywords spells it out.
-type KeywordSet uint32
+type KeywordSet uint16
+
+// SaveDate gives Saved as a time.
+func (e Entry) SaveDate() time.Time { return time.Unix(int64(e.Saved), 0).UTC() }
+
+// savedAt gives a time as Entry.Saved has it.
+func savedAt(now time.Time) uint32 { return uint32(min(max(now.Unix(), 0), math.MaxUint32)) }
 
 // InternalDate gives Internal as a time.
 func (e Entry) InternalDate() time.Time { return time.Unix(e.Internal, 0).UTC() }
