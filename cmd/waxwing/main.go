@@ -41,6 +41,8 @@ type cli struct {
 	Account accountCmd `cmd:"" help:"Administer accounts and their passwords."`
 	Alias   aliasCmd   `cmd:"" help:"Administer addresses that lead to others."`
 	Queue   queueCmd   `cmd:"" help:"See and steer mail that is on its way out."`
+	Import  importCmd  `cmd:"" help:"Bring mail from a Maildir, mbox files or another server."`
+	Export  exportCmd  `cmd:"" help:"Write an account's mail to a Maildir or mbox files."`
 	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
@@ -58,6 +60,13 @@ To run it, and to add somebody:
   waxwing account add ann@example.org
 
 Every command explains itself with --help.`
+
+// An exitCoder is an error with an exit code of its own, which the command's
+// help explains.
+type exitCoder interface {
+	error
+	ExitCode() int
+}
 
 // exited is how kong tells that it has printed help and is done.
 type exited int
@@ -118,6 +127,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) (code int) {
 			return 1
 		}
 		fmt.Fprintf(errOut, "waxwing: %v\n", err)
+		if coded, ok := errors.AsType[exitCoder](err); ok {
+			return coded.ExitCode()
+		}
 		return 1
 	}
 	return 0
