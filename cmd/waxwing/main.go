@@ -44,6 +44,7 @@ type cli struct {
 	Import  importCmd  `cmd:"" help:"Bring mail from a Maildir, mbox files or another server."`
 	Export  exportCmd  `cmd:"" help:"Write an account's mail to a Maildir or mbox files."`
 	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`
+	Backup  backupCmd  `cmd:"" help:"Copy everything to a directory or a bucket, while the server runs."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 //	await-output PATTERN COMMAND...
 //	                      runs a command until its output matches
 //	submit FROM TO        sends a message as one of dev's accounts
+//	subjects WHO MAILBOX  prints what IMAP has there, a line for each message;
+//	                      WHO may be followed by a password
 //	browse CA URL         fetches a page, trusting a CA
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -64,6 +66,8 @@ func TestScripts(t *testing.T) {
 			"ended":  ended,
 			"await":  await,
 			"submit": submit,
+
+			"subjects": subjects,
 
 			"await-output": awaitOutput,
 			"browse":       browse,

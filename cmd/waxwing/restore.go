@@ -25,6 +25,7 @@ type restoreCmd struct {
 	Flags   bool   `help:"With --at: give messages that are still there their flags of then, too."`
 	List    bool   `help:"Only list the messages that could be brought back."`
 	DryRun  bool   `help:"Only say what would be done."`
+	fromBackup
 }
 
 func (restoreCmd) Help() string {
@@ -43,10 +44,21 @@ Examples:
   waxwing restore --account ann@example.org --since "2026-11-20 14:00" --dry-run
   waxwing restore --account ann@example.org --since 3h --mailbox Projects
   waxwing restore --account ann@example.org --since 7d --message e1f
-  waxwing restore --account ann@example.org --at "2026-11-20 08:00" --into Restored`
+  waxwing restore --account ann@example.org --at "2026-11-20 08:00" --into Restored
+
+With --from it is taken from a backup instead (see: waxwing backup --help): everything, into an empty
+store, while no server runs; or mail of one account, into the server that runs. Messages that the mailbox
+has already do not come a second time, and an account that has been deleted is made anew.
+
+  waxwing restore --from /mnt/backup --config /etc/waxwing/waxwing.toml --identity backup-key.txt
+  waxwing restore --from /mnt/backup --account ann@example.org --mailbox Projects --at "2026-11-20 14:00"
+  waxwing restore --from /mnt/backup --account ann@example.org --message "<id@example.net>" --into Restored`
 }
 
 func (c restoreCmd) Run(ctx context.Context, s streams) error {
+	if c.From != "" {
+		return c.restoreBackup(ctx, s)
+	}
 	if c.Account == "" {
 		return errors.New("--account says whose mail is to come back; see: waxwing restore --help")
 	}

@@ -32,7 +32,7 @@ type OpenedAccount struct {
 // OpenAccount opens an account in a backup by its address, also one that has
 // been deleted since. ErrNoSnapshot, directory.ErrNotFound and ErrSealed are
 // what people can do something about.
-func OpenAccount(ctx context.Context, repo *Repository, k Keys, id string, address mail.Address) (a *OpenedAccount, err error) {
+func OpenAccount(ctx context.Context, repo *Repository, k Keys, id string, address mail.Address) (_ *OpenedAccount, err error) {
 	s, err := repo.readSnapshot(ctx, k, id)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func OpenAccount(ctx context.Context, repo *Repository, k Keys, id string, addre
 	if err != nil {
 		return nil, err
 	}
-	a = &OpenedAccount{close: []func() error{func() error { objects.close(); return nil }}}
+	a := &OpenedAccount{close: []func() error{func() error { objects.close(); return nil }}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

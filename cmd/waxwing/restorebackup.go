@@ -1,0 +1,415 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"waxwing/app"
+	"waxwing/app/config"
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
+	"waxwing/store/backup"
+	"waxwing/store/mailbox"
+)
+
+// fromBackup is the part of restoreCmd that reads a backup.
+type fromBackup struct {
+	From string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or the newest of that time or before. Without --account everything is restored, into an empty store." placeholder:"PLACE"`
+	place
+}
+
+// findBackup opens a repository and chooses a backup.
+func (c restoreCmd) findBackup(ctx context.Context) (*backup.Repository, backup.Keys, backup.Snapshot, error) {
+	var none backup.Snapshot
+	k, err := c.keys()
+	if err != nil {
+		return nil, k, none, err
+	}
+	repo, err := c.open(ctx, c.From)
+	if err != nil {
+		return nil, k, none, err
+	}
+	name, at := "", time.Time{}
+	if c.At != "" {
+		if at, err = parseTime(c.At, time.Now()); err != nil {
+			name = c.At
+		}
+	}
+	found, err := repo.Find(ctx, name, at)
+	if err != nil {
+		repo.Close()
+		return nil, k, none, fmt.Errorf("%w; see: waxwing backup --list %s", err, c.From)
+	}
+	return repo, k, found, nil
+}
+
+// restoreBackup restores out of a backup.
+func (c restoreCmd) restoreBackup(ctx context.Context, s streams) error {
+	if c.Since != "" || c.Flags {
+		return errors.New("--since and --flags are for what is still in the store: leave --from away, or name the backup with --at")
+	}
+	if c.Account == "" && (c.Mailbox != "" || c.Message != "" || c.Into != "" || c.List || c.DryRun) {
+		return errors.New("--account says whose mail is meant")
+	}
+	repo, k, found, err := c.findBackup(ctx)
+	if err != nil {
+		return err
+	}
+	defer repo.Close()
+	if c.Account == "" {
+		return explain(c.everything(ctx, s, repo, k, found))
+	}
+	return explain(c.account(ctx, s, repo, k, found))
+}
+
+// everything restores a whole store.
+func (c restoreCmd) everything(ctx context.Context, s streams, repo *backup.Repository, k backup.Keys, found backup.Snapshot) error {
+	conf, err := c.target(ctx, s, repo, k, found)
+	if err != nil {
+		return err
+	}
+	if _, err := adminapi.NewClient(conf.Data).Status(ctx); !errors.Is(err, adminapi.ErrNotRunning) {
+		return fmt.Errorf("a server runs in %s: everything is restored without one, into an empty store; for one account add --account", conf.Data)
+	}
+	store, err := app.OpenOffline(conf, true)
+	if err != nil {
+		return err
+	}
+	progress := &backup.RestoreProgress{}
+	began := time.Now()
+	stop := func() {}
+	if !c.JSON {
+		stop = reporting(s, func() string {
+			written := progress.Written.Load()
+			return fmt.Sprintf("%d of %d accounts and lists, %v of %v (%v/s)", progress.Done.Load(), progress.Partitions.Load(),
+				volume(uint64(written)), volume(uint64(progress.Octets.Load())), volume(rate(written, began)))
+		})
+	}
+	_, err = backup.Restore(ctx, repo, k, found.ID, store.Target(conf), progress)
+	stop()
+	err = errors.Join(err, store.Close())
+	if errors.Is(err, backup.ErrNotEmpty) {
+		return fmt.Errorf("%w. Everything is restored into an empty store only; for one account add --account", err)
+	}
+	if err == nil {
+		err = app.OwnData(conf)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, found)
+	}
+	fmt.Fprintf(s.out, "restored the backup %s of %s: %v in %d accounts and lists, in %v\nCheck it with \"waxwing verify\" before you start the server.\n",
+		found.ID, when(found.Time), volume(uint64(progress.Written.Load())), found.Partitions, time.Since(began).Round(time.Second))
+	if len(found.Missing) > 0 {
+		return flawed{fmt.Errorf("when the backup was made these large messages were damaged or missing:\n  %s", strings.Join(found.Missing, "\n  "))}
+	}
+	return nil
+}
+
+// target gives the configuration of the server that everything is restored
+// for.
+func (c restoreCmd) target(ctx context.Context, s streams, repo *backup.Repository, k backup.Keys, found backup.Snapshot) (config.Config, error) {
+	file := c.Config
+	if file == "" && c.Dir != "" {
+		file = filepath.Join(c.Dir, "waxwing.toml")
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) { // as "waxwing dev" has it
+			conf := config.Default()
+			var err error
+			conf.Data, err = filepath.Abs(c.Dir)
+			return conf, err
+		}
+	}
+	if file == "" {
+		return config.Config{}, errors.New("everything is to be restored: say with --config FILE for which server (a file that is not there is taken from the backup), or with --dir DIR into which directory")
+	}
+	conf, err := config.Load(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return conf, err
+	}
+	text, err := app.BackedUpConfig(ctx, repo, k, found.ID)
+	if err != nil {
+		return conf, err
+	}
+	if err := writeNew(file, text); err != nil {
+		return conf, err
+	}
+	fmt.Fprintf(s.err, "%s is from the backup\n", file)
+	return config.Load(file)
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(name string, text []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// account brings mail of one account out of a backup to a server that runs.
+func (c restoreCmd) account(ctx context.Context, s streams, repo *backup.Repository, k backup.Keys, found backup.Snapshot) error {
+	address, err := mail.ParseAddress(c.Account)
+	if err != nil {
+		return fmt.Errorf("--account: %w", err)
+	}
+	was, err := backup.OpenAccount(ctx, repo, k, found.ID, address)
+	if err != nil {
+		return err
+	}
+	defer was.Close()
+	return c.with(func(client *adminapi.Client) error {
+		r := fetch{c: c, s: s, client: client, was: was, address: address.String()}
+		id := sha256.Sum256(fmt.Appendf(nil, "backup %s %s %d", repo.ID(), found.ID, time.Now().UnixNano()))
+		r.source = hex.EncodeToString(id[:16])
+		if err := r.run(ctx); err != nil {
+			return err
+		}
+		return r.tell(found)
+	})
+}
+
+// A fetch brings messages of one account.
+type fetch struct {
+	c       restoreCmd
+	s       streams
+	client  *adminapi.Client
+	was     *backup.OpenedAccount
+	address string
+	source  string // makes each of them happen once in this run
+	result  fetched
+
+	batch  []adminapi.Outgoing
+	bodies []mailbox.Body
+	octets int64
+}
+
+// fetched tells what has been brought.
+type fetched struct {
+	Backup    string    `json:"backup"`
+	Time      time.Time `json:"time"`
+	Account   string    `json:"account"`
+	Password  string    `json:"password,omitempty"` // of an account that had been deleted
+	Mailboxes int       `json:"mailboxes"`
+	Found     int       `json:"found"`    // messages in the backup that were asked for
+	Restored  int       `json:"restored"` // of them, those that were not there
+	There     int       `json:"there"`
+	Failed    []string  `json:"failed"`
+}
+
+func (r *fetch) run(ctx context.Context) error {
+	r.result.Failed = []string{}
+	if !r.c.DryRun && !r.c.List {
+		if err := r.ensureAccount(ctx); err != nil {
+			return err
+		}
+	}
+	boxes, err := r.was.Mail.Mailboxes(ctx)
+	if err != nil {
+		return err
+	}
+	matched := false
+	for _, box := range boxes {
+		if r.c.Mailbox != "" && !sameMailbox(box.Name, r.c.Mailbox) {
+			continue
+		}
+		matched = true
+		if err := r.mailbox(ctx, box); err != nil {
+			return fmt.Errorf("%s: %w", box.Name, err)
+		}
+	}
+	if !matched {
+		names := make([]string, len(boxes))
+		for i, b := range boxes {
+			names[i] = b.Name
+		}
+		slices.Sort(names)
+		return fmt.Errorf("there is no mailbox %s in the backup; there are: %s", r.c.Mailbox, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+func sameMailbox(a, b string) bool {
+	return a == b || strings.EqualFold(a, mailbox.InboxName) && strings.EqualFold(b, mailbox.InboxName)
+}
+
+// ensureAccount makes an account anew that has been deleted.
+func (r *fetch) ensureAccount(ctx context.Context) error {
+	_, err := r.client.Account(ctx, r.address)
+	if err == nil || !gone(err) {
+		return err
+	}
+	made, err := r.client.AddAccount(ctx, adminapi.NewAccount{Address: r.address, Name: r.was.Name, Quota: int64(r.was.Quota), Admin: r.was.Admin})
+	r.result.Password = made.Password
+	return err
+}
+
+// mailbox brings what is wanted of one mailbox.
+func (r *fetch) mailbox(ctx context.Context, box mailbox.Info) error {
+	r.result.Mailboxes++
+	var to adminapi.Mailbox
+	ready := false
+	prepare := func() (err error) {
+		if ready || r.c.DryRun || r.c.List {
+			return nil
+		}
+		ready = true
+		want := adminapi.WantedMailbox{Name: box.Name, Role: string(box.Role), Subscribed: &box.Subscribed}
+		if r.c.Into != "" {
+			want = adminapi.WantedMailbox{Name: r.c.Into}
+		}
+		to, err = r.client.PutMailbox(ctx, r.address, want)
+		return err
+	}
+	if r.c.Message == "" { // also those that are empty
+		if err := prepare(); err != nil {
+			return err
+		}
+	}
+	if box.NoSelect {
+		return nil
+	}
+	view, err := r.was.Mail.Open(ctx, box.ID)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	for _, entry := range view.Snapshot().Entries(0) {
+		wanted, err := r.wanted(ctx, box, entry)
+		if err != nil {
+			return err
+		}
+		if !wanted {
+			continue
+		}
+		r.result.Found++
+		if r.c.DryRun || r.c.List {
+			continue
+		}
+		if err := prepare(); err != nil {
+			return err
+		}
+		if err := r.add(ctx, entry, to); err != nil {
+			return err
+		}
+	}
+	return r.send(ctx)
+}
+
+// wanted tells whether a message is asked for, and lists it.
+func (r *fetch) wanted(ctx context.Context, box mailbox.Info, e mailbox.Entry) (bool, error) {
+	if r.c.Message == "" && !r.c.List || r.c.Message == e.Email.String() && !r.c.List {
+		return true, nil
+	}
+	facts, err := r.was.Mail.Facts(ctx, []mail.EmailID{e.Email})
+	if err != nil || facts[0] == nil {
+		return false, err
+	}
+	m := facts[0].Message
+	ids := message.ParseMessageIDs(m.Envelope.MessageID)
+	if want := strings.Trim(r.c.Message, "<>"); want != "" && want != e.Email.String() && !slices.ContainsFunc(ids, func(id string) bool { return strings.Trim(id, "<>") == want }) {
+		return false, nil
+	}
+	if r.c.List {
+		fmt.Fprintf(r.s.out, "%s  %s  %s  %v  %s\n", when(e.InternalDate()), e.Email, printable(box.Name), mail.ByteCount(e.Size),
+			printable(short(message.DecodeHeader(m.Envelope.Subject), 60)))
+	}
+	return true, nil
+}
+
+// Bounds of one batch.
+const (
+	fetchMessages = 200
+	fetchOctets   = 8 << 20
+)
+
+// add puts a message into the batch.
+func (r *fetch) add(ctx context.Context, e mailbox.Entry, to adminapi.Mailbox) error {
+	body, err := r.was.Mail.OpenMessage(ctx, e.Email)
+	if err != nil {
+		r.result.Failed = append(r.result.Failed, fmt.Sprintf("message %v: %v", e.Email, err))
+		return nil
+	}
+	r.bodies = append(r.bodies, body)
+	r.batch = append(r.batch, adminapi.Outgoing{
+		Incoming: adminapi.Incoming{
+			Size: int64(body.Size()), Internal: e.Internal,
+			Flags: adminapi.FlagNames(e.Flags&^mail.Deleted, r.was.Mail.Keywords(e.Keywords)),
+			Places: []adminapi.Place{{
+				Mailbox: to.ID, Source: r.source, Item: fmt.Sprintf("%v.%d", e.Email, e.UID), Below: to.UIDNext,
+			}},
+		},
+		Text: io.NewSectionReader(body, 0, int64(body.Size())),
+	})
+	if r.octets += int64(body.Size()); len(r.batch) >= fetchMessages || r.octets >= fetchOctets {
+		return r.send(ctx)
+	}
+	return nil
+}
+
+// send sends the batch.
+func (r *fetch) send(ctx context.Context) error {
+	defer func() {
+		for _, b := range r.bodies {
+			_ = b.Close()
+		}
+		r.batch, r.bodies, r.octets = r.batch[:0], r.bodies[:0], 0
+	}()
+	if len(r.batch) == 0 {
+		return nil
+	}
+	done, err := r.client.AddMessages(ctx, r.address, r.batch)
+	if err != nil {
+		return err
+	}
+	for i, o := range done {
+		r.result.Restored += o.Imported
+		r.result.There += o.There
+		if o.Failed != "" {
+			r.result.Failed = append(r.result.Failed, fmt.Sprintf("message %s: %s", r.batch[i].Places[0].Item, o.Failed))
+		}
+	}
+	return nil
+}
+
+// tell says what has been brought.
+func (r *fetch) tell(found backup.Snapshot) error {
+	f := &r.result
+	f.Backup, f.Time, f.Account = found.ID, found.Time, r.address
+	switch {
+	case r.c.JSON && !r.c.List:
+		if err := printJSON(r.s.out, f); err != nil {
+			return err
+		}
+	case r.c.DryRun || r.c.List:
+		fmt.Fprintf(r.s.err, "%s in the backup %s of %s\n", messages(f.Found), found.ID, when(found.Time))
+	default:
+		fmt.Fprintf(r.s.out, "brought back %s of the backup %s of %s; %d were there already\n", messages(f.Restored), found.ID, when(found.Time), f.There)
+		if f.Password != "" {
+			fmt.Fprintf(r.s.out, "The account had been deleted, and is made anew. Its password is %s\n", f.Password)
+		}
+	}
+	if f.Found == 0 && r.c.Message != "" {
+		return fmt.Errorf("there is no message %s in the backup %s", r.c.Message, found.ID)
+	}
+	if n := len(f.Failed); n > 0 {
+		return flawed{fmt.Errorf("%d messages could not be brought back:\n  %s", n, strings.Join(f.Failed[:min(n, 20)], "\n  "))}
+	}
+	return nil
+}
