@@ -59,6 +59,7 @@ type App struct {
 	sockets listeners
 	certs   certificates
 	stores  stores
+	proxies proxies
 	doors   []door
 	workers []worker
 	started func()

@@ -2,20 +2,30 @@ package app
 
 import (
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"waxwing/app/certs"
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/pop3/pop3server"
 	"waxwing/proto/sasl"
+	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/web"
 )
+
+// honoured are the wishes about a message that receive, submit and relay
+// carry out.
+const honoured = smtp.DSN | smtp.DeliverBy | smtp.MTPriority | smtp.RequireTLS | smtp.NoSoliciting
 
 // mxOptions is how other servers are served.
 func (a *App) mxOptions() smtpserver.Options {
 	c := a.config
 	return smtpserver.Options{
+		Honours: honoured, Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
+		Proxies: a.proxies.trusted, TrustXCLIENT: a.proxies.mayXCLIENT,
 		Hostname: c.Hostname, Service: serviceMX, Log: a.log,
 		TLS:     certs.ServerConfig(a.certs.source),
 		MaxSize: c.Limits.MessageSize.Octets(), MaxRecipients: c.Limits.Recipients,
@@ -32,7 +42,27 @@ func (a *App) submissionOptions(service string, logins sasl.Backend, o Options) 
 	options.Auth, options.RequireAuth = logins, true    // RFC 6409 §4.3
 	options.RequireTLS, options.PlaintextAuth = !o.PlaintextLogins, o.PlaintextLogins
 	options.Newlines = smtpserver.NormaliseBareNewlines
+	options.Honours |= smtp.FutureRelease // RFC 4865 §4.2 (2)
+	options.MaxHold = a.config.Limits.Hold.Std()
+	options.Unsolicited = "" // our own users may advertise
 	return options
+}
+
+// lmtpOptions is how a mail system in front of us is served.
+func (a *App) lmtpOptions() smtpserver.Options {
+	options := a.mxOptions()
+	options.Service, options.LMTP = serviceLMTP, true
+	options.Newlines = smtpserver.NormaliseBareNewlines // it has taken the message, and could only lose it
+	options.MaxPerAddress = options.MaxConnections
+	return options
+}
+
+// proxies are those who may speak for clients.
+type proxies struct{ trusted, xclient []netip.Prefix }
+
+// mayXCLIENT tells whether a client may use XCLIENT.
+func (p proxies) mayXCLIENT(a netip.Addr) bool {
+	return slices.ContainsFunc(p.xclient, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 func (a *App) imapOptions(service string, logins sasl.Backend, o Options) imapserver.Options {
@@ -43,7 +73,7 @@ func (a *App) imapOptions(service string, logins sasl.Backend, o Options) imapse
 		Auth: logins, PlaintextOnLoopback: o.PlaintextLogins,
 		MaxMessage:     c.Limits.MessageSize.Octets(),
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
-		DrainTimeout: drainTimeout,
+		DrainTimeout: drainTimeout, Proxies: a.proxies.trusted,
 	}
 }
 
@@ -54,7 +84,7 @@ func (a *App) pop3Options(service string, logins sasl.Backend, o Options) pop3se
 		TLS: certs.ServerConfig(a.certs.source, "pop3"), ImplicitTLS: service == servicePOP3S, // RFC 8314 §3.2
 		Auth: logins, PlaintextOnLoopback: o.PlaintextLogins,
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
-		DrainTimeout: drainTimeout,
+		DrainTimeout: drainTimeout, Proxies: a.proxies.trusted,
 	}
 }
 

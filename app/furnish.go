@@ -19,6 +19,7 @@ import (
 	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/adminapi"
 	"waxwing/serve/imap"
+	"waxwing/serve/lmtp"
 	"waxwing/serve/mx"
 	"waxwing/serve/pop3"
 	"waxwing/serve/submission"
@@ -32,12 +33,18 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	routes, err := a.routes()
+	if err != nil {
+		return err
+	}
 	logins := auth.New(s.directory, auth.Options{Log: a.log})
-	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{Hostname: c.Hostname, Log: a.log})
+	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
+		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
+	})
 	incoming := receive.New(delivery, s.blobs, a.log)
 	outgoing := submit.New(delivery, s.directory, s.blobs, c.Hostname, a.log)
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
-		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log,
+		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log, Routes: routes, DelayWarning: c.Relay.DelayWarning.Std(),
 		Schedule: relay.Schedule{First: c.Relay.Retry.Std(), Lifetime: c.Relay.GiveUp.Std()},
 	})
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
@@ -70,6 +77,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 
 	a.addDoor(serviceMX, smtpserver.New(mx.Door(incoming, c.Hostname), a.mxOptions()))
+	a.addDoor(serviceLMTP, smtpserver.New(lmtp.Door(incoming, c.Hostname), a.lmtpOptions()))
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
@@ -85,6 +93,27 @@ func (a *App) furnish(o Options, now time.Time) error {
 	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
 	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil
+}
+
+// routes reads who speaks for clients, and which domains have their mail in
+// another store.
+func (a *App) routes() (relay.Routes, error) {
+	var err error
+	if a.proxies.trusted, err = config.Networks(a.config.Proxy.Trusted); err != nil {
+		return nil, err
+	}
+	if a.proxies.xclient, err = config.Networks(a.config.Proxy.XCLIENT); err != nil {
+		return nil, err
+	}
+	var routes relay.Routes
+	for _, r := range a.config.Relay.Routes {
+		route, err := relay.ParseRoute(r.Domain, r.To)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, route)
+	}
+	return routes, nil
 }
 
 // openResolver asks the configured DNS server, or those of the machine.

@@ -20,6 +20,7 @@ import (
 // The services, as the configuration and systemd's sockets call them.
 const (
 	serviceMX          = "mx"
+	serviceLMTP        = "lmtp"
 	serviceSubmission  = "submission"
 	serviceSubmissions = "submissions"
 	serviceIMAP        = "imap"
@@ -32,7 +33,7 @@ const (
 )
 
 var services = []string{
-	serviceMX, serviceSubmission, serviceSubmissions, serviceIMAP, serviceIMAPS,
+	serviceMX, serviceLMTP, serviceSubmission, serviceSubmissions, serviceIMAP, serviceIMAPS,
 	servicePOP3, servicePOP3S, serviceHTTP, serviceHTTPS,
 }
 
@@ -63,7 +64,7 @@ func listen(c config.Listen, log *slog.Logger) (listeners, error) {
 			continue
 		}
 		for _, address := range wanted[name] {
-			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+			l, err := open(address)
 			if err != nil {
 				return nil, errors.Join(explain(name, address, err), all.Close())
 			}
@@ -73,9 +74,35 @@ func listen(c config.Listen, log *slog.Logger) (listeners, error) {
 	return all, nil
 }
 
+// open opens a socket: "unix:/path", or an address with a port. What an
+// earlier run has left of a socket in the file system is removed.
+func open(address string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, syscall.EADDRINUSE), conn.Close())
+	}
+	if at, err := os.Lstat(path); err == nil && at.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// The directory decides who reaches it.
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
 func addressesOf(c config.Listen) map[string][]string {
 	return map[string][]string{
-		serviceMX: c.MX, serviceSubmission: c.Submission, serviceSubmissions: c.Submissions,
+		serviceMX: c.MX, serviceLMTP: c.LMTP, serviceSubmission: c.Submission, serviceSubmissions: c.Submissions,
 		serviceIMAP: c.IMAP, serviceIMAPS: c.IMAPS, servicePOP3: c.POP3, servicePOP3S: c.POP3S,
 		serviceHTTP: c.HTTP, serviceHTTPS: c.HTTPS,
 	}

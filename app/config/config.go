@@ -1,5 +1,10 @@
 package config
 
+import (
+	"fmt"
+	"net/netip"
+)
+
 // The comments of the fields below are the manual: they are copied into the
 // sample file and into docs/configuration.md. Write them for an administrator.
 
@@ -27,6 +32,7 @@ type Config struct {
 	Limits  Limits  `toml:"limits"`
 	Mailbox Mailbox `toml:"mailbox"`
 	Relay   Relay   `toml:"relay"`
+	Proxy   Proxy   `toml:"proxy"`
 	DNS     DNS     `toml:"dns"`
 	Log     Log     `toml:"log"`
 
@@ -94,6 +100,12 @@ const (
 type Listen struct {
 	// MX takes mail from other servers.
 	MX []string `toml:"mx"`
+
+	// LMTP takes mail from another mail system of yours that stands in front of
+	// this one, such as a Postfix. Besides addresses, "unix:/run/waxwing/lmtp"
+	// is a socket in the file system. Everybody who reaches it may deliver, so
+	// it must not be open to strangers; it is off unless you say where.
+	LMTP []string `toml:"lmtp"`
 
 	// Submissions takes mail from our users' programs, encrypted from the first
 	// byte. It is the port that mail programs should use.
@@ -182,6 +194,14 @@ type Limits struct {
 	// ConnectionsPerAddress is how many connections one address (one /64 of
 	// IPv6) may have to each service at a time.
 	ConnectionsPerAddress int `toml:"connections_per_address"`
+
+	// Hold is for how long a program may ask to hold a message back before it
+	// is sent ("send later").
+	Hold Duration `toml:"hold"`
+
+	// Unsolicited are classes of advertisement that are not taken from other
+	// servers that label them, such as "net.example:ADV" (RFC 3865). Few do.
+	Unsolicited []string `toml:"unsolicited"`
 }
 
 // Mailbox is how accounts keep their mail.
@@ -213,9 +233,59 @@ type Relay struct {
 	// takes over the messages that another was delivering when it died.
 	TakeOver Duration `toml:"take_over"`
 
+	// DelayWarning is after how long the sender is told, once, that a message
+	// could not be delivered yet.
+	DelayWarning Duration `toml:"delay_warning"`
+
+	// Routes are domains whose mail goes to another mail store of yours, such as
+	// a Dovecot, instead of into mailboxes here. Mail for a domain that is not
+	// one of ours is taken for all its addresses.
+	Routes []Route `toml:"routes"`
+
 	// Port is the port that other servers are called on. Anything but 25 is for
 	// tests.
 	Port int `toml:"port"`
+}
+
+// Route is the way to another mail store.
+type Route struct {
+	// Domain is the domain, or "*" for every domain of ours.
+	Domain string `toml:"domain"`
+
+	// To is where the store takes mail by LMTP: "lmtp:127.0.0.1:24" or
+	// "unix:/run/dovecot/lmtp".
+	To string `toml:"to"`
+}
+
+// Proxy is who may speak for clients: machines of yours that stand in front of
+// this server. Each is an address or a network such as "10.0.0.0/8".
+type Proxy struct {
+	// Trusted are load balancers, such as HAProxy, that begin each connection
+	// with a PROXY header (version 1 or 2). Every connection from there must have
+	// one, on every port but those of the web.
+	Trusted []string `toml:"trusted"`
+
+	// XCLIENT are mail proxies, such as nginx or a Postfix, that may use the
+	// SMTP command XCLIENT. Whoever can connect from there can pretend to be any
+	// client.
+	XCLIENT []string `toml:"xclient"`
+}
+
+// Networks reads a list of addresses and networks.
+func Networks(list []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			ip, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q is neither an address nor a network such as \"10.0.0.0/8\"", s)
+			}
+			p = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		all = append(all, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked())
+	}
+	return all, nil
 }
 
 // DNS is how names are looked up.

@@ -52,7 +52,7 @@ func TestSample(t *testing.T) {
 		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && len(line) > 2 && !strings.Contains(line, "[[") {
 			line = line[1:]
 		}
-		if strings.HasPrefix(line, "certificate =") || strings.HasPrefix(line, "key =") {
+		if strings.HasPrefix(line, "certificate =") || strings.HasPrefix(line, "key =") || strings.HasPrefix(line, "domain =") || strings.HasPrefix(line, "to =") {
 			continue
 		}
 		all.WriteString(line)

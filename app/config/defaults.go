@@ -36,6 +36,7 @@ func Default() Config {
 			Recipients:            1000,
 			Connections:           10_000,
 			ConnectionsPerAddress: 200,
+			Hold:                  Duration(30 * 24 * time.Hour),
 		},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
 		Relay: Relay{
@@ -43,6 +44,8 @@ func Default() Config {
 			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1
 			TakeOver: Duration(time.Minute),
 			Port:     25,
+
+			DelayWarning: Duration(4 * time.Hour),
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}

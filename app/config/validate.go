@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,10 +57,51 @@ func (d *decoder) validate(c *Config) {
 	if c.Relay.TakeOver < Duration(5*time.Second) {
 		d.invalid("relay.take_over", "must be at least 5s")
 	}
+	if c.Relay.DelayWarning <= 0 {
+		d.invalid("relay.delay_warning", "must be longer than nothing")
+	}
+	if c.Limits.Hold <= 0 {
+		d.invalid("limits.hold", "must be longer than nothing")
+	}
+	if c.Limits.Unsolicited != nil && !isSolicitation(c.Limits.Unsolicited) {
+		d.invalid("limits.unsolicited", "must be classes such as \"net.example:ADV\"")
+	}
+	for i, r := range c.Relay.Routes {
+		d.route(fmt.Sprintf("relay.routes[%d]", i), r)
+	}
+	for path, list := range map[string][]string{"proxy.trusted": c.Proxy.Trusted, "proxy.xclient": c.Proxy.XCLIENT} {
+		if _, err := Networks(list); err != nil {
+			d.invalid(path, "%v", err)
+		}
+	}
 	if c.Relay.GiveUp < c.Relay.Retry {
 		d.invalid("relay.give_up", "must not be shorter than relay.retry")
 	}
 }
+
+// route checks the way to another store.
+func (d *decoder) route(path string, r Route) {
+	if r.Domain != "*" && !IsHostname(r.Domain) {
+		d.invalid(path, "domain %q is neither a domain nor \"*\"", r.Domain)
+	}
+	kind, at, _ := strings.Cut(r.To, ":")
+	_, port, err := net.SplitHostPort(at)
+	if !(kind == "unix" && strings.HasPrefix(at, "/")) && !(kind == "lmtp" && err == nil && port != "" && port != "25") {
+		d.invalid(path, "%q must be such as \"lmtp:127.0.0.1:24\" (not port 25) or \"unix:/run/dovecot/lmtp\"", r.To)
+	}
+}
+
+// isSolicitation tells whether all are solicitation classes. RFC 3865 §2.2
+func isSolicitation(list []string) bool {
+	for _, word := range list {
+		if word == "" || len(word) > 900 || strings.Trim(word[:1], letters) != "" || strings.Trim(word, letters+"0123456789.-_:") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // Validate checks a configuration that was not read from a file.
 func (c *Config) Validate() error {
@@ -191,7 +233,13 @@ func (d *decoder) listeners(l Listen) {
 			if d.wrong[path] {
 				continue
 			}
+			if key == "lmtp" && strings.HasPrefix(address, "unix:/") {
+				continue
+			}
 			host, port, err := splitAddress(address)
+			if err == nil && key == "lmtp" && port == 25 {
+				err = errors.New("port 25 is not for LMTP") // RFC 2033 §5
+			}
 			if err != nil {
 				d.report(path, false, "%v", err)
 				continue

@@ -30,6 +30,9 @@ type Arrival struct {
 	Body   *blob.Staged
 	Parsed *message.Message
 
+	// EightBit says that there are octets above 127, whatever was declared.
+	EightBit bool
+
 	// Token, if not empty, makes each delivery of this arrival happen once,
 	// however often it is tried with the same token.
 	Token string
@@ -74,7 +77,7 @@ func Stage(ctx context.Context, blobs blob.Store, now time.Time, r io.Reader) (*
 		_ = a.Body.Close()
 		return nil, err
 	}
-	a.Parsed = parser.Finish()
+	a.Parsed, a.EightBit = parser.Finish(), sink.eightBit
 	return a, nil
 }
 
@@ -115,17 +118,20 @@ func (a *Arrival) CheckHops() error {
 	return nil
 }
 
-// An intake looks at the first line before it lets bytes through.
+// An intake looks at the first line before it lets bytes through, and for
+// octets above 127.
 type intake struct {
-	to    io.Writer
-	first []byte // the beginning of the first line, when it came in pieces
-	begun bool
+	to       io.Writer
+	first    []byte // the beginning of the first line, when it came in pieces
+	begun    bool
+	eightBit bool
 }
 
 // The longest line that is waited for to find a colon in it.
 const maxFieldName = 256
 
 func (w *intake) Write(p []byte) (int, error) {
+	w.eightBit = w.eightBit || isEightBit(p)
 	if w.begun {
 		return w.to.Write(p)
 	}
@@ -168,4 +174,19 @@ func beginsHeader(b []byte) bool {
 		return len(f.Name) > 0
 	}
 	return true
+}
+
+// isEightBit looks for octets above 127, eight at a time.
+func isEightBit(p []byte) bool {
+	for ; len(p) >= 8; p = p[8:] {
+		if binary.LittleEndian.Uint64(p)&0x8080808080808080 != 0 {
+			return true
+		}
+	}
+	for _, c := range p {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
 }

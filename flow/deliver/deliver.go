@@ -154,6 +154,9 @@ func (d *Deliverer) Postmaster(ctx context.Context, to mail.Address, hostname st
 // one reply for all, so their part goes to the outqueue, which tries again
 // and in the end tells the sender.
 func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, trace []byte, to []Recipient) error {
+	if env.HoldUntil.After(now) {
+		return d.hold(ctx, now, a, env, trace, to)
+	}
 	plan := planFor(to)
 	if err := plan.breakLoops(a); err != nil {
 		return err
@@ -179,6 +182,19 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 		return nil
 	}
 	if _, err := d.queue.Enqueue(ctx, now, submissions...); err != nil {
+		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot keep the message just now, try later", Err: err}
+	}
+	return nil
+}
+
+// hold keeps the message for all recipients, our own too, until it may go.
+// RFC 4865 §4.2 (5), (6)
+func (d *Deliverer) hold(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, trace []byte, to []Recipient) error {
+	recipients := make([]mail.Recipient, len(to))
+	for i, r := range to {
+		recipients[i] = r.Recipient
+	}
+	if _, err := d.queue.Enqueue(ctx, now, submission(a, env, trace, recipients)); err != nil {
 		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot keep the message just now, try later", Err: err}
 	}
 	return nil

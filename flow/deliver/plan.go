@@ -105,6 +105,9 @@ func (p plan) submissions(a *Arrival, env mail.Envelope, trace []byte) []outqueu
 
 func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient) outqueue.Submission {
 	env.To = to
+	// Clients send 8-bit octets without a word; the next host is told, or
+	// gets what it can take. RFC 6152 §3
+	env.EightBit = env.EightBit || a.EightBit
 	return outqueue.Submission{
 		Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin, Token: a.token(to[0].Address.String()),
 	}

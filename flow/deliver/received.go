@@ -21,12 +21,17 @@ type Hop struct {
 	ID       string
 	For      mail.Address // the recipient if there is only one; null otherwise, which keeps the others secret
 	At       time.Time
+	Priority int8   // RFC 6710
+	Solicit  string // RFC 3865
 }
 
 // Received gives the field, folded, with its line end. RFC 5321 §4.4
 func (h Hop) Received() []byte {
 	var b strings.Builder
 	b.WriteString("Received: from " + h.from() + "\r\n\tby " + h.By + " with " + h.Protocol)
+	if h.Solicit != "" {
+		b.WriteString("\r\n\t(SOLICIT=" + h.Solicit + ")") // RFC 3865 §2.6
+	}
 	if h.TLS != nil {
 		fmt.Fprintf(&b, "\r\n\t(%s %s)", strings.ReplaceAll(tls.VersionName(h.TLS.Version), " ", ""),
 			tls.CipherSuiteName(h.TLS.CipherSuite))
@@ -34,6 +39,9 @@ func (h Hop) Received() []byte {
 	b.WriteString("\r\n\tid " + h.ID)
 	if !h.For.IsNull() {
 		b.WriteString("\r\n\tfor <" + h.For.String() + ">")
+	}
+	if h.Priority != 0 {
+		fmt.Fprintf(&b, "\r\n\tpriority %d", h.Priority) // RFC 6710 §4.1 (2)
 	}
 	b.WriteString(";\r\n\t" + message.FormatDate(h.At) + "\r\n")
 	return []byte(b.String())

@@ -51,20 +51,47 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 // from; ID, For and At are filled in.
 func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	now := time.Now()
-	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
+	arrival, trace, err := r.stage(ctx, now, "mx", env, to, hop, body)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, arrival.Close()) }()
-	if err := arrival.CheckHops(); err != nil {
-		return "", err
+	return arrival.ID, r.deliverer.Deliver(ctx, now, arrival, env, trace, to)
+}
+
+// MessageEach is Message with an outcome for each recipient by itself, as LMTP
+// wants it: nil when the message is durable there. An error is about all.
+// RFC 2033 §4.2
+func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, outcomes []error, err error) {
+	now := time.Now()
+	arrival, trace, err := r.stage(ctx, now, "lmtp", env, to, hop, body)
+	if err != nil {
+		return "", nil, err
 	}
-	arrival.Origin = outqueue.Origin{Service: "mx", Remote: hop.Addr.String(), Hello: hop.Hello}
+	defer func() { err = errors.Join(err, arrival.Close()) }()
+	outcomes = make([]error, len(to))
+	for i, recipient := range to {
+		outcomes[i] = r.deliverer.Deliver(ctx, now, arrival, env, trace, []deliver.Recipient{recipient})
+	}
+	return arrival.ID, outcomes, nil
+}
+
+// stage takes a message in, whole, and gives its Received field. The caller
+// closes the arrival.
+func (r *Receiver) stage(ctx context.Context, now time.Time, service string, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
+	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := arrival.CheckHops(); err != nil {
+		return nil, nil, errors.Join(err, arrival.Close())
+	}
+	arrival.Origin = outqueue.Origin{Service: service, Remote: hop.Addr.String(), Hello: hop.Hello}
 	hop.ID, hop.At = arrival.ID, now
 	if len(to) == 1 {
 		hop.For = to[0].Address
 	}
 	r.log.Info("message received", obs.Msg, arrival.ID, obs.Remote, hop.Addr.String(), obs.From, env.From.String(),
 		"recipients", len(to), obs.Size, int64(arrival.Body.Size()), "message_id", arrival.Parsed.Envelope.MessageID)
-	return arrival.ID, r.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to)
+	return arrival, hop.Received(), nil
 }

@@ -95,7 +95,7 @@ func (a *attempt) success(f outqueue.Result, w answer, now time.Time) (dsn.Recip
 		return a.reportOf(f, dsn.Delivered, "2.0.0", now), true // RFC 3461 §5.2.3
 	case w.filed:
 	case asked && !w.tellsOn, // RFC 3461 §5.2.2 (b)
-		!by.IsZero() && by.Trace, // RFC 2852 §4.1.4
+		!by.IsZero() && by.Trace,                                     // RFC 2852 §4.1.4
 		!by.IsZero() && !by.Return && !w.inTime && now.Before(by.At): // RFC 2852 §4.1.4.2
 		return a.reportOf(f, dsn.Relayed, "2.0.0", now), true
 	}

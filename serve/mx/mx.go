@@ -62,7 +62,7 @@ func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) {
 	hop := deliver.Hop{
 		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
-		Protocol: s.info.Protocol(), TLS: s.info.TLS,
+		Protocol: s.info.Protocol(), TLS: s.info.TLS, Priority: s.envelope.Priority, Solicit: s.envelope.Solicit,
 	}
 	id, err := s.receiver.Message(ctx, s.envelope, s.recipients, hop, body)
 	s.Reset()

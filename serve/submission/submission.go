@@ -66,7 +66,7 @@ func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 	}
 	hop := deliver.Hop{
 		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
-		Protocol: s.info.Protocol(), TLS: s.info.TLS,
+		Protocol: s.info.Protocol(), TLS: s.info.TLS, Priority: s.envelope.Priority, Solicit: s.envelope.Solicit,
 	}
 	id, err := s.submitter.Message(ctx, *s.info.Identity, s.envelope, s.recipients, hop, body)
 	s.Reset()

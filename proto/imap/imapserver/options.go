@@ -77,6 +77,8 @@ type Options struct {
 	// MaxPerAddress is the most connections at once from one IPv4 address or
 	// one IPv6 /64, 200 by default. Loopback is not counted.
 	MaxPerAddress int
+	// Proxies are the addresses whose connections begin with a PROXY header.
+	Proxies []netip.Prefix
 	// MaxPerAccount is the most connections at once that are logged in to
 	// one account, 1,000 by default.
 	MaxPerAccount int

@@ -39,7 +39,7 @@ func New(newAccount Newer, o Options) *Server {
 	s.capabilities = newCapabilities(s.commands)
 	s.net = netserver.New(handler{s}, netserver.Options{
 		Log: o.Log.With(obs.Service, o.service()), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
-		DrainTimeout: o.DrainTimeout,
+		DrainTimeout: o.DrainTimeout, Proxies: o.Proxies,
 	})
 	return s
 }

@@ -3,6 +3,7 @@ package pop3server
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"waxwing/proto/sasl"
@@ -48,6 +49,8 @@ type Options struct {
 	// MaxPerAddress is the most connections at once from one IPv4 address or
 	// one IPv6 /64, 50 by default. Loopback is not counted.
 	MaxPerAddress int
+	// Proxies are the addresses whose connections begin with a PROXY header.
+	Proxies []netip.Prefix
 
 	// LoginTimeout is how long a client may take from the greeting to its
 	// login, three minutes by default.

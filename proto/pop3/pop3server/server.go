@@ -25,7 +25,7 @@ func New(newSession Newer, o Options) *Server {
 	s := &Server{newSession: newSession, options: o, secure: netserver.NewSecure(o.TLS)}
 	s.net = netserver.New(handler{s}, netserver.Options{
 		Log: o.Log.With(obs.Service, o.service()), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
-		DrainTimeout: o.DrainTimeout,
+		DrainTimeout: o.DrainTimeout, Proxies: o.Proxies,
 	})
 	return s
 }
