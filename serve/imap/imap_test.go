@@ -27,6 +27,7 @@ import (
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
+	"waxwing/test/engine"
 	"waxwing/test/transcript"
 )
 
@@ -41,7 +42,7 @@ type house struct {
 
 func newHouse(t testing.TB, o mailbox.Options) *house {
 	ctx, now := t.Context(), time.Now()
-	db := memkv.New()
+	db := engine.New(t)
 	blobs, err := fsblob.Open(t.TempDir(), fsblob.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -9,12 +9,14 @@ import (
 
 	"waxwing/proto/imap/imapserver"
 	"waxwing/store/mailbox"
+	"waxwing/test/engine"
 	"waxwing/test/transcript"
 )
 
 // A client that reads one octet a second during a large FETCH holds nobody
 // else up, in the same mailbox or not, and is cut off in the end.
 func TestSlowReader(t *testing.T) {
+	engine.NeedsBubble(t)
 	people() // outside of the bubble
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, mailbox.Options{})

@@ -24,6 +24,7 @@ import (
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
+	"waxwing/test/engine"
 	"waxwing/test/transcript"
 )
 
@@ -46,7 +47,7 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	ctx, now := t.Context(), time.Now()
-	db := memkv.New()
+	db := engine.New(t)
 	users := directory.New(db)
 	h := &house{
 		t:         t,

@@ -16,6 +16,7 @@ import (
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
+	"waxwing/test/engine"
 )
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -39,7 +40,7 @@ func addrs(list ...string) []mail.Address {
 // house is a directory with two domains, and some who live there.
 func house(t testing.TB) (*Directory, map[string]mail.AccountID) {
 	t.Helper()
-	d := New(memkv.New())
+	d := New(engine.New(t))
 	for _, name := range []string{"example.test", "bücher.test", "empty.test"} {
 		if _, err := d.AddDomain(t.Context(), epoch, Domain{Name: name}); err != nil {
 			t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/blob/fsblob"
 	"waxwing/store/kv"
-	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
+	"waxwing/test/engine"
 )
 
 var start = time.Unix(1_700_000_000, 0).UTC()
@@ -28,7 +28,7 @@ type house struct {
 
 func newHouse(t testing.TB, o mailbox.Options) *house {
 	t.Helper()
-	return newHouseOn(t, memkv.New(), o)
+	return newHouseOn(t, engine.New(t), o)
 }
 
 func newHouseOn(t testing.TB, db kv.Store, o mailbox.Options) *house {

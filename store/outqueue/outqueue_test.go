@@ -594,6 +594,7 @@ func TestManyRelays(t *testing.T) {
 // The number of shards is that of the queue's beginning; another Queue on the
 // same store sees the same items and is woken by them.
 func TestSecondNode(t *testing.T) {
+	engine.NeedsBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, outqueue.Options{Shards: 7})
 		r.enqueue(t, start, r.submission(t, 10, "bob@b.example"))

@@ -1,5 +1,5 @@
 // Package house builds the rooms that tests of flow and serve stand in: the
-// real ones, on the memory engine, with a domain and two accounts.
+// real ones, on the engine that package test/engine gives, with a domain and two accounts.
 package house
 
 import (
@@ -17,9 +17,9 @@ import (
 	"waxwing/proto/sasl"
 	"waxwing/store/blob/memblob"
 	"waxwing/store/directory"
-	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/test/engine"
 )
 
 // Hostname is what the house calls itself.
@@ -45,7 +45,7 @@ type House struct {
 // alice@example.test and bob@example.test, which have no passwords yet.
 func New(tb testing.TB) *House {
 	tb.Helper()
-	db := memkv.New()
+	db := engine.New(tb)
 	blobs := memblob.New(0)
 	h := &House{Directory: directory.New(db), Blobs: blobs, Log: slog.New(slog.DiscardHandler), tb: tb}
 	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{})

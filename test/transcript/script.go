@@ -3,6 +3,7 @@ package transcript
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,4 +179,9 @@ func unescape(s string) (string, error) {
 			return "", fmt.Errorf("\\%c is no escape", letter)
 		}
 	}
+}
+
+// waits tells whether time passes in the script.
+func (s *script) waits() bool {
+	return slices.ContainsFunc(s.steps, func(st step) bool { return st.kind == wait && st.wait > 0 })
 }
