@@ -9,13 +9,14 @@ import (
 	"slices"
 
 	"waxwing/mail"
+	"waxwing/store/blob"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
 
 // Checking an account goes through all its rows in order, in one snapshot, and
 // lays what they say of each other side by side, sorted: entries by email,
-// emails by body. That costs some sixty octets of memory for each message and
+// emails by body. That costs some ninety octets of memory for each message and
 // no lookups of single rows, so that a million messages are checked in the
 // time that it takes to read their records.
 //
@@ -125,8 +126,7 @@ type check struct {
 	gone    []goneSpot              // by email, in the end
 	emails  []emailSpot             // by id
 	bodies  []bodySpot              // by body, in the end
-	large   []bodySpot              // those in the blob store, with their sums
-	sums    [][32]byte              // of large
+	large   []bodySpot              // those in the blob store
 	octets  mail.ByteCount          // of what is gone
 }
 
@@ -154,10 +154,10 @@ type emailSpot struct {
 }
 
 type bodySpot struct {
-	sum   [12]byte // its beginning
-	where byte
+	sum   blob.Sum
 	email mail.EmailID
-	size  mail.ByteCount
+	size  uint32
+	where byte
 }
 
 // wrong tells of a finding. When it is to be mended that comes first; key says
@@ -358,6 +358,10 @@ func (c *check) compare() error {
 			continue
 		}
 		n := c.tally[id]
+		if m.NoSelect && (n.Messages > 0 || id == Inbox) {
+			c.wrong(fmt.Sprint("bare", id), c.a.onBox(id, func(_ *txn, m *box) error { m.NoSelect = false; return nil }),
+				"nobody can open it", "opens it again", "mailbox %s is a bare name, and holds %s", c.name(id), plural(n.Messages, "message"))
+		}
 		if m.Messages != n.Messages || m.Unseen != n.Unseen || m.Deleted != n.Deleted || m.Size != n.Size {
 			c.wrong(fmt.Sprint("count", id), c.a.recount(id), "mail programs show wrong numbers", "counts again",
 				"mailbox %s says %d messages, %d unseen, %d deleted, %d octets, and has %d, %d, %d, %d", c.name(id),

@@ -91,7 +91,7 @@ func (c *check) checkRecord(id mail.EmailID, value, spots []byte) error {
 		c.wrong(fmt.Sprint("facts", id), c.a.reparse(id), "lists show nothing of it", "reads the message again",
 			"what was found out about message %v cannot be read%s", id, c.whereabouts(id))
 	}
-	c.bodies = append(c.bodies, bodySpot{[12]byte(r.sum[:12]), r.where, id, r.body})
+	c.bodies = append(c.bodies, bodySpot{r.sum, id, uint32(min(r.body, 1<<32-1)), r.where})
 	have, gone := c.spotsOf(id), len(c.goneOf(id))
 	for _, s := range have {
 		if mail.ByteCount(s.size) != min(r.size(), 1<<32-1) {
@@ -188,14 +188,14 @@ func (c *check) checkBodies() error {
 	slices.SortFunc(c.bodies, func(x, y bodySpot) int {
 		return cmp.Or(bytes.Compare(x.sum[:], y.sum[:]), cmp.Compare(x.where, y.where), cmp.Compare(x.email, y.email))
 	})
-	refs := make(map[[12]byte]counted)
+	refs := make(map[blob.Sum]int64) // -1 for those that cannot be read
 	err := c.rows(keys.Refs, 33, "references", false, func(it kv.Item) error {
 		sum := blob.Sum(it.Key[1:])
 		n, err := decodeRefs(it.Value)
 		if err != nil {
 			n = -1
 		}
-		refs[[12]byte(sum[:12])] = counted{sum, n}
+		refs[sum] = n
 		return nil
 	})
 	if err != nil {
@@ -243,19 +243,19 @@ func (c *check) checkBodies() error {
 	for next < len(c.bodies) { // they have no small body
 		next = c.checkBody(stored{}, refs, next)
 	}
-	for _, e := range refs {
-		c.wrong("refs"+string(e.sum[:]), c.a.rescueRefs(e.sum), "a text may be there that nobody can see", "looks for the text and puts it into "+DamagedName,
-			"references of body %v belong to no message", e.sum)
+	for sum := range refs {
+		c.wrong("refs"+string(sum[:]), c.a.rescueRefs(sum), "a text may be there that nobody can see", "looks for the text and puts it into "+DamagedName,
+			"references of body %v belong to no message", sum)
 	}
 	return nil
 }
 
 // checkBody checks one small body and the emails that have it, and those before
 // it, which have none; it gives the first email behind them.
-func (c *check) checkBody(s stored, refs map[[12]byte]counted, next int) int {
+func (c *check) checkBody(s stored, refs map[blob.Sum]int64, next int) int {
 	for next < len(c.bodies) {
 		b := c.bodies[next]
-		order := bytes.Compare(b.sum[:], s.sum[:12])
+		order := bytes.Compare(b.sum[:], s.sum[:])
 		if s.chunks > 0 && (order > 0 || order == 0 && b.where == bodyInline) {
 			break
 		}
@@ -277,53 +277,36 @@ func (c *check) checkBody(s stored, refs map[[12]byte]counted, next int) int {
 		return next
 	}
 	n := next
-	for n < len(c.bodies) && [12]byte(s.sum[:12]) == c.bodies[n].sum && c.bodies[n].where == bodyInline {
-		if e := c.bodies[n]; e.size != s.octets || s.holes {
+	for n < len(c.bodies) && s.sum == c.bodies[n].sum && c.bodies[n].where == bodyInline {
+		if e := c.bodies[n]; mail.ByteCount(e.size) != s.octets || s.holes {
 			c.lost(e.email, "its text is cut")
 		}
 		n++
 	}
 	if n == next {
 		c.wrong("body"+string(s.sum[:]), c.a.rescueBody(s.sum), "a message may be lost to sight", "puts it into "+DamagedName, "a text of %d octets belongs to no message", s.octets)
-		delete(refs, [12]byte(s.sum[:12]))
+		delete(refs, s.sum)
 		return n
 	}
 	c.countRefs(c.bodies[next], refs, int64(n-next))
 	return n
 }
 
-// A counted is a row of references; -1 if it cannot be read.
-type counted struct {
-	sum blob.Sum
-	n   int64
-}
-
 // countRefs checks the references of a body that n emails have.
-func (c *check) countRefs(b bodySpot, refs map[[12]byte]counted, n int64) {
-	have, there := refs[b.sum]
+func (c *check) countRefs(b bodySpot, refs map[blob.Sum]int64, n int64) {
+	said, there := refs[b.sum]
 	delete(refs, b.sum)
-	switch {
-	case there && have.n == n, !there && b.where == bodyInline && n == 1:
+	if there && said == n || !there && b.where == bodyInline && n == 1 {
 		return
-	case !there:
-		got, err := c.r.GetMany([][]byte{appendRecordKey(nil, b.email)})
-		if err != nil || got[0] == nil {
-			return // the snapshot is of no use any longer, and the next step says so
-		}
-		r, err := decodeRecord(b.email, got[0])
-		if err != nil {
-			return
-		}
-		have.sum = r.sum
 	}
-	c.wrong("refs"+string(have.sum[:]), c.a.setRefs(have.sum, b.where, have.n, n), "it could be deleted while it is needed, or never", "counts again",
-		"body %v counts %d messages, and has %d", have.sum, max(have.n, 0), n)
+	c.wrong("refs"+string(b.sum[:]), c.a.setRefs(b.sum, b.where, said, n), "it could be deleted while it is needed, or never", "counts again",
+		"body %v counts %d messages, and has %d", b.sum, max(said, 0), n)
 }
 
 // damaged tells of all emails that have a body.
 func (c *check) damaged(sum blob.Sum, why string) {
-	i, _ := slices.BinarySearchFunc(c.bodies, sum, func(b bodySpot, sum blob.Sum) int { return bytes.Compare(b.sum[:], sum[:12]) })
-	for ; i < len(c.bodies) && c.bodies[i].sum == [12]byte(sum[:12]); i++ {
+	i, _ := slices.BinarySearchFunc(c.bodies, sum, func(b bodySpot, sum blob.Sum) int { return bytes.Compare(b.sum[:], sum[:]) })
+	for ; i < len(c.bodies) && c.bodies[i].sum == sum; i++ {
 		c.lost(c.bodies[i].email, why)
 	}
 }
