@@ -63,9 +63,10 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		Window:      c.Mailbox.Undelete.Std(),
 		Quota:       c.Mailbox.Quota.Octets(),
 		Recoverable: c.Mailbox.Recoverable.Octets(),
+		Shared:      s.shared,
 		Log:         log,
 	})
-	s.queue = outqueue.New(s.db, s.blobs, outqueue.Options{Log: log})
+	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
 	return s, nil
 }
 
