@@ -4,7 +4,9 @@ package peers
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/smtp"
 	"slices"
@@ -39,7 +41,25 @@ func body(subject string, kib int) string {
 // deliver sends a message to bob from outside; nil means that the server has
 // taken it.
 func deliver(b bench, text string) error {
-	return smtp.SendMail(b.Addr(25), nil, "ann@elsewhere.test", []string{system.Bob}, []byte(text))
+	conn, err := net.Dial("tcp", b.Addr(25))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	c, err := smtp.NewClient(conn, "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.Mail("ann@elsewhere.test"), c.Rcpt(system.Bob)); err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text)
+	return errors.Join(err, w.Close()) // Close waits for the 250
 }
 
 // subjects gives the subjects and UIDs of bob's INBOX as a server shows them.
@@ -113,7 +133,7 @@ func TestCluster(t *testing.T) {
 	}
 
 	// One session at a time has the maildrop, wherever it is.
-	greet := func(b bench) (*bufio.Reader, net.Conn) {
+	login := func(b bench) (*bufio.Reader, net.Conn) {
 		conn, err := net.Dial("tcp", b.Addr(110))
 		if err != nil {
 			t.Fatal(err)
@@ -128,11 +148,11 @@ func TestCluster(t *testing.T) {
 		}
 		return r, conn
 	}
-	holder, conn := greet(c.one)
+	holder, conn := login(c.one)
 	if line, err := holder.ReadString('\n'); !strings.HasPrefix(line, "+OK") {
 		t.Fatal(line, err)
 	}
-	other, _ := greet(c.two)
+	other, _ := login(c.two)
 	if line, err := other.ReadString('\n'); !strings.HasPrefix(line, "-ERR [IN-USE]") {
 		t.Error(line, err)
 	}
@@ -141,7 +161,8 @@ func TestCluster(t *testing.T) {
 		t.Error(line, err)
 	}
 	c.two.eventually("the other's turn", func() bool {
-		next, _ := greet(c.two)
+		next, conn := login(c.two)
+		defer conn.Close()
 		line, _ := next.ReadString('\n')
 		return strings.HasPrefix(line, "+OK")
 	})
