@@ -108,7 +108,7 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readRows(t, id, uids)
+	rows, err := t.rows(m, uids)
 	if err != nil {
 		return nil, err
 	}

@@ -315,36 +315,6 @@ func missing(uids []mail.UID, rows []row) []mail.UID {
 	return list
 }
 
-// readRows reads entries; those that are not there are left out. The UIDs are
-// sorted. Rows share memory with the reader.
-func readRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
-	if len(uids) == 0 {
-		return nil, nil
-	}
-	rows := make([]row, 0, len(uids))
-	want := make([][]byte, len(uids))
-	buf := make([]byte, 0, 9*len(uids))
-	for i, uid := range uids {
-		buf = appendEntryKey(buf, id, uid)
-		want[i] = buf[len(buf)-9 : len(buf) : len(buf)]
-	}
-	got, err := r.GetMany(want)
-	if err != nil {
-		return nil, err
-	}
-	for i, b := range got {
-		if b == nil {
-			continue
-		}
-		e, err := decodeRow(uids[i], b)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, e)
-	}
-	return rows, nil
-}
-
 // deleted shows that the whole account is gone.
 func (f *follower) deleted() {
 	f.mu.Lock()

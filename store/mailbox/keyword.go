@@ -69,6 +69,20 @@ func (t *keywordTable) intern(words []byte) KeywordSet {
 	return set
 }
 
+// whole tells whether every set that has been met has a number.
+func (t *keywordTable) whole() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.sets) <= math.MaxUint16
+}
+
+// words gives a set as a row has it.
+func (t *keywordTable) words(set KeywordSet) []byte {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return []byte(t.sets[set])
+}
+
 // full tells whether a set would be one too many.
 func (t *keywordTable) full(words []byte) bool {
 	t.mu.RLock()
