@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Store) {
 		{"watch", watch},
 		{"watch sees all", watchSeesAll},
 		{"histories", histories},
+		{"serialisable", serialisable},
 	}
 	shared := &house{Store: open(t), next: new(atomic.Uint64)}
 	for _, l := range laws {

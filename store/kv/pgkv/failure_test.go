@@ -6,18 +6,17 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"waxwing/store/kv"
+	"waxwing/store/kv/kvtest"
 	"waxwing/store/kv/pgkv"
 	"waxwing/test/system"
 )
@@ -147,6 +146,38 @@ func TestKilledConnections(t *testing.T) {
 	killer.Wait()
 }
 
+// The network cuts connections at random moments, with requests and answers on
+// their way.
+func TestCutConnections(t *testing.T) {
+	base := cluster.URL(cluster.NewDatabase(t))
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProxy(t, u.Host)
+	one, two := open(t, p.through(base)), open(t, base)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+	defer stop()
+	var cutter sync.WaitGroup
+	cutter.Go(func() {
+		for ctx.Err() == nil {
+			// Writes before they get there, answers to them, the end of the careful way.
+			switch rand.IntN(3) {
+			case 0:
+				p.arm("k3", "", "")
+			case 1:
+				p.arm("", "", "k3")
+			case 2:
+				p.arm("", "COMMIT\x00", "")
+			}
+			time.Sleep(rand.N(20 * time.Millisecond))
+		}
+		p.arm("", "", "")
+	})
+	hammer(ctx, t, one, two)
+	cutter.Wait()
+}
+
 // kill ends connections of a database at random times.
 func kill(ctx context.Context, t *testing.T, database string) {
 	c, err := pgx.Connect(context.Background(), cluster.URL("postgres"))
@@ -171,60 +202,26 @@ func kill(ctx context.Context, t *testing.T, database string) {
 // hammer lets many write until ctx ends, and then looks at what they were
 // told.
 func hammer(ctx context.Context, t *testing.T, stores ...*pgkv.Store) {
-	var done, failed, unknown atomic.Int64
-	var writers sync.WaitGroup
-	var mu sync.Mutex
-	said := map[kv.Partition]map[string]error{1: {}, 2: {}, 3: {}}
-	for w := range 12 {
-		s, p := stores[w%len(stores)], kv.Partition(1+w%3)
-		writers.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				key := fmt.Sprintf("w%d %d", w, n)
-				err := kv.Apply(context.Background(), s, p, func(tx kv.Txn) error {
-					tx.Put([]byte(key), nil)
-					return increment(tx, "n")
-				})
-				mu.Lock()
-				said[p][key] = err
-				mu.Unlock()
-				switch {
-				case err == nil:
-					done.Add(1)
-				case errors.Is(err, pgkv.ErrUnknownOutcome):
-					unknown.Add(1)
-				default:
-					failed.Add(1)
-				}
-			}
-		})
+	var all []kv.Store
+	for _, s := range stores {
+		all = append(all, s)
 	}
-	writers.Wait()
-	t.Logf("%d done, %d failed, %d unknown", done.Load(), failed.Load(), unknown.Load())
-	if done.Load() == 0 {
-		t.Error("nothing was done")
+	var loads []*kvtest.Load
+	var work sync.WaitGroup
+	for p := range 3 {
+		l := &kvtest.Load{Stores: all, Partition: kv.Partition(1 + p), Failing: true,
+			Unknown: func(err error) bool { return errors.Is(err, pgkv.ErrUnknownOutcome) }}
+		loads = append(loads, l)
+		work.Go(func() { l.Run(ctx, t, 1_000_000) })
 	}
-	for p, keys := range said {
-		there := map[string]bool{}
-		err := stores[0].View(t.Context(), p, func(r kv.Reader) error {
-			for item, err := range r.Scan([]byte("w"), nil, kv.ScanOptions{KeysOnly: true}) {
-				if err != nil {
-					return err
-				}
-				there[string(item.Key)] = true
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+	work.Wait()
+	for _, l := range loads {
+		done, failed, unknown := l.Done()
+		t.Logf("%d done, %d failed, %d unknown", done, failed, unknown)
+		if done == 0 {
+			t.Error("nothing was done")
 		}
-		for key, err := range keys {
-			if there[key] != (err == nil) && !errors.Is(err, pgkv.ErrUnknownOutcome) {
-				t.Errorf("%s: there %v, told %v", key, there[key], err)
-			}
-		}
-		if n := number(t, stores[0], p, "n"); n != uint64(len(there)) {
-			t.Errorf("partition %d: counted %d, and there are %d", p, n, len(there))
-		}
+		l.Check(t)
 	}
 }
 
