@@ -15,11 +15,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"waxwing/test/engine"
 )
 
 // What "waxwing dev" always has.
@@ -46,10 +49,14 @@ type Waxwing struct {
 }
 
 // Start starts "waxwing dev" in a new directory on free ports and waits until
-// it is ready; args are further flags. It is stopped when the test ends; if
+// it is ready; args are further flags. Its store is what package test/engine
+// says, unless they name one. It is stopped when the test ends; if
 // the test has failed, what it logged is shown.
 func Start(tb testing.TB, args ...string) *Waxwing {
 	tb.Helper()
+	if url := engine.URL(tb); url != "" && !slices.Contains(args, "--store") {
+		args = append(slices.Clone(args), "--store", url)
+	}
 	w := &Waxwing{Dir: filepath.Join(tb.TempDir(), "waxwing"), Base: freeBase(tb), args: args, bin: Binary(tb), tb: tb, log: new(logBuffer)}
 	tb.Cleanup(func() {
 		w.Stop()

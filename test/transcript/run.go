@@ -31,7 +31,7 @@ type Setup func(t *testing.T, o Options) Dial
 // Run plays every file that matches the pattern (as in filepath.Glob) as a
 // subtest in a bubble of its own. No file is a failure. Where the stores of
 // tests are not in memory there are no bubbles, and files in which time passes
-// are left out.
+// (or that say O: clock virtual) are left out.
 func Run(t *testing.T, pattern string, setup Setup) {
 	t.Helper()
 	paths, err := filepath.Glob(pattern)
@@ -45,8 +45,8 @@ func Run(t *testing.T, pattern string, setup Setup) {
 				t.Fatal(err)
 			}
 			if !engine.Virtual() {
-				if s.waits() {
-					t.Skip("time passes in it, and the store is not in memory")
+				if s.virtual() {
+					t.Skip("its time is virtual, and the store is not in memory")
 				}
 				p := &player{t: t, script: s, dial: setup(t, s.options), settle: func() {}}
 				p.play()

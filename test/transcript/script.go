@@ -181,7 +181,8 @@ func unescape(s string) (string, error) {
 	}
 }
 
-// waits tells whether time passes in the script.
-func (s *script) waits() bool {
-	return slices.ContainsFunc(s.steps, func(st step) bool { return st.kind == wait && st.wait > 0 })
+// virtual tells whether the script needs a bubble: time passes in it, or it
+// knows the date on which bubbles begin.
+func (s *script) virtual() bool {
+	return s.options["clock"] == "virtual" || slices.ContainsFunc(s.steps, func(st step) bool { return st.kind == wait && st.wait > 0 })
 }
