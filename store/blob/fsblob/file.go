@@ -10,17 +10,24 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strings"
 
 	"waxwing/mail"
 	"waxwing/store/blob"
+	"waxwing/store/blob/packed"
 )
+
+// packedSuffix ends the names of packed files.
+const packedSuffix = ".z"
 
 // A file is one open blob.
 type file struct {
 	file *os.File
+	body io.ReaderAt // the file, or what is packed in it
 	size mail.ByteCount
 	sum  blob.Sum
-	hash hash.Hash // of what Read has given; nil before the first
+	off  int64     // of Read
+	hash hash.Hash // of what Read has given
 }
 
 // Open implements blob.Store.
@@ -28,35 +35,74 @@ func (s *Store) Open(ctx context.Context, key blob.Key) (blob.Blob, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(s.path(key))
+	b, err := s.openFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open blob %s of %s: %w", key.Sum, key.Owner, blob.ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
+	return b, nil
+}
+
+// openFile opens the file of a blob, or the packed one.
+func (s *Store) openFile(key blob.Key) (*file, error) {
+	f, err := os.Open(s.path(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.openPacked(key)
+	}
+	if err != nil {
+		return nil, err
+	}
 	fi, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open blob: %w", err), f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
-	return &file{file: f, size: mail.ByteCount(fi.Size()), sum: key.Sum}, nil
+	return &file{file: f, body: f, size: mail.ByteCount(fi.Size()), sum: key.Sum, hash: sha256.New()}, nil
+}
+
+func (s *Store) openPacked(key blob.Key) (*file, error) {
+	f, err := os.Open(s.path(key) + packedSuffix)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	body, err := packed.Open(s.codec, f, fi.Size())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
+	}
+	return &file{file: f, body: body, size: body.Size(), sum: key.Sum, hash: sha256.New()}, nil
 }
 
 func (f *file) Size() mail.ByteCount { return f.size }
 
 func (f *file) Close() error { return f.file.Close() }
 
-func (f *file) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
+// ReadAt names the file when it is damaged.
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.body.ReadAt(p, off)
+	if errors.Is(err, blob.ErrCorrupt) {
+		err = fmt.Errorf("%s: %w", f.file.Name(), err)
+	}
+	return n, err
+}
 
 // Read checks the sum at the end.
 func (f *file) Read(p []byte) (int, error) {
-	if f.hash == nil {
-		f.hash = sha256.New()
+	if len(p) == 0 {
+		return 0, nil
 	}
-	n, err := f.file.Read(p)
+	n, err := f.ReadAt(p, f.off)
+	f.off += int64(n)
 	f.hash.Write(p[:n])
+	if err == io.EOF && n > 0 {
+		return n, nil
+	}
 	if err == io.EOF && blob.Sum(f.hash.Sum(nil)) != f.sum {
-		err = fmt.Errorf("blob %s: %w", f.sum, blob.ErrCorrupt)
+		err = fmt.Errorf("%s: %w: it holds another body", f.file.Name(), blob.ErrCorrupt)
 	}
 	return n, err
 }
@@ -95,7 +141,8 @@ func (s *Store) list(ctx context.Context, owner mail.AccountID, yield func(blob.
 			if err := s.ready(ctx); err != nil {
 				return err
 			}
-			sum, err := blob.ParseSum(e.Name())
+			name, isPacked := strings.CutSuffix(e.Name(), packedSuffix)
+			sum, err := blob.ParseSum(name)
 			if err != nil {
 				continue // not ours
 			}
@@ -110,6 +157,9 @@ func (s *Store) list(ctx context.Context, owner mail.AccountID, yield func(blob.
 				Key:      blob.Key{Owner: owner, Sum: sum},
 				Size:     mail.ByteCount(fi.Size()),
 				Modified: fi.ModTime(),
+			}
+			if isPacked {
+				stat.Copy = packedSuffix
 			}
 			if !yield(stat, nil) {
 				return nil

@@ -4,14 +4,21 @@
 //	ID                           tells the store apart from all others
 //	LOCK                         locked by the process that has the store open
 //	spool/*                      bytes on their way in; removed by Open
+//	PACKED                       up to when Pack has looked at what was kept
 //	2f/a00000000000002f/<sum>    one file a blob; the directory of an owner lies
 //	                             in one named by the owner's last octet
+//	2f/a00000000000002f/<sum>.z  the same, packed (store/blob/packed)
 //
 // A spool is written once; each Keep is a hard link to it, so a body costs its
 // bytes once for all its owners. Before Keep returns, the file, the directory
 // that names it and all directories above have been synced. Files never
 // change after that; only the time of modification moves, to when the blob was
 // last kept.
+//
+// Pack, which runs when there is time for it, puts a packed file in the place
+// of one that gets smaller by it: the packed one is durable under its name
+// before the other is removed. A crash between the two leaves both, and either
+// will do. Files with several owners stay as they are.
 package fsblob
 
 import (
@@ -30,6 +37,7 @@ import (
 
 	"waxwing/mail"
 	"waxwing/store/blob"
+	"waxwing/store/blob/packed"
 )
 
 // DefaultMaxSize is the limit of a blob when Options name none.
@@ -49,6 +57,7 @@ type Store struct {
 	dir    string
 	max    mail.ByteCount
 	id     string
+	codec  *packed.Codec
 	lock   *os.File
 	closed atomic.Bool
 	dirs   durableDirs
@@ -70,7 +79,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	s := &Store{dir: dir, max: o.MaxSize, seed: maphash.MakeSeed()}
+	codec, err := packed.NewCodec()
+	if err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	s := &Store{dir: dir, max: o.MaxSize, codec: codec, seed: maphash.MakeSeed()}
 	if err := s.dirs.make(dir); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
@@ -192,8 +205,10 @@ func (s *Store) Delete(ctx context.Context, key blob.Key) error {
 	mu := s.stripe(key)
 	mu.Lock()
 	defer mu.Unlock()
-	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("delete blob: %w", err)
+	for _, path := range []string{s.path(key), s.path(key) + packedSuffix} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("delete blob: %w", err)
+		}
 	}
 	return nil
 }
@@ -206,7 +221,7 @@ func (s *Store) Reap(ctx context.Context, stat blob.Stat) (bool, error) {
 	mu := s.stripe(stat.Key)
 	mu.Lock()
 	defer mu.Unlock()
-	path := s.path(stat.Key)
+	path := s.path(stat.Key) + stat.Copy
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

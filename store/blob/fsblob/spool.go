@@ -166,6 +166,9 @@ func (s *Store) place(src string, size int64, key blob.Key) error {
 	mu := s.stripe(key)
 	mu.Lock()
 	defer mu.Unlock()
+	if there, err := s.touchPacked(key, size); there || err != nil {
+		return err
+	}
 	err := os.Link(src, dst)
 	if errors.Is(err, fs.ErrExist) {
 		fi, err := os.Stat(dst)
