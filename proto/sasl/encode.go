@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// MaxMessage is the most octets of one decoded client message. The largest
-// that we have a use for is PLAIN with three long UTF-8 strings.
-const MaxMessage = 4096
+// MaxMessage is the most octets of one decoded client message: what MaxLine
+// holds. The largest are bearer tokens.
+const MaxMessage = MaxLine / 4 * 3
 
 // MaxLine is the most octets of one encoded client message, for the line
 // limits of protocols. RFC 4954 §4 asks for at least 12288.

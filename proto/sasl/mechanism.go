@@ -10,6 +10,8 @@ import (
 const (
 	ScramSHA256Plus = "SCRAM-SHA-256-PLUS" // RFC 7677
 	ScramSHA256     = "SCRAM-SHA-256"      // RFC 7677
+	OAuthBearer     = "OAUTHBEARER"        // RFC 7628
+	XOAuth2         = "XOAUTH2"            // Google's, and Microsoft's
 	Plain           = "PLAIN"              // RFC 4616
 	Login           = "LOGIN"              // draft-murchison-sasl-login
 )
@@ -27,11 +29,14 @@ var (
 // Mechanisms lists what is offered on the channel, the strongest first. Start
 // accepts all of them.
 func Mechanisms(ch Channel) []string {
-	names := make([]string, 0, 4)
+	names := make([]string, 0, 6)
 	if !ch.HideBinding && hasBinding(ch) {
 		names = append(names, ScramSHA256Plus)
 	}
 	names = append(names, ScramSHA256)
+	if ch.Tokens != nil && ch.showsPasswords() {
+		names = append(names, OAuthBearer, XOAuth2)
+	}
 	if ch.showsPasswords() {
 		names = append(names, Plain, Login)
 	}
@@ -41,7 +46,15 @@ func Mechanisms(ch Channel) []string {
 // Start begins an exchange of the named mechanism (in any case). It fails
 // with ErrUnknownMechanism or ErrEncryptionRequired.
 func Start(name string, ch Channel, b Backend) (Conversation, error) {
-	switch strings.ToUpper(name) {
+	switch name = strings.ToUpper(name); name {
+	case OAuthBearer, XOAuth2:
+		if ch.Tokens == nil {
+			return nil, ErrUnknownMechanism
+		}
+		if !ch.showsPasswords() {
+			return nil, ErrEncryptionRequired // RFC 7628 §3: TLS must be used
+		}
+		return &oauth{mechanism: name, peer: ch.Peer, tokens: ch.Tokens}, nil
 	case Plain:
 		if !ch.showsPasswords() {
 			return nil, ErrEncryptionRequired
@@ -63,7 +76,7 @@ func Start(name string, ch Channel, b Backend) (Conversation, error) {
 	return nil, ErrUnknownMechanism
 }
 
-// Passwords in the clear need TLS or the operator's permission. RFC 4616 §6
+// Passwords and tokens in the clear need TLS or the operator's permission. RFC 4616 §6
 func (ch Channel) showsPasswords() bool { return ch.TLS != nil || ch.PlaintextAllowed }
 
 // A step is what remains of an exchange: called with the client's next

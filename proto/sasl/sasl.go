@@ -93,6 +93,8 @@ type Channel struct {
 	// PlaintextAllowed permits mechanisms that show the password, even
 	// without TLS.
 	PlaintextAllowed bool
+	// Tokens takes bearer tokens; nil offers no mechanism for them.
+	Tokens *Tokens
 	// HideBinding leaves SCRAM-SHA-256-PLUS out of the list. Whoever asks for
 	// it gets it; whoever says that it was not in the list is believed.
 	HideBinding bool

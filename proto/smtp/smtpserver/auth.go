@@ -33,6 +33,7 @@ func (c *conn) channel() sasl.Channel {
 		TLS:              c.info.TLS,
 		Certificate:      c.leaf,
 		PlaintextAllowed: c.options.PlaintextAuth,
+		Tokens:           c.options.Tokens,
 		// QUIRK: mutt and neomutt with GNU SASL (Debian 12) choose
 		// SCRAM-SHA-256-PLUS wherever it is listed, cannot do it, and when
 		// sending give up instead of trying the next one.

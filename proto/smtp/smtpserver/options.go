@@ -36,6 +36,8 @@ type Options struct {
 
 	// Auth checks logins; nil offers no AUTH.
 	Auth sasl.Backend
+	// Tokens takes bearer tokens for logins; nil takes none.
+	Tokens *sasl.Tokens
 	// PlaintextAuth offers AUTH without TLS too: for loopback only.
 	PlaintextAuth bool
 	// RequireAuth refuses mail before a login. RFC 6409 §4.3
