@@ -124,6 +124,9 @@ func (a *App) open(o Options, now time.Time) (err error) {
 		return err
 	}
 	a.sockets[serviceAdmin] = []net.Listener{admin}
+	if a.stores.tidy != nil {
+		a.workers = append(a.workers, worker{"blobs", a.stores.tidy})
+	}
 	return a.furnish(o, now)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"waxwing/app/config"
+	"waxwing/obs"
 	"waxwing/store/blob"
 	"waxwing/store/blob/fsblob"
 	"waxwing/store/blob/s3blob"
@@ -44,6 +45,18 @@ func openBlobs(c config.Config, db kv.Store, apart bool, log *slog.Logger) (blob
 		return nil, errors.Join(fmt.Errorf("open the blob store: %w", err), blobs.Close())
 	}
 	return blobs, nil
+}
+
+// tidier gives what a blob store does when there is time for it; nil for
+// nothing.
+func tidier(c config.Config, blobs blobStore, log *slog.Logger) func(context.Context) error {
+	files, ok := blobs.(*fsblob.Store)
+	if !ok || !c.Blobs.Compress {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		return files.Run(ctx, func(what string, err error) { log.Error(what, obs.Err, err) })
+	}
 }
 
 // openS3 opens a bucket.

@@ -26,6 +26,7 @@ type stores struct {
 	db        kv.Store
 	shared    bool // other processes may have db open too
 	blobs     blob.Store
+	tidy      func(context.Context) error // what blobs do when there is time; may be nil
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
@@ -52,9 +53,11 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 	if s.db, s.shared, err = openEngine(c, memory, log); err != nil {
 		return stores{}, errors.Join(fmt.Errorf("open the store: %w", err), s.lock.Close())
 	}
-	if s.blobs, err = openBlobs(c, s.db, o.BlobsApart, log); err != nil {
+	blobs, err := openBlobs(c, s.db, o.BlobsApart, log)
+	if err != nil {
 		return stores{}, errors.Join(err, s.db.Close(), s.lock.Close())
 	}
+	s.blobs, s.tidy = blobs, tidier(c, blobs, log)
 	if s.db, s.blobs, s.backup, err = guard(s, o.Restoring); err != nil {
 		return stores{}, errors.Join(err, s.blobs.Close(), s.db.Close(), s.lock.Close())
 	}
