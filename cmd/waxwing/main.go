@@ -45,6 +45,7 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Write an account's mail to a Maildir or mbox files."`
 	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`
 	Backup  backupCmd  `cmd:"" help:"Copy everything to a directory or a bucket, while the server runs."`
+	Verify  verifyCmd  `cmd:"" help:"Check everything that is kept, and repair it."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

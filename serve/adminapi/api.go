@@ -61,6 +61,8 @@ func (a *API) Handler() http.Handler {
 	a.routeMail(mux)
 	a.routeBackup(mux)
 
+	mux.Handle("POST /v1/verify", patient(http.HandlerFunc(a.serveVerify)))
+
 	route("GET /v1/aliases", a.listAliases)
 	create("POST /v1/aliases", a.addAlias)
 	route("GET /v1/aliases/{address}", a.getAlias)

@@ -18,6 +18,7 @@
 //	GET    /v1/accounts/{address}/imported/{source}  POST
 //	GET    /v1/aliases                         POST
 //	GET    /v1/aliases/{address}               PATCH  DELETE
+//	POST   /v1/verify                          answers with a VerifyEvent a line
 //	GET    /v1/queue                           ?held=true&deferred=true&from=PART&to=PART
 //	GET    /v1/queue/counts
 //	GET    /v1/queue/{id}                      DELETE

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"runtime"
 	"sync"
@@ -210,6 +211,21 @@ func (s *Store) recoverable(h *head) mail.ByteCount {
 		return max(q, leastRecoverable)
 	}
 	return 10e9
+}
+
+// Accounts lists all that have mailboxes.
+func (s *Store) Accounts(ctx context.Context) iter.Seq2[mail.AccountID, error] {
+	return func(yield func(mail.AccountID, error) bool) {
+		for p, err := range s.db.Partitions(ctx, 1) {
+			id, ok := keys.AccountOf(p)
+			if err == nil && !ok {
+				return
+			}
+			if !yield(id, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Delete removes an account with all that it holds, at once and for good.
