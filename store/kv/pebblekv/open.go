@@ -37,9 +37,14 @@ func open(dir string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if version == 1 {
+	switch version {
+	case 1:
 		if err := carryOver(dir, o); err != nil {
 			return nil, fmt.Errorf("carry over from layout 1: %w", err)
+		}
+	case 2:
+		if err := dropLayout1(dir, o.FS); err != nil {
+			return nil, err
 		}
 	}
 	s := &Store{dir: dir, o: o, lock: lock}
