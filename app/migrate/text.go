@@ -74,29 +74,29 @@ func toCRLF(text []byte, lastCR bool) ([]byte, bool) {
 
 // A spool holds one message: in memory, or in a file that has no name.
 type spool struct {
-	bytes.Buffer
+	buf  bytes.Buffer // not embedded: its ReadFrom knows no bounds
 	file *os.File
 	size int64
 }
 
 func (s *spool) Write(p []byte) (int, error) {
-	if s.file == nil && s.Len()+len(p) > inMemory {
+	if s.file == nil && s.buf.Len()+len(p) > inMemory {
 		f, err := os.CreateTemp("", "waxwing-message-")
 		if err != nil {
 			return 0, err
 		}
 		_ = os.Remove(f.Name())
 		s.file = f
-		if _, err := f.Write(s.Bytes()); err != nil {
+		if _, err := f.Write(s.buf.Bytes()); err != nil {
 			return 0, err
 		}
-		s.Buffer = bytes.Buffer{}
+		s.buf = bytes.Buffer{}
 	}
 	s.size += int64(len(p))
 	if s.file != nil {
 		return s.file.Write(p)
 	}
-	return s.Buffer.Write(p)
+	return s.buf.Write(p)
 }
 
 // text gives what has been written, from its start.
@@ -104,7 +104,7 @@ func (s *spool) text() io.ReadSeeker {
 	if s.file != nil {
 		return io.NewSectionReader(s.file, 0, s.size)
 	}
-	return bytes.NewReader(s.Bytes())
+	return bytes.NewReader(s.buf.Bytes())
 }
 
 func (s *spool) close() {
