@@ -24,10 +24,10 @@ type keyFilter struct {
 type filterBlock [8]uint64
 
 const (
-	filterFirst  = 16               // blocks of the first layer: 1 KiB
-	filterLayers = 8                // at most: 255 KiB
+	filterFirst  = 4                // blocks of the first layer: 256 octets
+	filterLayers = 10               // at most: 255.75 KiB
 	filterRoom   = 40               // keys for a block: 13 bits for each
-	filterMost   = 163_200          // keys in all, which the layers have room for
+	filterMost   = 163_680          // keys in all, which the layers have room for
 	filterOctets = 8 * 8            // of a block
 	filterHashed = 1 + 16           // octets of a key that are looked at
 	filterBody   = 1 + 32           // where the number of a body's chunk stands

@@ -30,7 +30,7 @@ func TestKeyFilter(t *testing.T) {
 			t.Fatalf("key %d is lost at once", n)
 		}
 	}
-	if n != filterMost || f.octets() != 255<<10 {
+	if n != filterMost || f.octets() != 1023<<8 {
 		t.Errorf("there was room for %d keys in %d octets", n, f.octets())
 	}
 	wrong := 0
