@@ -3,10 +3,13 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -51,8 +54,13 @@ func (h *house) local() *backup.Local { return &backup.Local{DB: h.db, Blobs: h.
 func (h *house) text(n int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "From: ann@example.org\r\nSubject: %d\r\nMessage-ID: <%d.%d@example.org>\r\n\r\n", h.random.Int(), h.random.Int(), n)
+	noise := make([]byte, 57)
 	for b.Len() < n {
-		fmt.Fprintf(&b, "%x and words that come again and again\r\n", h.random.Uint64())
+		for i := 0; i < len(noise); i += 8 {
+			copy(noise[i:], binary.LittleEndian.AppendUint64(nil, h.random.Uint64()))
+		}
+		b.WriteString(base64.StdEncoding.EncodeToString(noise))
+		b.WriteString("\r\n")
 	}
 	return b.Bytes()
 }
@@ -111,46 +119,49 @@ func (h *house) fill(t testing.TB) {
 	}
 }
 
+// dump gives all that a store holds.
+func (h *house) dump(t testing.TB) map[string]string {
+	t.Helper()
+	ctx := t.Context()
+	all := make(map[string]string)
+	for p, err := range h.db.Partitions(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		err := h.db.View(ctx, p, func(r kv.Reader) error {
+			for it, err := range r.Scan(nil, nil, kv.ScanOptions{}) {
+				if err != nil {
+					return err
+				}
+				all[fmt.Sprintf("%x %x", uint64(p), it.Key)] = string(it.Value)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for stat, err := range h.blobs.List(ctx, mail.AccountID(p)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			blob, err := h.blobs.Open(ctx, stat.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(blob)
+			if err := errors.Join(err, blob.Close()); err != nil {
+				t.Fatal(err)
+			}
+			all[fmt.Sprintf("blob %x %v", uint64(p), stat.Key.Sum)] = string(text)
+		}
+	}
+	return all
+}
+
 // same fails if two stores do not hold the same.
 func same(t testing.TB, a, b *house) {
 	t.Helper()
-	ctx := t.Context()
-	dump := func(h *house) map[string]string {
-		all := make(map[string]string)
-		for p, err := range h.db.Partitions(ctx, 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			err := h.db.View(ctx, p, func(r kv.Reader) error {
-				for it, err := range r.Scan(nil, nil, kv.ScanOptions{}) {
-					if err != nil {
-						return err
-					}
-					all[fmt.Sprintf("%x %x", uint64(p), it.Key)] = string(it.Value)
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for stat, err := range h.blobs.List(ctx, mail.AccountID(p)) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				blob, err := h.blobs.Open(ctx, stat.Key)
-				if err != nil {
-					t.Fatal(err)
-				}
-				text, err := io.ReadAll(blob)
-				if err := errors.Join(err, blob.Close()); err != nil {
-					t.Fatal(err)
-				}
-				all[fmt.Sprintf("blob %x %v", uint64(p), stat.Key.Sum)] = string(text)
-			}
-		}
-		return all
-	}
-	x, y := dump(a), dump(b)
+	x, y := a.dump(t), b.dump(t)
 	if len(x) == 0 {
 		t.Fatal("nothing to compare")
 	}
@@ -245,4 +256,11 @@ func (d *desk) restore(t testing.TB, id string) *house {
 		t.Fatal(err)
 	}
 	return h
+}
+
+func write(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

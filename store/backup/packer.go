@@ -41,9 +41,15 @@ type packer struct {
 	puts chan struct{} // a slot for each pack being finished
 	work sync.WaitGroup
 
-	mu   sync.Mutex // guards what follows, and calls of durable
+	// Held also while a slot is waited for, so those who have one need no
+	// more than the others.
+	mu   sync.Mutex // guards open
 	open [packKinds]*fillingPack
-	err  error
+
+	telling sync.Mutex // one call of durable at a time
+
+	errMu sync.Mutex // guards err
+	err   error
 }
 
 // A fillingPack is a pack that is being filled.
@@ -84,8 +90,8 @@ func (p *packer) add(kind int, content []byte, n *note) (ref, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err != nil {
-		return ref{}, p.err
+	if err := p.failed(); err != nil {
+		return ref{}, err
 	}
 	f := p.open[kind]
 	if f != nil && len(f.raw) > 0 && len(f.raw)+len(content) > frameSize {
@@ -142,10 +148,7 @@ func (p *packer) endPack(kind int) error {
 	p.work.Go(func() {
 		defer func() { <-p.puts }()
 		f.busy.Wait()
-		err := p.put(f)
-		if err != nil {
-			p.mu.Lock()
-			defer p.mu.Unlock()
+		if err := p.put(f); err != nil {
 			_ = p.fail(err)
 		}
 	})
@@ -164,16 +167,24 @@ func (p *packer) put(f *fillingPack) error {
 		return fmt.Errorf("write to the backup: %w", err)
 	}
 	p.written(len(sealed))
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	return p.durable(info, f.notes)
 }
 
-// fail remembers the first error. p.mu is held.
+// fail remembers the first error.
 func (p *packer) fail(err error) error {
+	p.errMu.Lock()
+	defer p.errMu.Unlock()
 	if p.err == nil {
 		p.err = err
 	}
+	return p.err
+}
+
+func (p *packer) failed() error {
+	p.errMu.Lock()
+	defer p.errMu.Unlock()
 	return p.err
 }
 
@@ -181,28 +192,26 @@ func (p *packer) fail(err error) error {
 func (p *packer) flush() error {
 	p.mu.Lock()
 	for kind, f := range p.open {
-		if f == nil || p.err != nil {
+		if f == nil || p.failed() != nil {
 			continue
 		}
 		if len(f.raw) > 0 {
 			_ = p.endFrame(kind)
 		}
-		if p.open[kind] != nil && p.err == nil {
+		if p.open[kind] != nil && p.failed() == nil {
 			_ = p.endPack(kind)
 		}
 	}
 	p.mu.Unlock()
 	p.work.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	return p.failed()
 }
 
 // close waits for what is under way; without flush, what is not yet written
 // is given up.
 func (p *packer) close() error {
-	p.mu.Lock()
 	_ = p.fail(errors.New("backup has ended"))
+	p.mu.Lock()
 	open := p.open
 	p.mu.Unlock()
 	for _, f := range open {
