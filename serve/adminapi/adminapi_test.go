@@ -18,6 +18,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/blob/memblob"
 	"waxwing/store/directory"
+	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
@@ -30,6 +31,7 @@ type house struct {
 	dir   *directory.Directory
 	queue *outqueue.Queue
 	mail  *mailbox.Store
+	db    kv.Store
 	blobs blob.Store
 	log   *bytes.Buffer
 }
@@ -37,7 +39,7 @@ type house struct {
 func open(t *testing.T, data string) house {
 	t.Helper()
 	db, blobs := memkv.New(), memblob.New(0)
-	h := house{Client: NewClient(data), data: data, dir: directory.New(db), blobs: blobs, log: new(bytes.Buffer)}
+	h := house{Client: NewClient(data), data: data, dir: directory.New(db), db: db, blobs: blobs, log: new(bytes.Buffer)}
 	h.queue = outqueue.New(db, blobs, outqueue.Options{Shards: 2})
 	mailboxes := mailbox.New(db, blobs, mailbox.Options{})
 	h.mail = mailboxes
