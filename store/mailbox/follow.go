@@ -132,7 +132,30 @@ func (v *View) take(d *deposit) {
 
 // catchUpIfBehind reads from the engine what the views lack. Failing is
 // logged: the change that is missing is durable, and the next one tries again.
-func (a *Account) catchUpIfBehind(ctx context.Context) {
+func (a *Account) catchUpIfBehind(ctx context.Context) { a.catchUp(ctx, 0) }
+
+// catchUpWithOthers does so for a view that was there already, where others
+// may have written and the news of it may still be on its way: whoever was
+// told of a change by another node shall find it here.
+func (a *Account) catchUpWithOthers(ctx context.Context) error {
+	if !a.store.o.Shared {
+		return nil
+	}
+	h, err := a.head(ctx)
+	if err != nil {
+		return err
+	}
+	a.follow.mu.Lock()
+	behind := a.follow.applied < h.modseq
+	a.follow.mu.Unlock()
+	if behind {
+		a.catchUp(ctx, h.modseq)
+	}
+	return nil
+}
+
+// catchUp reads what the views lack, at least up to a modseq that is durable.
+func (a *Account) catchUp(ctx context.Context, to mail.ModSeq) {
 	f := &a.follow
 	f.reading.Lock()
 	defer f.reading.Unlock()
@@ -140,6 +163,7 @@ func (a *Account) catchUpIfBehind(ctx context.Context) {
 	want := f.durable
 	behind := f.applyWaiting(want)
 	since := f.applied
+	behind = behind || since != 0 && since < to
 	open := make([]mail.MailboxID, 0, len(f.views))
 	for id := range f.views {
 		open = append(open, id)

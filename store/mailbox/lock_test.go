@@ -75,3 +75,22 @@ func TestSharedMaildropLock(t *testing.T) {
 		}
 	})
 }
+
+// A mailbox that rests in memory shows, when it is opened again, what another
+// store has acknowledged before, though the news may still be on its way.
+func TestSharedViewIsCurrent(t *testing.T) {
+	h := newHouse(t, mailbox.Options{Shared: true})
+	other := mailbox.New(h.db, h.blobs, mailbox.Options{Shared: true})
+	defer other.Close()
+	for n := range 100 {
+		h.add(t, mailbox.Inbox, text("x"), 0)
+		v, err := other.Account(1).Open(t.Context(), mailbox.Inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Snapshot().Len(); got != n+1 {
+			t.Errorf("%d messages instead of %d", got, n+1)
+		}
+		v.Close()
+	}
+}

@@ -99,6 +99,10 @@ func (a *Account) Open(ctx context.Context, id mail.MailboxID) (*View, error) {
 			return nil, ctx.Err()
 		}
 		if v.err == nil {
+			if err := a.catchUpWithOthers(ctx); err != nil {
+				v.Close()
+				return nil, err
+			}
 			return v, nil
 		}
 		// Whoever loaded it failed, perhaps for reasons of its own.
