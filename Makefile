@@ -7,7 +7,7 @@ SHELL := /bin/bash
 GO    ?= go
 FUZZTIME ?= 2s
 
-.PHONY: run build test check unit race peers crash fuzz bench soak fmt docs
+.PHONY: run build test check unit race peers postgres crash fuzz bench soak fmt docs
 
 # With other ports: make run ARGS='--port-base 11000'
 run: build
@@ -17,7 +17,7 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/waxwing ./cmd/waxwing
 
 # In the order of what fails soonest.
-test: check unit race peers crash fuzz
+test: check unit race peers postgres crash fuzz
 	@echo "make test: all passed"
 
 # Format, vet, staticcheck, the arrows, the table of RFCs.
@@ -41,8 +41,19 @@ race:
 # Clients and servers that nobody here wrote, against the built binary.
 peers: build
 	test/packages.sh
-	$(GO) test -count=1 -tags postgres ./store/kv/pgkv/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags peers -timeout 20m ./test/peers/
+
+# The integration suite in a shorter form on PostgreSQL, from a server that is
+# started for it: its engine, the rooms and doors above (their transcripts but
+# for those in virtual time), real clients, kill -9 during delivery.
+postgres: build
+	test/packages.sh
+	$(GO) test -count=1 -tags postgres ./store/kv/pgkv/
+	$(GO) run ./test/system/withpostgres $(GO) test -count=1 -short ./serve/... ./flow/... ./store/directory/ ./store/outqueue/ ./store/mailbox/
+	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) run ./test/system/withpostgres $(GO) test -count=1 -tags peers \
+	  -run 'Swaks|Msmtp|OpenSSL|Mbsync|Fetchmail|Telnet' ./test/peers/
+	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=3 $(GO) run ./test/system/withpostgres \
+	  $(GO) test -count=1 -tags crash -run 'KillDuringDelivery' ./test/crash/
 
 # Kill -9 during delivery: what was acknowledged is there once and whole.
 crash: build
