@@ -38,6 +38,8 @@
 //
 // A message that arrives costs seven of them: A, M, u, e, b, i and c. It is
 // read and written in one round trip each.
+// What a change has read and written is kept in memory for the next one of the
+// account on this node, which is right as long as the head is the same: kept.go.
 //
 // # What is gone
 //
