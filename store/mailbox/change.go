@@ -162,7 +162,7 @@ func decodeRuns[N mail.UID | mail.EmailID](d *decoder) []N {
 	for runs := d.uvarint(); runs > 0 && !d.bad; runs-- {
 		last += d.varint()
 		n := d.uvarint()
-		if n >= maxPart {
+		if n >= maxPart || len(list) > maxPart {
 			d.bad = true
 			return nil
 		}

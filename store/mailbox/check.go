@@ -288,7 +288,7 @@ func (c *check) checkBoxes() error {
 }
 
 func (c *check) checkEntries() error {
-	c.entries = make([]spot, 0, c.head.messages+c.head.messages/8)
+	c.entries = make([]spot, 0, min(max(c.head.messages, 0), 1<<20)) // which may be wrong itself
 	return c.rows(keys.Entry, 9, "entries", false, func(it kv.Item) error {
 		id, uid := mail.MailboxID(binary.BigEndian.Uint32(it.Key[1:])), mail.UID(binary.BigEndian.Uint32(it.Key[5:]))
 		m, known := c.boxes[id]

@@ -102,7 +102,7 @@ func (c *check) checkKeywords() error {
 	}
 	err := c.rows(keys.Keyword, 5, "keywords", false, func(it kv.Item) error {
 		n := int64(binary.BigEndian.Uint32(it.Key[1:]))
-		for ; next < min(n, c.head.keywords); next++ {
+		for ; next < min(n, c.head.keywords, next+int64(c.a.store.o.MaxKeywords)); next++ {
 			missing(next)
 		}
 		next = n + 1
@@ -115,6 +115,11 @@ func (c *check) checkKeywords() error {
 		}
 		return nil
 	})
+	if most := next + int64(c.a.store.o.MaxKeywords); err == nil && (c.head.keywords > most || c.head.keywords < 0) {
+		c.wrong("words", c.a.lowerKeywords, "no mailbox of the account can be opened", "goes by those that there are",
+			"the account says that it has %d keywords, and there are %d", c.head.keywords, next)
+		return nil
+	}
 	for ; err == nil && next < c.head.keywords; next++ {
 		missing(next)
 	}

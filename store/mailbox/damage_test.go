@@ -353,6 +353,14 @@ func TestRepair(t *testing.T) {
 		"keyword": {func(t *testing.T, w *ward) func(kv.Txn) {
 			return func(tx kv.Txn) { tx.Delete(appendKeywordKey(nil, 0)) }
 		}, false, "the name of keyword 0 is missing", 0},
+		"keywords": {func(t *testing.T, w *ward) func(kv.Txn) {
+			return func(tx kv.Txn) {
+				b, _ := tx.Get(headKey)
+				h, _ := decodeHead(b)
+				h.keywords, h.messages = 1<<60, 1<<60
+				tx.Put(headKey, h.append(nil))
+			}
+		}, false, "the account says that it has 1152921504606846976 keywords, and there are 1", 0},
 		"subscription": {func(t *testing.T, w *ward) func(kv.Txn) { return put(appendSubscriptionKey(nil, "a/b"), []byte("x")) }, false,
 			"a subscription cannot be read", 0},
 		"no subscription": {func(t *testing.T, w *ward) func(kv.Txn) {
@@ -454,6 +462,12 @@ func TestRepairAnything(t *testing.T) {
 					other := all[rapid.IntRange(0, len(all)-1).Draw(rt, "other")]
 					touched = touched || other.Key[0] == keys.Body
 					tx.Put(it.Key, other.Value)
+				}
+			}
+			if b, err := tx.Get(headKey); err == nil {
+				if h, err := decodeHead(b); err == nil { // what is rescued needs room
+					h.quota = 0
+					tx.Put(headKey, h.append(nil))
 				}
 			}
 		})

@@ -393,6 +393,14 @@ func (a *Account) putKeyword(n int64) func(context.Context) error {
 	}
 }
 
+// lowerKeywords has the account know as many keywords as there are.
+func (a *Account) lowerKeywords(ctx context.Context) error {
+	return a.mend(ctx, func(t *txn) error {
+		t.head.keywords = 0
+		return t.raise()
+	})
+}
+
 // setRefs counts references again: so many as were found, and what has come
 // and gone since the snapshot.
 func (a *Account) setRefs(sum blob.Sum, where byte, said, n int64) func(context.Context) error {
@@ -594,6 +602,9 @@ func (a *Account) reparse(id mail.EmailID) func(context.Context) error {
 		r, err := a.findRecord(ctx, id)
 		if err != nil || r == nil {
 			return err
+		}
+		if r.where == bodyInline && r.body > blob.Inline { // nothing that is so large is there
+			return fmt.Errorf("message %v: %w", id, errCorrupt)
 		}
 		body, err := a.OpenMessage(ctx, id)
 		if err != nil {
