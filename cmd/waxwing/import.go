@@ -33,7 +33,7 @@ type importCmd struct {
 	Exclude    []string `help:"Leave out this folder and those below it; as --mailbox." placeholder:"NAME"`
 	Into       string   `help:"Put everything below this mailbox." placeholder:"PREFIX"`
 	Since      string   `help:"Leave out what is older than this day, such as 2024-12-31." placeholder:"DATE"`
-	MaxSize    int64    `help:"Leave out messages that are larger, in megabytes." placeholder:"MB"`
+	MaxSize    size     `help:"Leave out messages that are larger, such as 25MB." placeholder:"SIZE"`
 	MboxFormat string   `help:"How mbox files keep messages apart (${default}): auto, mboxrd, mboxo, mboxcl, mboxcl2." enum:"auto,mboxrd,mboxo,mboxcl,mboxcl2" default:"auto"`
 	KeepFlags  bool     `help:"Do not carry over flags that have changed at the source since the last import."`
 	Delete     bool     `help:"Delete what was imported before and the source has deleted since."`
@@ -86,7 +86,7 @@ func (partly) ExitCode() int { return 3 }
 func (c importCmd) Run(ctx context.Context, s streams) error {
 	im := migrate.Import{
 		Account: c.Account, Into: strings.Trim(c.Into, "/"), Only: c.Mailbox, Exclude: c.Exclude,
-		KeepFlags: c.KeepFlags, Delete: c.Delete, DryRun: c.DryRun, MaxSize: c.MaxSize * 1e6,
+		KeepFlags: c.KeepFlags, Delete: c.Delete, DryRun: c.DryRun, MaxSize: int64(c.MaxSize),
 	}
 	if c.Since != "" {
 		var err error
@@ -121,7 +121,7 @@ func (c importCmd) Run(ctx context.Context, s streams) error {
 		}
 		switch {
 		case errors.Is(err, migrate.ErrFull):
-			return fmt.Errorf("%w; give it more room and run the same again: waxwing account change %s --quota SIZE", err, c.Account)
+			return fmt.Errorf("%w; give it more room and run the same again: waxwing account set %s --quota SIZE", err, c.Account)
 		case err != nil:
 			return fmt.Errorf("%w\nRun the same again to go on where it stopped", err)
 		case summary.Failed > 0:
