@@ -123,8 +123,10 @@ func plainHeader(body mailbox.Body) (bool, error) {
 }
 
 // Update deletes first, since that has to succeed. A \Seen that is lost does
-// no harm.
+// no harm. The lock ends before the answer: a client may log in again as soon
+// as it has that.
 func (s *session) Update(ctx context.Context, deleted, retrieved iter.Seq[int]) error {
+	defer s.lock.Unlock()
 	if uids := s.uids(deleted, 0); len(uids) > 0 {
 		if err := s.lock.Held(); err != nil {
 			return err
