@@ -349,7 +349,7 @@ func TestDevConfig(t *testing.T) {
 	for service, want := range map[string]string{
 		serviceMX: "127.0.0.1:10025", servicePOP3: "127.0.0.1:10110", serviceIMAP: "127.0.0.1:10143",
 		serviceHTTPS: "127.0.0.1:10443", serviceSubmissions: "127.0.0.1:10465", serviceSubmission: "127.0.0.1:10587",
-		serviceIMAPS: "127.0.0.1:10993", servicePOP3S: "127.0.0.1:10995",
+		serviceLMTP: "127.0.0.1:10024", serviceIMAPS: "127.0.0.1:10993", servicePOP3S: "127.0.0.1:10995",
 	} {
 		if got := addressesOf(c.Listen)[service]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %v, want %s", service, got, want)

@@ -70,7 +70,7 @@ func (d Dev) config() (config.Config, error) {
 		c.Blobs.URL, c.Blobs.Endpoint, c.Blobs.Credentials = d.Blobs.URL, d.Blobs.Endpoint, d.Blobs.Credentials
 	}
 	c.Listen = config.Listen{
-		MX: at(25), Submissions: at(465), Submission: at(587),
+		MX: at(25), LMTP: at(24), Submissions: at(465), Submission: at(587),
 		IMAPS: at(993), IMAP: at(143), POP3S: at(995), POP3: at(110), HTTPS: at(443),
 	}
 	c.TLS.Source = config.SourceOwnCA

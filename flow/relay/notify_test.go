@@ -100,13 +100,13 @@ func TestWishesPassedOn(t *testing.T) {
 	to := rcpt("carol@far.test", mail.NotifySuccess|mail.NotifyDelay)
 	to.Original = "rfc822;Carol+x=y@far.test"
 	send(t, h, text, mail.Envelope{
-		ID: "QQ+1", ReturnFull: true, Priority: -3, Solicit: "net.example:ADV",
+		ID: "QQ+1", ReturnFull: true, Priority: -1, Solicit: "net.example:ADV",
 		By: mail.DeliverBy{At: time.Now().Add(1000 * time.Second), Return: true},
 		To: []mail.Recipient{to, rcpt("dave@far.test", 0), rcpt("erin@far.test", mail.NotifyNever)},
 	})
 	emptied(t, h)
 	m := strings.Join(far.heard("MAIL"), "")
-	wantAll(t, m, " RET=FULL ENVID=QQ+2B1 ", " MT-PRIORITY=-3", " SOLICIT=net.example:ADV", ";R")
+	wantAll(t, m, " RET=FULL ENVID=QQ+2B1 ", " MT-PRIORITY=-1", " SOLICIT=net.example:ADV", ";R")
 	if !strings.Contains(m, " BY=1000;R") && !strings.Contains(m, " BY=99") {
 		t.Error(m)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/mx"
 	"waxwing/test/house"
@@ -19,7 +20,9 @@ func TestTranscripts(t *testing.T) {
 		l := transcript.Listen(25)
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)
-		server := smtpserver.New(mx.Door(h.Receiver, house.Hostname), smtpserver.Options{Hostname: house.Hostname})
+		server := smtpserver.New(mx.Door(h.Receiver, house.Hostname), smtpserver.Options{
+			Hostname: house.Hostname, Honours: smtp.DSN | smtp.DeliverBy | smtp.MTPriority | smtp.NoSoliciting,
+		})
 		go func() { served <- server.Serve(ctx, l) }()
 		t.Cleanup(func() {
 			stop()

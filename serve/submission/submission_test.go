@@ -3,7 +3,9 @@ package submission_test
 import (
 	"context"
 	"testing"
+	"time"
 
+	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/submission"
 	"waxwing/store/directory"
@@ -35,7 +37,7 @@ func TestTranscripts(t *testing.T) {
 		served := make(chan error, 1)
 		server := smtpserver.New(submission.Door(h.Submitter, house.Hostname), smtpserver.Options{
 			Hostname: house.Hostname, Service: "submission", Auth: h.Auth, RequireAuth: true, PlaintextAuth: true,
-			Newlines: smtpserver.NormaliseBareNewlines,
+			Newlines: smtpserver.NormaliseBareNewlines, Honours: smtp.DSN | smtp.FutureRelease | smtp.MTPriority, MaxHold: time.Hour,
 		})
 		go func() { served <- server.Serve(ctx, l) }()
 		t.Cleanup(func() {

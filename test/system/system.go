@@ -34,7 +34,7 @@ const (
 )
 
 // ports are the well-known ports that "waxwing dev" adds its base to.
-var ports = []int{25, 110, 143, 443, 465, 587, 993, 995}
+var ports = []int{24, 25, 110, 143, 443, 465, 587, 993, 995}
 
 // A Waxwing is a running "waxwing dev".
 type Waxwing struct {
