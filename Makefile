@@ -51,7 +51,7 @@ postgres: build
 	$(GO) test -count=1 -tags postgres ./store/kv/pgkv/
 	$(GO) run ./test/system/withpostgres $(GO) test -count=1 -short ./serve/... ./flow/... ./store/directory/ ./store/outqueue/ ./store/mailbox/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) run ./test/system/withpostgres $(GO) test -count=1 -tags peers \
-	  -run 'Swaks|Msmtp|OpenSSL|Mbsync|Fetchmail|Telnet' ./test/peers/
+	  -run 'Curl|Python|Swaks|Msmtp|OpenSSL|Mbsync|Fetchmail|Telnet' ./test/peers/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=3 $(GO) run ./test/system/withpostgres \
 	  $(GO) test -count=1 -tags crash -run 'KillDuringDelivery' ./test/crash/
 
