@@ -34,11 +34,13 @@ type house struct {
 
 func newHouse(t testing.TB, db kv.Store, blobs blob.Store) *house {
 	t.Helper()
-	h := &house{db: db, blobs: blobs, random: rand.New(rand.NewPCG(1, 2))}
+	h := &house{db: db, blobs: blobs, random: seeded(1)}
 	h.mailboxes = mailbox.New(db, blobs, mailbox.Options{})
 	t.Cleanup(func() { h.mailboxes.Close() })
 	return h
 }
+
+func seeded(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 2)) }
 
 func newMemoryHouse(t testing.TB) *house {
 	t.Helper()
