@@ -220,6 +220,13 @@ func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot
 	if r.thread != mail.ThreadID(id) {
 		t.Delete(appendThreadKey(nil, r.thread, id))
 	}
+	got, err := t.Txn.GetMany([][]byte{appendRefsKey(nil, &r.sum)})
+	if err != nil {
+		return err
+	}
+	if n, err := decodeRefs(got[0]); err == nil && n > 1 {
+		return nil // others have it; if it is of no use to them either it is found next
+	}
 	t.dropBody(r.sum)
 	if r.where == bodyBlob {
 		t.Put(appendReleaseKey(nil, &r.sum), release{since: t.now.Unix()}.encode())
