@@ -217,3 +217,45 @@ func BenchmarkBody(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStart opens a store of a million messages, as a process that was
+// killed under load has left it.
+func BenchmarkStart(b *testing.B) {
+	const n, together = 1_000_000, 100
+	dir := b.TempDir()
+	s := open(b, filepath.Join(dir, "store"), pebblekv.Options{MinFree: -1})
+	share(b, 8, n/together, func(_, i int) error {
+		c, err := s.Update(b.Context(), kv.Partition(i%1000), func(tx kv.Txn) error {
+			for j := range uint64(together) {
+				id := uint64(i)*together + j
+				if err := message(tx, id, bytes.Repeat(binary.BigEndian.AppendUint64(nil, id), 128)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || i%10 != 0 {
+			return err
+		}
+		return c.Wait(b.Context())
+	})
+	killed := filepath.Join(dir, "killed")
+	if err := os.Mkdir(killed, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	// Tables first, then the log: as a checkpoint, and as a moment of a crash.
+	if err := s.Checkpoint(b.Context(), filepath.Join(killed, "0")); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		again := open(b, filepath.Join(killed, "0"), pebblekv.Options{MinFree: -1})
+		b.StopTimer()
+		z := again.Sizes()
+		b.ReportMetric(float64(z.Segments), "segments")
+		b.ReportMetric(float64(z.Keys)/1e6, "keys-MB")
+		if err := again.Close(); err != nil { // flushes: the next start has less to read
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

@@ -39,6 +39,10 @@ func (c *commit) Wait(ctx context.Context) error {
 		return c.group.err
 	default:
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.store.log.lead(c.group)
 	select {
 	case <-c.group.done:
 		return c.group.err

@@ -13,8 +13,9 @@ import (
 // values stay. It is a sequence of segments; all but the newest are never
 // changed.
 //
-// Commits are appended to the group that is open. One goroutine (run) takes
-// the group when the disk is free, writes and syncs it, and tells everybody.
+// Commits are appended to the group that is open. When the disk is free
+// somebody takes the group, writes and syncs it, and tells everybody: a
+// goroutine (run), or the one commit that is waited for first (lead).
 // What has been appended can be read at once.
 type bodyLog struct {
 	segments segments
@@ -36,7 +37,8 @@ type bodyLog struct {
 	writing *group     // being written; nil if none is
 	closed  bool
 
-	// What follows belongs to run, and to nobody once it has ended.
+	// What follows belongs to whoever has taken the group that is written.
+	failure   error // once the disk has failed
 	current   *segment
 	end       place     // where the last record put ends
 	values    uint32    // octets of values in end's segment
@@ -109,9 +111,6 @@ func (l *bodyLog) append(c *commit, length int64) error {
 	c.place, c.end, c.group, l.next = p, end, l.open, end
 	l.open.commits = append(l.open.commits, c)
 	l.open.octets += length
-	if len(l.open.commits) == 1 && l.writing == nil {
-		l.more.Signal()
-	}
 	return nil
 }
 
@@ -140,6 +139,7 @@ func (l *bodyLog) sync() error {
 	if g == nil {
 		return nil
 	}
+	l.lead(g) // who has appended it may be waiting for us
 	<-g.done
 	return g.err
 }
@@ -161,44 +161,85 @@ func (l *bodyLog) stop() error {
 // run writes one group after the other, until stop.
 func (l *bodyLog) run() {
 	defer close(l.ended)
-	var failure error
 	for {
 		l.mu.Lock()
-		for len(l.open.commits) == 0 && !l.closed {
+		for (len(l.open.commits) == 0 || l.writing != nil) && !(l.closed && l.writing == nil) {
 			l.more.Wait()
 		}
-		g := l.open
-		if len(g.commits) == 0 {
+		if len(l.open.commits) == 0 {
 			l.mu.Unlock()
 			return
 		}
-		l.open, l.writing = newGroup(), g
+		g := l.take()
 		l.mu.Unlock()
-		if failure == nil {
-			if failure = l.write(g); failure != nil {
-				l.failed(failure) // before anybody can find that nothing waits
-			}
-		}
-		l.finish(g, failure)
+		l.carryOut(g)
 	}
 }
 
-// finish tells everybody what has become of the group.
-func (l *bodyLog) finish(g *group, failure error) {
-	if failure != nil {
-		l.mu.Lock()
-		l.writing = nil
-		l.room.Broadcast()
+// lead writes the group that is open if that is g, in place of run, unless
+// somebody is writing: who waits alone then waits for nothing but the disk.
+func (l *bodyLog) lead(g *group) {
+	l.mu.Lock()
+	if l.open != g || l.writing != nil || l.closed {
 		l.mu.Unlock()
-		g.err = fmt.Errorf("%w: %w", kv.ErrReadOnly, failure)
-		close(g.done)
 		return
 	}
-	last := g.commits[len(g.commits)-1].end
+	l.take()
+	l.mu.Unlock()
+	l.carryOut(g)
+}
+
+// take begins a new group, and gives the one that is to be written by the
+// caller, who is the only one until finish.
+func (l *bodyLog) take() *group {
+	g := l.open
+	l.open, l.writing = newGroup(), g
+	return g
+}
+
+// nudge sees to it that what has been appended is written, even if nobody
+// waits for it.
+func (l *bodyLog) nudge() {
 	l.mu.Lock()
-	l.written.Store(uint64(last))
+	defer l.mu.Unlock()
+	if len(l.open.commits) > 0 && l.writing == nil {
+		l.more.Signal()
+	}
+}
+
+// carryOut writes the group and tells everybody, unless the log has failed.
+func (l *bodyLog) carryOut(g *group) {
+	if l.failure == nil {
+		if l.failure = l.write(g); l.failure != nil {
+			l.failed(l.failure) // before anybody can find that nothing waits
+		}
+	}
+	l.finish(g, l.failure)
+}
+
+// finish tells everybody what has become of the group, and lets the next be
+// taken.
+func (l *bodyLog) finish(g *group, failure error) {
+	if failure == nil {
+		l.arrive(g)
+	} else {
+		g.err = fmt.Errorf("%w: %w", kv.ErrReadOnly, failure)
+		close(g.done)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.writing = nil
 	l.room.Broadcast()
+	if len(l.open.commits) > 0 || l.closed {
+		l.more.Signal()
+	}
+}
+
+// arrive tells everybody that the group is durable.
+func (l *bodyLog) arrive(g *group) {
+	last := g.commits[len(g.commits)-1].end
+	l.mu.Lock()
+	l.written.Store(uint64(last)) // from now on nobody reads from records
 	l.mu.Unlock()
 	l.durable.Store(uint64(last))
 	for _, c := range g.commits {

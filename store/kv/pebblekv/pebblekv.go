@@ -144,6 +144,7 @@ func (s *Store) order(c *commit, tx *txn) error {
 		return s.failed.Load().err
 	}
 	c.arrived()
+	s.log.nudge()
 	s.keeper.churned(tx.churn)
 	return nil
 }
