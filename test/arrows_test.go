@@ -49,6 +49,7 @@ var sideways = [][2]string{
 	{"flow/submit", "flow/deliver"},
 	{"flow/relay", "flow/deliver"},
 	{"app", "app/*"},
+	{"test/*", "test/engine"},
 }
 
 type listedPackage struct {
