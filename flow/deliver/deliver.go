@@ -87,9 +87,7 @@ func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, 
 	case errors.Is(err, directory.ErrTooMany), errors.Is(err, directory.ErrLoop):
 		return Recipient{}, &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "this address leads in circles", Err: err}
 	}
-	return Recipient{}, &smtp.Refusal{
-		Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot look up the recipient just now", Err: err,
-	}
+	return Recipient{}, smtp.Trouble("cannot look up the recipient just now", err)
 }
 
 // onward sends what goes to accounts of ours whose mail another store takes on
@@ -172,7 +170,7 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	}
 	notice, err := d.delivered(ctx, now, a, env, trace, to, failures)
 	if err != nil {
-		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot write a notification just now, try later", Err: err}
+		return smtp.Trouble("cannot write a notification just now, try later", err)
 	}
 	if notice != nil {
 		defer func() { _ = notice.Body.Close() }()
@@ -182,7 +180,7 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 		return nil
 	}
 	if _, err := d.queue.Enqueue(ctx, now, submissions...); err != nil {
-		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot keep the message just now, try later", Err: err}
+		return smtp.Trouble("cannot keep the message just now, try later", err)
 	}
 	return nil
 }
@@ -195,7 +193,7 @@ func (d *Deliverer) hold(ctx context.Context, now time.Time, a *Arrival, env mai
 		recipients[i] = r.Recipient
 	}
 	if _, err := d.queue.Enqueue(ctx, now, submission(a, env, trace, recipients)); err != nil {
-		return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot keep the message just now, try later", Err: err}
+		return smtp.Trouble("cannot keep the message just now, try later", err)
 	}
 	return nil
 }
@@ -279,7 +277,7 @@ func refusalFor(err error) *smtp.Refusal {
 	case errors.Is(err, mailbox.ErrNoAccount), errors.Is(err, mailbox.ErrNoMailbox):
 		return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user here", Err: err}
 	}
-	return &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot store the message just now, try later", Err: err}
+	return smtp.Trouble("cannot store the message just now, try later", err)
 }
 
 // gravest chooses what to tell a sender when nobody got the message: that it

@@ -134,3 +134,20 @@ func TestHold(t *testing.T) {
 		t.Errorf("%+v", items)
 	}
 }
+
+// RFC 3030 §3: all bits of each octet are kept.
+func TestBinaryIsKept(t *testing.T) {
+	h := house.New(t)
+	to, err := h.Deliverer.Resolve(t.Context(), rcpt("bob@example.test", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := "MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\xff\r\n.\r\n\n\rx"
+	env := mail.Envelope{From: ann, EightBit: true, Binary: true}
+	if _, err := h.Receiver.Message(t.Context(), env, []deliver.Recipient{to}, deliver.Hop{By: house.Hostname, Protocol: "ESMTP"}, strings.NewReader(binary)); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Inbox(h.Bob); len(got) != 1 || !strings.HasSuffix(got[0], binary) {
+		t.Errorf("bob has %q", got)
+	}
+}

@@ -63,6 +63,9 @@ func (l *link) note(outcome smtpclient.Outcome, err error, answers []answer) {
 			err: err, reply: outcome.Reply.String(), remote: l.remote(),
 			tellsOn: offers.Has(smtp.DSN), inTime: offers.Has(smtp.DeliverBy), filed: l.local,
 		}
+		if i < len(outcome.Replies) {
+			answers[i].reply = outcome.Replies[i].String()
+		}
 		if i < len(outcome.Refused) && outcome.Refused[i] != nil {
 			answers[i].err = outcome.Refused[i]
 		}

@@ -31,6 +31,9 @@ type Outcome struct {
 	// Reply is what the peer said to the whole message; the zero value when
 	// it did not get that far.
 	Reply smtp.Reply
+	// Replies are, with LMTP, the answers to the message of those recipients
+	// that were not refused before; nil otherwise. RFC 2033 §4.2
+	Replies []smtp.Reply
 }
 
 // Send is one transaction: MAIL, RCPT for each recipient, and the message.
@@ -72,8 +75,12 @@ func (c *Client) Send(ctx context.Context, m smtp.Mail, to []smtp.Rcpt, body io.
 	if t.accepted == 0 {
 		return o, nil
 	}
-	t.reply = &o.Reply
-	return o, t.message(ctx, body)
+	if c.lmtp {
+		o.Replies = make([]smtp.Reply, len(to))
+	}
+	t.reply, t.replies = &o.Reply, o.Replies
+	err := t.message(ctx, body)
+	return o, err
 }
 
 // wishes are the extensions of which the caller says whether they are used.
@@ -151,6 +158,7 @@ type transaction struct {
 	data    bool // 354 was said
 	chunks  bool // the message goes with BDAT
 	reply   *smtp.Reply
+	replies []smtp.Reply
 
 	steps []step // sent, and not answered yet
 }
@@ -348,6 +356,7 @@ func (t *transaction) final(ctx context.Context) error {
 		for t.refused[at] != nil {
 			at++
 		}
+		t.replies[at] = r
 		if t.refused[at] = err; err == nil && t.reply.Code == 0 {
 			*t.reply = r
 		}

@@ -70,7 +70,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("panic in smtp session", obs.Err, fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.reply(localTrouble(421))
+			c.reply(smtp.Reply{Code: 421, Enhanced: smtp.Enhanced{4, 3, 0}, Text: localTrouble})
 			c.flush()
 		}
 	}()
@@ -205,7 +205,7 @@ func (c *conn) say(err error, about ...any) (fault bool) {
 	var r *smtp.Refusal
 	if !errors.As(err, &r) || r.Code < 400 || r.Code > 599 {
 		c.log.Error("smtp command failed", obs.Err, err)
-		c.reply(localTrouble(451))
+		c.reply(smtp.Trouble(localTrouble, err).Reply())
 		return false
 	}
 	if r.Code == 421 {
@@ -227,9 +227,7 @@ func (c *conn) hangUp(r *smtp.Refusal) {
 }
 
 // localTrouble tells nothing about our insides.
-func localTrouble(code int) smtp.Reply {
-	return smtp.Reply{Code: code, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "Local trouble, try later"}
-}
+const localTrouble = "Local trouble, try later"
 
 // readFailed answers what kept a line from coming.
 func (c *conn) readFailed(err error) {
