@@ -102,7 +102,7 @@ func openEngine(c config.Config, memory int64, log *slog.Logger) (db kv.Store, s
 		return db, true, err
 	}
 	o := pebblekv.Options{Log: log}
-	o.CacheSize, o.MemTableSize = cacheFor(memory)
+	o.CacheSize = cacheFor(memory)
 	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), o)
 	return db, false, err
 }

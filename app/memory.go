@@ -68,8 +68,7 @@ func shareMemory(memory int64) {
 	}
 }
 
-// cacheFor gives the size of the storage engine's cache, and of its tables in
-// memory.
-func cacheFor(memory int64) (cache int64, table int) {
-	return min(max(memory/16, 32<<20), 1<<30), int(min(max(memory/64, 16<<20), 64<<20))
+// cacheFor gives the size of the storage engine's cache.
+func cacheFor(memory int64) int64 {
+	return min(max(memory/16, 32<<20), 1<<30)
 }
