@@ -247,6 +247,9 @@ func BenchmarkStart(b *testing.B) {
 	if err := s.Checkpoint(b.Context(), filepath.Join(killed, "0")); err != nil {
 		b.Fatal(err)
 	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		again := open(b, filepath.Join(killed, "0"), pebblekv.Options{MinFree: -1})
 		b.StopTimer()

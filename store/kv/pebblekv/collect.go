@@ -197,6 +197,13 @@ func (k *keeper) collectOne(number uint32) error {
 	if err != nil {
 		return err
 	}
+	// What made values dead may itself be still on its way to the disk.
+	if err := k.s.log.sync(); err != nil {
+		return err
+	}
+	if f := k.s.failed.Load(); f != nil {
+		return f.err
+	}
 	// Views that began before the last value was moved may still read here.
 	if !k.s.views.drain() {
 		return errEnding
@@ -210,15 +217,14 @@ func (k *keeper) collectOne(number uint32) error {
 	return nil
 }
 
-// empty moves all live values out of a segment, and returns once that is
-// durable. It gives the octets that were live.
+// empty moves all live values out of a segment. That is ordered, but perhaps
+// not durable when it returns. It gives the octets that were live.
 func (k *keeper) empty(number uint32) (moved int, err error) {
 	w, err := k.walkWhole(number)
 	if err != nil {
 		return 0, err
 	}
 	defer w.close()
-	var last kv.Commit
 	var batch, room []byte
 	m := moves{of: make(map[kv.Partition][]move)}
 	began := time.Now()
@@ -240,7 +246,7 @@ func (k *keeper) empty(number uint32) (moved int, err error) {
 		}
 		if !ok || m.octets >= moveOctets || m.values >= moveValues {
 			moved += m.octets
-			if last, err = k.carryOut(&m, last); err != nil {
+			if err := k.carryOut(&m); err != nil {
 				return moved, err
 			}
 			if err := k.pause(began); err != nil {
@@ -254,9 +260,6 @@ func (k *keeper) empty(number uint32) (moved int, err error) {
 	}
 	if w.next != w.limit {
 		return moved, damaged(w.next, errors.New("the records end before the segment does"))
-	}
-	if last != nil {
-		return moved, last.Wait(context.Background())
 	}
 	return moved, nil
 }
@@ -316,10 +319,10 @@ func partitionOf(key []byte) kv.Partition {
 }
 
 // carryOut moves the values of m that are still where they were, and empties
-// it. It gives the last commit that was made.
-func (k *keeper) carryOut(m *moves, last kv.Commit) (kv.Commit, error) {
+// it.
+func (k *keeper) carryOut(m *moves) error {
 	for p, list := range m.of {
-		c, err := k.s.update(context.Background(), p, func(tx *txn) error {
+		_, err := k.s.update(context.Background(), p, func(tx *txn) error {
 			for _, mv := range list {
 				live, err := k.isLive(mv.key, mv.ref)
 				if err != nil {
@@ -332,12 +335,9 @@ func (k *keeper) carryOut(m *moves, last kv.Commit) (kv.Commit, error) {
 			return nil
 		})
 		if err != nil {
-			return last, err
-		}
-		if c.Version() != 0 {
-			last = c
+			return err
 		}
 	}
 	*m = moves{of: make(map[kv.Partition][]move)}
-	return last, nil
+	return nil
 }

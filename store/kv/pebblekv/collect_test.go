@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"waxwing/store/kv"
 )
@@ -139,6 +141,51 @@ func TestCollect(t *testing.T) {
 	copied := testOpen(t, "data/copy", Options{FS: mem, MinFree: -1})
 	defer copied.Close()
 	check(copied)
+}
+
+// A value whose deletion is not durable yet is dead in Pebble's memory only:
+// its segment must wait.
+func TestCollectWaitsForTheDisk(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	var hold sync.Mutex
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
+			hold.Lock()
+			defer hold.Unlock()
+		}
+		return nil
+	}))
+	const n, size = 100, 4 << 10
+	s := filled(t, fs, "data/store", n, size)
+	hold.Lock()
+	for p := range 3 {
+		_, err := s.Update(t.Context(), kv.Partition(p), func(tx kv.Txn) error { tx.DeleteRange(nil, nil); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error)
+	go func() { done <- s.keeper.collectOne(1) }()
+	select {
+	case err := <-done:
+		t.Errorf("collected before the deletion is durable: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	after := mem.CrashClone(vfs.CrashCloneCfg{})
+	hold.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	again := testOpen(t, "data/store", Options{FS: after, MinFree: -1})
+	defer again.Close()
+	for p := range 3 {
+		err := again.View(t.Context(), kv.Partition(p), func(r kv.Reader) error {
+			return checkFilled(r, p, n, size, func(int) bool { return true })
+		})
+		if err != nil {
+			t.Errorf("partition %d: %v", p, err)
+		}
+	}
 }
 
 // change alters one octet of a file.

@@ -51,14 +51,18 @@ type Options struct {
 	// SegmentSize is the size of the files of the log, in octets; 0 for 64 MiB.
 	SegmentSize int64
 
-	// MinFree is the free space on the disk, in octets, below which larger
-	// writes are refused with kv.ErrReadOnly; below half of it all are. 0 for
-	// 256 MiB, negative for no limit.
+	// MinFree is the free space on the disk, in octets, below which writes of
+	// messages are refused with kv.ErrReadOnly and syscall.ENOSPC; below half
+	// of it all are. 0 for 256 MiB, negative for no limit.
 	MinFree int64
 
 	// Log is told of trouble, and at debug level of flushes and compactions;
 	// nil for silence.
 	Log *slog.Logger
+
+	// Failed is told once when the store cannot write any more until it is
+	// opened again, and why. It must not block. May be nil.
+	Failed func(error)
 
 	// Fatal is called when the engine cannot go on; it must not return. nil
 	// for a panic that no recover catches.
@@ -85,6 +89,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
 	}
 	if o.Fatal == nil {
 		o.Fatal = crash

@@ -119,7 +119,7 @@ func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn fun
 	if tx.batch.Empty() {
 		return &commit{after: read}, read, nil
 	}
-	if err := s.space.check(tx.budget.Octets()); err != nil {
+	if err := s.space.check(len(tx.slots)); err != nil {
 		return nil, read, err
 	}
 	c = &commit{store: s, partition: p, part: part}
@@ -168,6 +168,7 @@ func (s *Store) fail(err error) {
 	err = fmt.Errorf("%w: %w", kv.ErrReadOnly, err)
 	if s.failed.CompareAndSwap(nil, &failure{err: err}) {
 		s.o.Log.Error("store is read-only until it is opened again", obs.Err, err)
+		s.o.Failed(err)
 	}
 }
 

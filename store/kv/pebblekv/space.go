@@ -3,6 +3,7 @@ package pebblekv
 import (
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,22 +24,20 @@ type space struct {
 	known bool
 }
 
-// smallWrite is what may still be written when space gets short: flags,
-// deletions and results of attempts, but no messages.
-const smallWrite = 4 << 10
-
-// check says why a transaction of so many octets cannot be written.
-func (sp *space) check(octets int) error {
+// check says why a transaction cannot be written. While space is short, what
+// has no values that stay in the log still goes: flags, deletions, results of
+// attempts, for people must be able to make room. Messages do not.
+func (sp *space) check(stored int) error {
 	if sp.min < 0 {
 		return nil
 	}
 	free, known := sp.ask()
 	need := uint64(sp.min)
-	if octets <= smallWrite {
+	if stored == 0 {
 		need /= 2
 	}
 	if known && free < need {
-		return fmt.Errorf("%w: disk is nearly full (%d octets left)", kv.ErrReadOnly, free)
+		return fmt.Errorf("%w: disk is nearly full (%d octets left): %w", kv.ErrReadOnly, free, syscall.ENOSPC)
 	}
 	return nil
 }
