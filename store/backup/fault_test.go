@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,15 +24,16 @@ var errPlug = errors.New("the plug was pulled")
 // happened all the same.
 type faulty struct {
 	backup.Place
-	left  int
+	left  atomic.Int64
 	after bool
 }
 
 func (f *faulty) Put(ctx context.Context, name string, content []byte) error {
-	if f.left--; f.left < 0 {
+	left := f.left.Add(-1)
+	if left < 0 {
 		return errPlug
 	}
-	if f.left == 0 && f.after {
+	if left == 0 && f.after {
 		return errors.Join(f.Place.Put(ctx, name, content), errPlug)
 	}
 	return f.Place.Put(ctx, name, content)
@@ -54,7 +56,9 @@ func TestCutShort(t *testing.T) {
 	}
 	is := h.dump(t)
 	for try := 1; ; try++ {
-		d.place = &faulty{good, 1 + try/3, random.IntN(2) == 0}
+		place := &faulty{Place: good, after: random.IntN(2) == 0}
+		place.left.Store(int64(1 + try/3))
+		d.place = place
 		s, err := d.tryRun(t, h.local(), backup.Options{})
 		d.place = good
 		if err == nil {
@@ -93,13 +97,12 @@ func TestRestoreCutShort(t *testing.T) {
 	db := memkv.New()
 	defer db.Close()
 	back := newHouse(t, db, memblob.New(0))
-	for left := 1; ; left += 3 {
+	for n := int64(1); ; n += 3 {
 		ctx, cancel := context.WithCancel(t.Context())
-		target := backup.Target{DB: &cancelling{db, &left, cancel}, Blobs: back.blobs}
-		n := left
-		_, err := backup.Restore(ctx, d.open(t), d.keys, s.ID, target, nil)
+		half := &cancelling{Store: db, end: cancel}
+		half.left.Store(n)
+		_, err := backup.Restore(ctx, d.open(t), d.keys, s.ID, backup.Target{DB: half, Blobs: back.blobs}, nil)
 		cancel()
-		left = n
 		if err == nil {
 			break
 		}
@@ -125,13 +128,13 @@ func TestRestoreCutShort(t *testing.T) {
 // cancelling is a store that ends the context after some writes.
 type cancelling struct {
 	kv.Store
-	left *int
+	left atomic.Int64
 	end  func()
 }
 
 func (c *cancelling) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Commit, error) {
 	commit, err := c.Store.Update(ctx, p, fn)
-	if *c.left--; *c.left == 0 {
+	if c.left.Add(-1) == 0 {
 		c.end()
 	}
 	return commit, err

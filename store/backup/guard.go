@@ -21,7 +21,8 @@ import (
 // are under way, so that they can stand back.
 type Tracker struct {
 	kv.Store
-	busy atomic.Int64
+	busy    atomic.Int64
+	commits atomic.Int64 // begun so far
 
 	mu     sync.Mutex // guards what follows
 	run    string     // tells the counts of this Tracker from those of others
@@ -50,6 +51,7 @@ func (t *Tracker) forget() {
 // the order: a snapshot of a later count holds it.
 func (t *Tracker) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Commit, error) {
 	t.busy.Add(1)
+	t.commits.Add(1)
 	defer t.count(p)
 	c, err := t.Store.Update(ctx, p, fn)
 	if err != nil {
@@ -91,14 +93,13 @@ func (t *Tracker) Version(_ context.Context, p kv.Partition) (string, error) {
 	return t.run + ":" + strconv.FormatUint(t.writes[p], 10), nil
 }
 
-// Pace gives a Local's pace for one partition: after each part that was read
-// while others wait for their commits it rests for as long as the part has
-// taken, and so takes no more than half of what there is.
+// Pace gives a Local's pace for one partition: while others commit, no more is
+// read in a second than paceRate.
 func (t *Tracker) Pace() func(context.Context, int) error {
-	last := time.Now()
+	last, commits := time.Now(), t.commits.Load()
 	return func(ctx context.Context, octets int) error {
-		now := time.Now()
-		rest := restFor(now.Sub(last), t.busy.Load() > 0)
+		now, since := time.Now(), t.commits.Load()
+		rest := restFor(octets, now.Sub(last), since != commits || t.busy.Load() > 0)
 		if rest > 0 {
 			timer := time.NewTimer(rest)
 			defer timer.Stop()
@@ -108,17 +109,21 @@ func (t *Tracker) Pace() func(context.Context, int) error {
 				return ctx.Err()
 			}
 		}
-		last = time.Now()
+		last, commits = time.Now(), since
 		return nil
 	}
 }
 
-// restFor says how long to rest after a part of the work.
-func restFor(took time.Duration, busy bool) time.Duration {
+// paceRate is how many octets in a second are read of a partition while others
+// commit. What a disk can give beyond that is theirs.
+const paceRate = 150 << 20
+
+// restFor says how long to rest after reading some octets.
+func restFor(octets int, took time.Duration, busy bool) time.Duration {
 	if !busy {
 		return 0
 	}
-	return min(took, 20*time.Millisecond)
+	return max(0, time.Duration(octets)*time.Second/paceRate-took)
 }
 
 // A Holder is a blob store whose blobs can be kept from being deleted.

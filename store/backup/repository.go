@@ -117,7 +117,7 @@ func (r *Repository) outer(ctx context.Context) ([]*snapshotFile, error) {
 		}
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *snapshotFile) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *snapshotFile) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
 	return list, errors.Join(errs...)
 }
 

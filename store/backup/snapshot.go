@@ -70,7 +70,7 @@ type file struct {
 
 func snapshotName(id string) string { return snapshotFolder + id }
 
-// newSnapshotID gives a name in whose order the times are.
+// newSnapshotID gives a name that tells the time to people, and is unique.
 func newSnapshotID(now time.Time) string {
 	id := newPackID()
 	return now.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(id[:3])
