@@ -151,3 +151,25 @@ func TestBinaryIsKept(t *testing.T) {
 		t.Errorf("bob has %q", got)
 	}
 }
+
+// Where another store takes the mail of our domains, users are still known, and
+// everything goes into the queue.
+func TestElsewhere(t *testing.T) {
+	h := house.New(t)
+	h.Alias("both@example.test", "alice@example.test", "bob@example.test")
+	d := deliver.New(h.Directory, h.Mailboxes, h.Queue, h.Blobs, deliver.Options{
+		Hostname: house.Hostname, Elsewhere: func(domain string, ours bool) bool { return ours || domain == "other.test" },
+	})
+	for address, want := range map[string]int{"bob+tag@example.test": 0, "anybody@other.test": 0, "both@example.test": 2} {
+		r, err := d.Resolve(t.Context(), rcpt(address, 0))
+		if err != nil || r.Elsewhere != (want == 0) || len(r.Route.Accounts) != 0 || len(r.Route.Forwards) != want {
+			t.Errorf("%s: %+v, %v", address, r, err)
+		}
+	}
+	if r, err := d.Resolve(t.Context(), rcpt("nobody@example.test", 0)); err == nil {
+		t.Errorf("%+v", r)
+	}
+	if r, err := d.Resolve(t.Context(), rcpt("x@far.test", 0)); err != nil || r.Elsewhere {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
