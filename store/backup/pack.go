@@ -143,7 +143,8 @@ func readFrame(r io.ReaderAt, f frameAt, d *zstd.Decoder) ([]byte, error) {
 		return nil, damagedf("frame: %w", err)
 	}
 	var h zstd.Header
-	if err := h.Decode(packed); err != nil || !h.HasFCS || h.FrameContentSize != uint64(f.raw) {
+	// Short frames do not say their size; the decoder's limit holds for them.
+	if err := h.Decode(packed); err != nil || h.HasFCS && h.FrameContentSize != uint64(f.raw) {
 		return nil, damagedf("frame is not of the size that the table says")
 	}
 	raw, err := d.DecodeAll(packed, make([]byte, 0, f.raw))
@@ -194,7 +195,9 @@ type openedPack struct {
 	plain  io.ReaderAt
 	frames []frameAt
 	err    error
-	users  sync.WaitGroup
+
+	users   int  // guarded by objects.mu, as is evicted
+	evicted bool // the last user closes it
 }
 
 const (
@@ -240,10 +243,10 @@ func (o *objects) frame(key frameKey) ([]byte, error) {
 	} else {
 		o.order.MoveToFront(p.at)
 	}
-	p.users.Add(1)
+	p.users++
 	o.evictPacks()
 	o.mu.Unlock()
-	defer p.users.Done()
+	defer o.release(p)
 
 	p.once.Do(func() { p.file, p.plain, p.frames, p.err = openPack(o.ctx, o.place, o.keys, o.sealed, key.pack) })
 	if p.err != nil {
@@ -256,6 +259,21 @@ func (o *objects) frame(key frameKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.keep(key, raw)
+	return raw, nil
+}
+
+// release says that a pack is needed no longer.
+func (o *objects) release(p *openedPack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p.users--; p.users == 0 && p.evicted && p.file != nil {
+		_ = p.file.Close()
+	}
+}
+
+// keep remembers a frame.
+func (o *objects) keep(key frameKey, raw []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.frames[key] == nil {
@@ -267,7 +285,6 @@ func (o *objects) frame(key frameKey) ([]byte, error) {
 			o.held -= len(last.raw)
 		}
 	}
-	return raw, nil
 }
 
 // evictPacks closes packs beyond the limit. o.mu is held.
@@ -276,8 +293,7 @@ func (o *objects) evictPacks() {
 		id := o.order.Remove(o.order.Back()).(packID)
 		p := o.packs[id]
 		delete(o.packs, id)
-		p.users.Wait() // short: a frame
-		if p.file != nil {
+		if p.evicted = true; p.users == 0 && p.file != nil {
 			_ = p.file.Close()
 		}
 	}
