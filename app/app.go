@@ -127,6 +127,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 	if a.stores.tidy != nil {
 		a.workers = append(a.workers, worker{"blobs", a.stores.tidy})
 	}
+	a.workers = append(a.workers, worker{"store", a.stores.watch})
 	return a.furnish(o, now)
 }
 
@@ -165,14 +166,17 @@ func (a *App) Run(ctx context.Context) error {
 		a.started()
 	}
 	<-doorsCtx.Done()
-	a.log.Info("waxwing stops")
 	err := context.Cause(doorsCtx)
 	if ctx.Err() != nil {
 		err = nil // we were told to
 	}
+	a.log.Info("waxwing stops")
 	doors.Wait()
 	stopWorkers()
 	workers.Wait()
+	if err != nil {
+		a.log.Error("waxwing has ended of itself and should be started again", obs.Err, err)
+	}
 	return err
 }
 

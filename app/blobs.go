@@ -31,7 +31,7 @@ func openBlobs(c config.Config, db kv.Store, apart bool, log *slog.Logger) (blob
 	if c.Blobs.InS3() {
 		blobs, err = openS3(c)
 	} else {
-		blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{})
+		blobs, err = fsblob.Open(filepath.Join(c.Data, "blobs"), fsblob.Options{MinFree: minFree})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the blob store: %w", err)

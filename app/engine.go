@@ -31,7 +31,12 @@ type stores struct {
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
 	backup    *backup.Local // what backups read
+	failed    chan error    // told once that db cannot write any more
 }
+
+// minFree is how much of the disk stays free of messages, in octets, for
+// people who make room.
+const minFree = 256 << 20
 
 // openStores opens what lies in the data directory, which must exist.
 // The engine's caches are made to fit the memory.
@@ -50,7 +55,8 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 	if s.lock, err = lockData(c.Data); err != nil {
 		return stores{}, err
 	}
-	if s.db, s.shared, err = openEngine(c, memory, log); err != nil {
+	s.failed = make(chan error, 1)
+	if s.db, s.shared, err = openEngine(c, memory, log, func(err error) { s.failed <- err }); err != nil {
 		return stores{}, errors.Join(fmt.Errorf("open the store: %w", err), s.lock.Close())
 	}
 	blobs, err := openBlobs(c, s.db, o.BlobsApart, log)
@@ -95,16 +101,28 @@ func lockData(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// openEngine opens the engine that the configuration names.
-func openEngine(c config.Config, memory int64, log *slog.Logger) (db kv.Store, shared bool, err error) {
+// openEngine opens the engine that the configuration names. failed is told
+// once if that cannot write any more.
+func openEngine(c config.Config, memory int64, log *slog.Logger, failed func(error)) (db kv.Store, shared bool, err error) {
 	if config.OnPostgreSQL(c.Store.URL) {
 		db, err = pgkv.Open(context.Background(), c.Store.URL, pgkv.Options{Log: log})
 		return db, true, err
 	}
-	o := pebblekv.Options{Log: log}
+	o := pebblekv.Options{Log: log, MinFree: minFree, Failed: failed}
 	o.CacheSize = cacheFor(memory)
 	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), o)
 	return db, false, err
+}
+
+// watch returns an error once the store cannot write any more. What a disk has
+// taken is not known after a failed sync; the next start finds out.
+func (s stores) watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return err
+	}
 }
 
 // Close closes them in the opposite order.

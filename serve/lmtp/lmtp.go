@@ -98,7 +98,9 @@ func (s *session) reply(id string, to mail.Address, err error) smtp.Reply {
 		return r
 	}
 	s.info.Log.Error("message not delivered", obs.Msg, id, obs.Rcpt, to.String(), obs.Err, err)
-	return smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "<" + to.String() + "> local trouble, try later"}
+	r := smtp.Trouble("local trouble, try later", err).Reply()
+	r.Text = "<" + to.String() + "> " + r.Text
+	return r
 }
 
 // Verify and Expand are nobody's business here.

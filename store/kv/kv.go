@@ -29,7 +29,7 @@ var (
 	ErrNotFound = errors.New("key not found")
 	ErrClosed   = errors.New("store is closed")
 	ErrTooLarge = errors.New("over the limits of a transaction")
-	ErrReadOnly = errors.New("store cannot write")
+	ErrReadOnly = errors.New("store cannot write") // for now if syscall.ENOSPC is with it
 )
 
 // Limits is what every engine can do; Update fails with ErrTooLarge beyond it.

@@ -3,14 +3,14 @@ package fsblob
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 )
 
 // durableDirs makes directories, and remembers which of them are known to
-// survive a crash, so that they need no second sync. The zero value is ready.
+// survive a crash, so that they need no second sync.
 type durableDirs struct {
+	fs    FS
 	mu    sync.Mutex // guards known
 	known map[string]struct{}
 }
@@ -28,16 +28,16 @@ func (d *durableDirs) make(dir string) error {
 		return nil
 	}
 	parent := filepath.Dir(dir)
-	switch err := os.Mkdir(dir, 0o700); {
+	switch err := d.fs.Mkdir(dir); {
 	case errors.Is(err, fs.ErrNotExist) && parent != dir:
 		if err := d.make(parent); err != nil {
 			return err
 		}
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := d.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	case errors.Is(err, fs.ErrExist):
-		if fi, err := os.Stat(dir); err != nil {
+		if fi, err := d.fs.Stat(dir); err != nil {
 			return err
 		} else if !fi.IsDir() {
 			return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("not a directory")}
@@ -46,7 +46,7 @@ func (d *durableDirs) make(dir string) error {
 		return err
 	}
 	// Also when it was there: who made it may not have synced it yet.
-	if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := syncDir(d.fs, parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	d.mu.Lock()
@@ -56,13 +56,4 @@ func (d *durableDirs) make(dir string) error {
 	}
 	d.known[dir] = struct{}{}
 	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
 	"strings"
 
 	"waxwing/mail"
@@ -22,7 +21,7 @@ const packedSuffix = ".z"
 
 // A file is one open blob.
 type file struct {
-	file *os.File
+	file File
 	body io.ReaderAt // the file, or what is packed in it
 	size mail.ByteCount
 	sum  blob.Sum
@@ -47,7 +46,7 @@ func (s *Store) Open(ctx context.Context, key blob.Key) (blob.Blob, error) {
 
 // openFile opens the file of a blob, or the packed one.
 func (s *Store) openFile(key blob.Key) (*file, error) {
-	f, err := os.Open(s.path(key))
+	f, err := s.fs.Open(s.path(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.openPacked(key)
 	}
@@ -62,7 +61,7 @@ func (s *Store) openFile(key blob.Key) (*file, error) {
 }
 
 func (s *Store) openPacked(key blob.Key) (*file, error) {
-	f, err := os.Open(s.path(key) + packedSuffix)
+	f, err := s.fs.Open(s.path(key) + packedSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +120,7 @@ func (s *Store) list(ctx context.Context, owner mail.AccountID, yield func(blob.
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	dir, err := os.Open(s.ownerDir(owner))
+	dir, err := s.fs.OpenDir(s.ownerDir(owner))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

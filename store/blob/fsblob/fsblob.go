@@ -27,13 +27,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"waxwing/mail"
 	"waxwing/store/blob"
@@ -50,17 +49,26 @@ const layout = "waxwing fsblob 1\n"
 type Options struct {
 	// MaxSize is the limit of one blob; 0 for DefaultMaxSize.
 	MaxSize mail.ByteCount
+
+	// MinFree is the free space, in octets, below which spools take no more:
+	// they fail with syscall.ENOSPC. 0 for no limit.
+	MinFree int64
+
+	// FS is the file system; nil for the operating system's.
+	FS FS
 }
 
 // A Store is a blob.Store in files.
 type Store struct {
-	dir    string
-	max    mail.ByteCount
-	id     string
-	codec  *packed.Codec
-	lock   *os.File
-	closed atomic.Bool
-	dirs   durableDirs
+	dir     string
+	fs      FS
+	max     mail.ByteCount
+	minFree int64
+	id      string
+	codec   *packed.Codec
+	lock    io.Closer
+	closed  atomic.Bool
+	dirs    durableDirs
 
 	// One stripe makes Keep, Delete and Reap of one key follow each other.
 	stripes [64]sync.Mutex
@@ -75,6 +83,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.MaxSize <= 0 {
 		o.MaxSize = DefaultMaxSize
 	}
+	if o.FS == nil {
+		o.FS = osFS{}
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
@@ -83,7 +94,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	s := &Store{dir: dir, max: o.MaxSize, codec: codec, seed: maphash.MakeSeed()}
+	s := &Store{dir: dir, fs: o.FS, max: o.MaxSize, minFree: o.MinFree, dirs: durableDirs{fs: o.FS}, codec: codec, seed: maphash.MakeSeed()}
 	if err := s.dirs.make(dir); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
@@ -97,77 +108,54 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 // takeLock keeps other processes, which would empty our spool, away.
-func (s *Store) takeLock() error {
-	f, err := os.OpenFile(filepath.Join(s.dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+func (s *Store) takeLock() (err error) {
+	if s.lock, err = s.fs.Lock(filepath.Join(s.dir, "LOCK")); err != nil {
+		return fmt.Errorf("%s is in use by another process: %w", s.dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("%s is in use by another process: %w", s.dir, err), f.Close())
-	}
-	s.lock = f
 	return nil
 }
 
 // checkFormat reads FORMAT, and writes it in a new store.
 func (s *Store) checkFormat() error {
-	path := filepath.Join(s.dir, "FORMAT")
-	got, err := os.ReadFile(path)
+	got, err := s.readNote("FORMAT")
 	if err == nil {
-		if string(got) != layout {
+		if got != layout {
 			return fmt.Errorf("%s has the layout %q; this program knows %q", s.dir,
-				strings.TrimSpace(string(got)), strings.TrimSpace(layout))
+				strings.TrimSpace(got), strings.TrimSpace(layout))
 		}
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.writeDurably("FORMAT", layout)
+	return s.writeNote("FORMAT", layout)
 }
 
 // readID reads ID, and writes it in a store that has none.
 func (s *Store) readID() error {
-	got, err := os.ReadFile(filepath.Join(s.dir, "ID"))
+	got, err := s.readNote("ID")
 	if errors.Is(err, fs.ErrNotExist) {
 		s.id = strings.ToLower(rand.Text())
-		return s.writeDurably("ID", s.id+"\n")
+		return s.writeNote("ID", s.id+"\n")
 	}
-	s.id = strings.TrimSpace(string(got))
+	s.id = strings.TrimSpace(got)
 	return err
 }
 
 // ID tells the store apart from all others. It stays with the directory.
 func (s *Store) ID() string { return s.id }
 
-// writeDurably puts a small file into the store's directory.
-func (s *Store) writeDurably(name, text string) error {
-	path := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(s.dir)
-}
-
 func (s *Store) emptySpool() error {
 	spool := s.spoolDir()
 	if err := s.dirs.make(spool); err != nil {
 		return err
 	}
-	left, err := os.ReadDir(spool)
+	left, err := s.names(spool)
 	if err != nil {
 		return err
 	}
-	for _, e := range left {
-		if err := os.Remove(filepath.Join(spool, e.Name())); err != nil {
+	for _, name := range left {
+		if err := s.fs.Remove(filepath.Join(spool, name)); err != nil {
 			return err
 		}
 	}
@@ -206,7 +194,7 @@ func (s *Store) Delete(ctx context.Context, key blob.Key) error {
 	mu.Lock()
 	defer mu.Unlock()
 	for _, path := range []string{s.path(key), s.path(key) + packedSuffix} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete blob: %w", err)
 		}
 	}
@@ -222,7 +210,7 @@ func (s *Store) Reap(ctx context.Context, stat blob.Stat) (bool, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	path := s.path(stat.Key) + stat.Copy
-	fi, err := os.Stat(path)
+	fi, err := s.fs.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -232,7 +220,7 @@ func (s *Store) Reap(ctx context.Context, stat blob.Stat) (bool, error) {
 	if !fi.ModTime().Equal(stat.Modified) {
 		return false, nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := s.fs.Remove(path); err != nil {
 		return false, fmt.Errorf("reap blob: %w", err)
 	}
 	return true, nil

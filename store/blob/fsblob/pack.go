@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,15 +57,11 @@ func (s *Store) Pack(ctx context.Context, before time.Time, rest int, log func(w
 	if err != nil {
 		return err
 	}
-	owners, err := filepath.Glob(filepath.Join(s.dir, "[0-9a-f][0-9a-f]", "*"))
+	owners, err := s.owners()
 	if err != nil {
 		return err
 	}
-	for _, dir := range owners {
-		owner, err := mail.ParseAccountID(filepath.Base(dir))
-		if err != nil {
-			continue // not ours
-		}
+	for _, owner := range owners {
 		for stat, err := range s.List(ctx, owner) {
 			if err != nil {
 				return err
@@ -87,7 +84,31 @@ func (s *Store) Pack(ctx context.Context, before time.Time, rest int, log func(w
 			}
 		}
 	}
-	return s.writeDurably("PACKED", strconv.FormatInt(before.Unix(), 10)+"\n")
+	return s.writeNote("PACKED", strconv.FormatInt(before.Unix(), 10)+"\n")
+}
+
+// owners gives those who have a directory.
+func (s *Store) owners() ([]mail.AccountID, error) {
+	var all []mail.AccountID
+	shelves, err := s.names(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, shelf := range shelves {
+		if n, err := strconv.ParseUint(shelf, 16, 8); err != nil || shelf != fmt.Sprintf("%02x", n) {
+			continue // not ours
+		}
+		names, err := s.names(filepath.Join(s.dir, shelf))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if owner, err := mail.ParseAccountID(name); err == nil {
+				all = append(all, owner)
+			}
+		}
+	}
+	return all, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -103,14 +124,14 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // packedUpTo reads PACKED.
 func (s *Store) packedUpTo() (time.Time, error) {
-	text, err := os.ReadFile(filepath.Join(s.dir, "PACKED"))
+	text, err := s.readNote("PACKED")
 	if errors.Is(err, fs.ErrNotExist) {
 		return time.Time{}, nil
 	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {
 		return time.Time{}, nil // all of it is looked at again
 	}
@@ -119,7 +140,7 @@ func (s *Store) packedUpTo() (time.Time, error) {
 
 // pack packs one blob, if it is worth it.
 func (s *Store) pack(ctx context.Context, key blob.Key) error {
-	src, err := os.Open(s.path(key))
+	src, err := s.fs.Open(s.path(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -131,11 +152,11 @@ func (s *Store) pack(ctx context.Context, key blob.Key) error {
 	if err != nil || !alone(fi) {
 		return err
 	}
-	out, err := os.CreateTemp(s.spoolDir(), "z*")
+	out, err := s.temporary("z")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(out.Name()) // once it has its name there is nothing to remove
+	defer s.fs.Remove(out.Name()) // once it has its name there is nothing to remove
 	worth, err := s.packInto(ctx, out, src, key)
 	if err == nil && worth {
 		err = out.Sync()
@@ -154,7 +175,7 @@ func alone(fi fs.FileInfo) bool {
 }
 
 // packInto packs src, and tells whether a tenth is saved by it.
-func (s *Store) packInto(ctx context.Context, out, src *os.File, key blob.Key) (worth bool, err error) {
+func (s *Store) packInto(ctx context.Context, out, src File, key blob.Key) (worth bool, err error) {
 	head := make([]byte, packed.FrameSize)
 	n, err := src.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
@@ -165,7 +186,7 @@ func (s *Store) packInto(ctx context.Context, out, src *os.File, key blob.Key) (
 	}
 	w := packed.NewWriter(s.codec, out, true)
 	sum := sha256.New()
-	if _, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sum)}, &until{ctx, src}, head); err != nil {
+	if _, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sum)}, &until{ctx, io.NewSectionReader(src, 0, math.MaxInt64)}, head); err != nil {
 		return false, err
 	}
 	if blob.Sum(sum.Sum(nil)) != key.Sum {
@@ -199,23 +220,23 @@ func (s *Store) replace(name string, was fs.FileInfo, key blob.Key) error {
 	mu.Lock()
 	defer mu.Unlock()
 	path := s.path(key)
-	fi, err := os.Stat(path)
+	fi, err := s.fs.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil || !os.SameFile(fi, was) || !fi.ModTime().Equal(was.ModTime()) {
 		return err
 	}
-	if err := os.Chtimes(name, was.ModTime(), was.ModTime()); err != nil {
+	if err := s.fs.Touch(name, was.ModTime()); err != nil {
 		return err
 	}
-	if err := os.Rename(name, path+packedSuffix); err != nil {
+	if err := s.fs.Rename(name, path+packedSuffix); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := syncDir(s.fs, filepath.Dir(path)); err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return s.fs.Remove(path)
 }
 
 // touchPacked notes that a blob is kept again if it is there packed. One that
@@ -232,11 +253,10 @@ func (s *Store) touchPacked(key blob.Key, size int64) (there bool, err error) {
 			return false, err
 		}
 		if good {
-			now := time.Now()
-			return true, os.Chtimes(path, now, now)
+			return true, s.fs.Touch(path, time.Now())
 		}
 	} else if !errors.Is(err, blob.ErrCorrupt) {
 		return false, err
 	}
-	return false, os.Remove(path)
+	return false, s.fs.Remove(path)
 }

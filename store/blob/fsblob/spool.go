@@ -8,8 +8,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -23,7 +21,7 @@ const spoolBuffer = 64 << 10
 // A spool is a file without an owner.
 type spool struct {
 	store *Store
-	file  *os.File
+	file  File
 	buf   []byte // what has been written but is not in the file
 	inFile,
 	size int64
@@ -40,7 +38,7 @@ func (s *Store) Create(ctx context.Context) (blob.Spool, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(s.spoolDir(), "s*")
+	f, err := s.temporary("s")
 	if err != nil {
 		return nil, fmt.Errorf("create spool: %w", err)
 	}
@@ -80,6 +78,10 @@ func (sp *spool) flush() error {
 }
 
 func (sp *spool) write(p []byte) (int, error) {
+	if err := sp.store.room(); err != nil {
+		sp.err = fmt.Errorf("write spool: %w", err)
+		return 0, sp.err
+	}
 	n, err := sp.file.Write(p)
 	sp.inFile += int64(n)
 	if err != nil {
@@ -153,7 +155,7 @@ func (sp *spool) Keep(ctx context.Context, owner mail.AccountID) (blob.Key, erro
 	if err := sp.store.place(sp.file.Name(), sp.size, key); err != nil {
 		return blob.Key{}, fmt.Errorf("keep blob: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := syncDir(sp.store.fs, dir); err != nil {
 		return blob.Key{}, fmt.Errorf("keep blob: %w", err)
 	}
 	return key, nil
@@ -169,41 +171,40 @@ func (s *Store) place(src string, size int64, key blob.Key) error {
 	if there, err := s.touchPacked(key, size); there || err != nil {
 		return err
 	}
-	err := os.Link(src, dst)
+	err := s.fs.Link(src, dst)
 	if errors.Is(err, fs.ErrExist) {
-		fi, err := os.Stat(dst)
+		fi, err := s.fs.Stat(dst)
 		if err != nil {
 			return err
 		}
 		if fi.Size() == size {
-			now := time.Now()
-			return os.Chtimes(dst, now, now) // so that no sweep takes it
+			return s.fs.Touch(dst, time.Now()) // so that no sweep takes it
 		}
-		return s.copy(src, dst) // it is damaged
+		return s.copy(src, dst, size) // it is damaged
 	}
 	if errors.Is(err, syscall.EMLINK) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
-		return s.copy(src, dst) // too many links, or a file system without
+		return s.copy(src, dst, size) // too many links, or a file system without
 	}
 	return err
 }
 
 // copy puts a synced copy of src in the place of dst.
-func (s *Store) copy(src, dst string) error {
-	in, err := os.Open(src)
+func (s *Store) copy(src, dst string, size int64) error {
+	in, err := s.fs.Open(src)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(filepath.Join(s.dir, "spool"), "c*")
+	out, err := s.temporary("c")
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, io.NewSectionReader(in, 0, size))
 	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
-		err = os.Rename(out.Name(), dst)
+		err = s.fs.Rename(out.Name(), dst)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(out.Name()))
+		return errors.Join(err, s.fs.Remove(out.Name()))
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ func (sp *spool) Close() error {
 	}
 	sp.closed = true
 	err := sp.file.Close()
-	if e := os.Remove(sp.file.Name()); e != nil && !errors.Is(e, fs.ErrNotExist) {
+	if e := sp.store.fs.Remove(sp.file.Name()); e != nil && !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, e)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -85,8 +86,10 @@ func explain(ctx context.Context, what string, err error) error {
 		return ctx.Err()
 	}
 	switch code(err) {
-	case readOnlyTransaction, diskFull:
+	case readOnlyTransaction:
 		return fmt.Errorf("%s: %w: %w", what, kv.ErrReadOnly, err)
+	case diskFull:
+		return fmt.Errorf("%s: %w: %w: %w", what, kv.ErrReadOnly, syscall.ENOSPC, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
