@@ -7,7 +7,7 @@ SHELL := /bin/bash
 GO    ?= go
 FUZZTIME ?= 2s
 
-.PHONY: run build test check unit race peers postgres crash fuzz bench soak fmt docs
+.PHONY: run build test check unit race peers postgres crash hostile fuzz bench soak fmt docs
 
 # With other ports: make run ARGS='--port-base 11000'
 run: build
@@ -17,15 +17,15 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/waxwing ./cmd/waxwing
 
 # In the order of what fails soonest.
-test: check unit race peers postgres crash fuzz
+test: check unit race peers postgres crash hostile fuzz
 	@echo "make test: all passed"
 
 # Format, vet, staticcheck, the arrows, the table of RFCs.
 check:
 	@unformatted=$$(gofmt -l .); \
 	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed (make fmt): $$unformatted"; exit 1; fi
-	$(GO) vet -tags peers,crash,bench,postgres ./...
-	$(GO) tool -modfile=tools/go.mod staticcheck -tags peers,crash,bench,postgres ./...
+	$(GO) vet -tags peers,crash,bench,postgres,hostile ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck -tags peers,crash,bench,postgres,hostile ./...
 	$(GO) run ./test/rfctable -check
 
 # Unit tests, transcripts, the arrows; all that needs only Go.
@@ -59,6 +59,11 @@ postgres: build
 crash: build
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags crash -timeout 10m ./test/crash/
 
+# Attacks of strangers; others are served meanwhile, and the memory is weighed.
+hostile: build
+	test/packages.sh
+	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags hostile -timeout 10m ./test/hostile/
+
 # Every fuzz target for a short time.
 fuzz:
 	test/fuzz.sh $(FUZZTIME)
@@ -71,6 +76,7 @@ bench: build
 # What takes too long for every change: long fuzzing, many kills.
 soak: build
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=300 $(GO) test -count=1 -tags crash -timeout 3h ./test/crash/
+	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_ATTACKERS=500 WAXWING_CROWD=9900 $(GO) test -count=1 -tags hostile -timeout 2h ./test/hostile/
 	test/fuzz.sh 5m
 
 fmt:
