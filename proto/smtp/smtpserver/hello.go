@@ -15,27 +15,44 @@ func (c *conn) greet(ctx context.Context) bool {
 	if c.options.ImplicitTLS && !c.handshake(ctx) {
 		return false
 	}
-	if c.options.GreetingDelay > 0 && !c.listenEarly() {
+	session := c.open(ctx)
+	if session == nil {
+		return true // it has been refused
+	}
+	greeter, ok := session.(Greeter)
+	if ok && !c.listenEarly(ctx, greeter) {
 		return false
 	}
-	c.open(ctx)
+	if !c.refused {
+		c.welcome()
+	}
 	return true
 }
 
-// open makes the Session and says the greeting.
-func (c *conn) open(ctx context.Context) {
+// open makes the Session; nil if that refuses.
+func (c *conn) open(ctx context.Context) Session {
 	session, err := c.server.newSession(ctx, &c.info)
 	if err != nil {
-		var r *smtp.Refusal
-		if !errors.As(err, &r) {
-			c.refuse(&smtp.Refusal{Code: 421, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "Local trouble, try later", Err: err})
-		} else {
-			c.refused = true
-			c.refuse(r)
-		}
-		return
+		c.turnAway(err)
+		return nil
 	}
 	c.session = session
+	return session
+}
+
+// turnAway says in place of the greeting why there is none.
+func (c *conn) turnAway(err error) {
+	var r *smtp.Refusal
+	if !errors.As(err, &r) {
+		c.refuse(&smtp.Refusal{Code: 421, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "Local trouble, try later", Err: err})
+		return
+	}
+	c.refused = true
+	c.refuse(r)
+}
+
+// welcome says the greeting.
+func (c *conn) welcome() {
 	protocol := " ESMTP"
 	if c.options.LMTP {
 		protocol = " LMTP"
@@ -43,12 +60,19 @@ func (c *conn) open(ctx context.Context) {
 	c.reply(smtp.Reply{Code: 220, Text: c.options.Hostname + protocol + " Waxwing"})
 }
 
-// listenEarly waits for those who do not wait.
-func (c *conn) listenEarly() bool {
-	c.deadline = time.Now().Add(c.options.GreetingDelay)
+// listenEarly waits for those who do not wait. It tells whether the client is
+// still there.
+func (c *conn) listenEarly(ctx context.Context, g Greeter) bool {
+	delay := g.GreetingDelay()
+	if delay <= 0 {
+		return true
+	}
+	c.deadline = time.Now().Add(delay)
 	switch err := c.in.more(); {
 	case err == nil:
-		c.info.EarlyTalker = true
+		if err := g.EarlyTalker(ctx); err != nil {
+			c.turnAway(err)
+		}
 		return true
 	case isTimeout(err):
 		return true

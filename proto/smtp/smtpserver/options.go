@@ -107,9 +107,6 @@ type Options struct {
 	// WriteTimeout is how long a client may take to read our reply, one
 	// minute by default.
 	WriteTimeout time.Duration
-	// GreetingDelay is how long to wait for early talkers before the
-	// greeting; zero does not wait.
-	GreetingDelay time.Duration
 	// DrainTimeout is how long transactions may go on after the server has
 	// been told to stop, thirty seconds by default.
 	DrainTimeout time.Duration

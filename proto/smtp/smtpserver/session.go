@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
@@ -69,6 +70,19 @@ type Distributor interface {
 	DataEach(ctx context.Context, r io.Reader) ([]smtp.Reply, error)
 }
 
+// A Greeter is a Session that lets some clients wait for the greeting, to see
+// who does not: whoever speaks first breaks the rules (RFC 5321 §3.1). A client
+// that a proxy speaks for with XCLIENT is not made to wait.
+type Greeter interface {
+	Session
+	// GreetingDelay is how long the greeting waits; zero does not. It is called
+	// once, right after the Session has been made.
+	GreetingDelay() time.Duration
+	// EarlyTalker tells that the client did not wait. An error is said in place
+	// of the greeting, as one of Newer is.
+	EarlyTalker(ctx context.Context) error
+}
+
 // Info is what is known of a connection.
 type Info struct {
 	// Conn numbers the connections of a server.
@@ -91,9 +105,6 @@ type Info struct {
 	ReverseName string
 	// Identity is who has logged in, nil for nobody.
 	Identity *sasl.Identity
-	// EarlyTalker says that the client spoke before the greeting, which it
-	// must not (RFC 5321 §4.3.1); seen only with Options.GreetingDelay.
-	EarlyTalker bool
 	// Log has the connection's keys set.
 	Log *slog.Logger
 }

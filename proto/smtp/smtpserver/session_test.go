@@ -26,6 +26,8 @@ type house struct {
 	mu       sync.Mutex
 	messages []message
 	newErr   error
+	delay    time.Duration // of the greeting
+	tolerant bool          // early talkers may go on
 }
 
 type message struct {
@@ -46,6 +48,15 @@ type session struct {
 	house *house
 	info  *smtpserver.Info
 	now   message
+}
+
+func (s *session) GreetingDelay() time.Duration { return s.house.delay }
+
+func (s *session) EarlyTalker(context.Context) error {
+	if s.house.tolerant {
+		return nil
+	}
+	return &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "You must wait for the greeting"}
 }
 
 func (s *session) Hello(_ context.Context, name string, _ bool) error {
@@ -232,9 +243,7 @@ func optionsOf(t testing.TB, from transcript.Options) smtpserver.Options {
 			o.MaxPerAddress = number(value)
 		case "recipients":
 			o.MaxRecipients = number(value)
-		case "greeting-delay":
-			o.GreetingDelay = time.Duration(number(value)) * time.Second
-		case "new", "stop":
+		case "new", "stop", "greeting-delay", "tolerant":
 		default:
 			t.Fatalf("unknown option %q", key)
 		}
@@ -254,6 +263,8 @@ func TestTranscripts(t *testing.T) {
 		case "fail":
 			h.newErr = errors.New("no memory")
 		}
+		h.delay, _ = time.ParseDuration(from["greeting-delay"])
+		h.tolerant = from["tolerant"] != ""
 		l := transcript.Listen(25)
 		ctx, stop := context.WithCancel(t.Context())
 		if after := from["stop"]; after != "" {

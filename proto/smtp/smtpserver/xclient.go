@@ -64,7 +64,9 @@ func (c *conn) xclient(ctx context.Context, cmd smtp.Command) {
 	c.state.greeted, c.state.extended = info.Hello != "", info.Extended
 	c.state.authenticated = info.Identity != nil
 	c.log.Info("client is spoken for", "proxy", addrOf(c.raw.RemoteAddr()).String(), obs.Remote, c.info.Addr().String())
-	c.open(ctx)
+	if c.open(ctx) != nil {
+		c.welcome()
+	}
 }
 
 // moved gives an address with another IP address or port. One that is not
