@@ -15,8 +15,10 @@ import (
 	"waxwing/flow/submit"
 	"waxwing/mail"
 	"waxwing/proto/sasl"
+	"waxwing/store/blob"
 	"waxwing/store/blob/memblob"
 	"waxwing/store/directory"
+	"waxwing/store/kv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/test/engine"
@@ -30,7 +32,7 @@ type House struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
 	Queue     *outqueue.Queue
-	Blobs     *memblob.Store
+	Blobs     blob.Store
 	Auth      *auth.Authenticator
 	Deliverer *deliver.Deliverer
 	Receiver  *receive.Receiver
@@ -45,15 +47,8 @@ type House struct {
 // alice@example.test and bob@example.test, which have no passwords yet.
 func New(tb testing.TB) *House {
 	tb.Helper()
-	db := engine.New(tb)
-	blobs := memblob.New(0)
-	h := &House{Directory: directory.New(db), Blobs: blobs, Log: slog.New(slog.DiscardHandler), tb: tb}
-	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{})
-	h.Queue = outqueue.New(db, blobs, outqueue.Options{})
-	h.Auth = auth.New(h.Directory, auth.Options{Log: h.Log})
-	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, blobs, deliver.Options{Hostname: Hostname, Log: h.Log})
-	h.Receiver = receive.New(h.Deliverer, blobs, h.Log)
-	h.Submitter = submit.New(h.Deliverer, h.Directory, blobs, Hostname, h.Log)
+	db, blobs := engine.New(tb), memblob.New(0)
+	h := Over(db, blobs, slog.New(slog.DiscardHandler))
 	tb.Cleanup(func() {
 		for _, c := range []io.Closer{h.Mailboxes, blobs, db} {
 			if err := c.Close(); err != nil {
@@ -61,11 +56,31 @@ func New(tb testing.TB) *House {
 			}
 		}
 	})
+	h.Furnish(tb)
+	return h
+}
+
+// Over builds the rooms over stores that the caller closes, after the
+// mailboxes. There is nobody in it.
+func Over(db kv.Store, blobs blob.Store, log *slog.Logger) *House {
+	h := &House{Directory: directory.New(db), Blobs: blobs, Log: log}
+	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{Log: log})
+	h.Queue = outqueue.New(db, blobs, outqueue.Options{Log: log})
+	h.Auth = auth.New(h.Directory, auth.Options{Log: h.Log})
+	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, blobs, deliver.Options{Hostname: Hostname, Log: h.Log})
+	h.Receiver = receive.New(h.Deliverer, blobs, receive.Options{Hostname: Hostname, Log: h.Log})
+	h.Submitter = submit.New(h.Deliverer, h.Directory, blobs, submit.Options{Hostname: Hostname, Log: h.Log})
+	return h
+}
+
+// Furnish adds the domain and the accounts of New to an empty house, for tb.
+func (h *House) Furnish(tb testing.TB) {
+	tb.Helper()
+	h.tb = tb
 	if _, err := h.Directory.AddDomain(ctx(tb), time.Now(), directory.Domain{Name: "example.test"}); err != nil {
 		tb.Fatal(err)
 	}
 	h.Alice, h.Bob = h.Account("alice@example.test"), h.Account("bob@example.test")
-	return h
 }
 
 func ctx(tb testing.TB) context.Context { return tb.Context() }
