@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -94,11 +95,18 @@ func (a *Account) Expunge(ctx context.Context, mbox mail.MailboxID, uids []mail.
 		gone = append(gone, part...)
 		return nil
 	})
-	if err == nil && full {
-		// Whoever fills the room for what can be recovered makes space in it.
-		_, err = a.Purge(ctx, now, 2*len(gone)+16)
+	if full {
+		a.makeRoom(ctx, now, len(gone))
 	}
 	return gone, last, err
+}
+
+// makeRoom purges some more than has been expunged: whoever fills the room for
+// what can be recovered makes space in it.
+func (a *Account) makeRoom(ctx context.Context, now time.Time, expunged int) {
+	if _, err := a.Purge(ctx, now, 2*expunged+16); err != nil && ctx.Err() == nil {
+		a.store.log.Error("no room made for what can be recovered", obs.Account, a.id, obs.Err, err)
+	}
 }
 
 // takeOut removes entries of a mailbox. Their rows are kept to be recovered,

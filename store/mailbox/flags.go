@@ -112,14 +112,23 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		return nil, nil
+	var modified []mail.UID
+	if c.UnchangedSince != nil {
+		rows = slices.DeleteFunc(rows, func(r row) bool {
+			if r.ModSeq > *c.UnchangedSince {
+				modified = append(modified, r.UID)
+				return true
+			}
+			return false
+		})
+	}
+	if len(rows) == 0 { // nor are there new keywords
+		return modified, nil
 	}
 	words, err := t.numberKeywords(c.Keywords, c.Op != FlagsRemove)
 	if err != nil {
 		return nil, err
 	}
-	var modified []mail.UID
 	var key [9]byte
 	ef := t.effect(m)
 	changed := make([]mail.UID, 0, len(rows))
@@ -127,10 +136,6 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	var earlier []before
 	for i := range rows {
 		r := &rows[i]
-		if c.UnchangedSince != nil && r.ModSeq > *c.UnchangedSince {
-			modified = append(modified, r.UID)
-			continue
-		}
 		flags := c.Op.flags(r.Flags, c.Flags&settable)
 		newWords, same, err := c.Op.words(r.words, words)
 		if err != nil {

@@ -83,7 +83,10 @@ func (k *kept) note(key []byte) {
 // tenth of looking for one in vain, so the time that has been lost by not
 // having the filter is what it costs to make.
 func (k *kept) learn(r kv.Reader) error {
-	n := int(k.head.email)
+	n := 0
+	if k.head.email > 0 { // the number says little: see Renew
+		n = int(max(k.head.messages, 1))
+	}
 	if k.known != nil || n > 0 && (k.added < 16 || k.added < n/8 || n > filterMost/4) {
 		return nil
 	}
@@ -115,8 +118,11 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 	want := make([][]byte, 0, 1+len(boxes)+len(extra))
 	want = append(want, headKey)
 	room := make([]byte, 0, 5*len(boxes))
-	for _, id := range boxes {
-		if k.box(id) == nil {
+	own := make([]box, len(boxes)) // keeping one may let another go
+	for i, id := range boxes {
+		if m := k.box(id); m != nil {
+			own[i] = *m
+		} else {
 			room = appendBoxKey(room, id)
 			want = append(want, room[len(room)-5:len(room):len(room)])
 		}
@@ -145,23 +151,19 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 		}
 	}
 	values = values[1:]
-	for _, id := range boxes {
-		m := k.box(id)
-		if m == nil {
+	for i, id := range boxes {
+		if m := &own[i]; m.ID != id {
 			b := values[0]
 			values = values[1:]
 			if b == nil {
 				continue
 			}
-			read, err := decodeBox(id, b)
-			if err != nil {
+			if *m, err = decodeBox(id, b); err != nil {
 				return nil, err
 			}
-			k.keep(&read)
-			m = &read
+			k.keep(m)
 		}
-		own := *m
-		t.boxes = append(t.boxes, &own)
+		t.boxes = append(t.boxes, &own[i])
 	}
 	if len(values) < len(extra) {
 		got := make([][]byte, len(extra))

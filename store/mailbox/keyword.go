@@ -227,6 +227,7 @@ func (t *txn) numberKeywords(list []mail.Keyword, add bool) ([]uint32, error) {
 			t.Put(appendKeywordKey(nil, t.head.keywords), append([]byte{rowFormat}, k...))
 			t.newWords = append(t.newWords, k)
 			t.head.keywords++
+			t.dirty = true // else another would get the number
 		}
 		numbers = append(numbers, n)
 	}

@@ -79,9 +79,7 @@ func (a *Account) expungeAtOnce(ctx context.Context, mbox mail.MailboxID, uids [
 		return nil
 	})
 	if err == nil && full {
-		if _, err := a.Purge(ctx, now, 2*len(uids)+16); err != nil {
-			a.store.log.Error("no room made for what can be recovered", obs.Account, a.id, obs.Err, err)
-		}
+		a.makeRoom(ctx, now, len(uids))
 	}
 	return err
 }

@@ -122,16 +122,22 @@ func (a *Account) purgeGone(ctx context.Context, now time.Time, limit int) (int,
 	cut := now.Add(-a.store.o.Window).Unix()
 	_, err := a.change(ctx, now, nil, nil, func(t *txn, _ [][]byte) error {
 		n = 0
-		m, err := oldestDeleted(t)
+		m, full, err := oldestDeleted(t)
 		if err != nil {
 			return err
 		}
-		list, err := t.expungedBefore(cut, m, limit)
+		list, err := t.expungedBefore(cut, full, limit)
 		if err != nil {
 			return err
 		}
 		n = len(list)
-		if n == 0 && m != nil && (m.removed <= cut || m.Messages > 0 && t.head.goneBytes > a.store.recoverable(&t.head)) {
+		if m == nil || m.removed > cut {
+			m = nil
+			if t.head.goneBytes > a.store.recoverable(&t.head) {
+				m = full
+			}
+		}
+		if n == 0 && m != nil {
 			if list, err = t.emptyDeleted(m, limit); err != nil {
 				return err
 			}
@@ -146,7 +152,7 @@ func (a *Account) purgeGone(ctx context.Context, now time.Time, limit int) (int,
 // expungedBefore lists the oldest expunged entries that may go: those from
 // before cut, and where there is too much those from before the oldest deleted
 // mailbox went.
-func (t *txn) expungedBefore(cut int64, oldest *box, limit int) ([]purged, error) {
+func (t *txn) expungedBefore(cut int64, full *box, limit int) ([]purged, error) {
 	var list []purged
 	most, left := t.a.store.recoverable(&t.head), t.head.goneBytes
 	for it, err := range t.Scan([]byte{keys.Gone}, []byte{keys.Gone + 1}, kv.ScanOptions{Limit: limit}) {
@@ -157,7 +163,7 @@ func (t *txn) expungedBefore(cut int64, oldest *box, limit int) ([]purged, error
 		if err != nil {
 			return nil, err
 		}
-		if g.second > cut && (left <= most || oldest != nil && oldest.Messages > 0 && oldest.removed < g.second) {
+		if g.second > cut && (left <= most || full != nil && full.removed < g.second) {
 			break
 		}
 		left -= mail.ByteCount(g.row.Size)
@@ -314,18 +320,25 @@ func (t *txn) letGo(list []lastOf) error {
 	return nil
 }
 
-func oldestDeleted(r kv.Reader) (*box, error) {
+// oldestDeleted gives the mailbox that has been deleted for longest, and that
+// of those which hold something; nil for none.
+func oldestDeleted(r kv.Reader) (oldest, full *box, err error) {
 	all, err := readAllBoxes(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var oldest *box
 	for _, m := range all {
-		if m.removed != 0 && (oldest == nil || m.removed < oldest.removed) {
+		if m.removed == 0 {
+			continue
+		}
+		if oldest == nil || m.removed < oldest.removed {
 			oldest = m
 		}
+		if m.Messages > 0 && (full == nil || m.removed < full.removed) {
+			full = m
+		}
 	}
-	return oldest, nil
+	return oldest, full, nil
 }
 
 // forgetChanges cuts the log of changes, and remembers where: whoever asks for

@@ -162,7 +162,7 @@ func (a *Account) chores(ctx context.Context, now time.Time) (purge, sweep bool,
 			h.modseq-h.forgotten > mail.ModSeq(a.store.o.MaxChanges)
 		for _, look := range []func() (bool, error){
 			func() (bool, error) {
-				m, err := oldestDeleted(r)
+				m, _, err := oldestDeleted(r)
 				return m != nil && m.removed <= cut, err
 			},
 			func() (bool, error) {
