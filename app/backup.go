@@ -157,9 +157,9 @@ func RestoreFile(c config.Config, f *backup.RestoredFile) (err error) {
 	return nil
 }
 
-// Target is where a backup is restored to.
-func (o *Offline) Target(c config.Config) backup.Target {
-	return backup.Target{DB: o.DB, Blobs: o.Blobs, File: func(f *backup.RestoredFile) error { return RestoreFile(c, f) }}
+// Target is where a backup is restored to; see backup.Target.Moved.
+func (o *Offline) Target(c config.Config, moved bool) backup.Target {
+	return backup.Target{DB: o.DB, Blobs: o.Blobs, Moved: moved, File: func(f *backup.RestoredFile) error { return RestoreFile(c, f) }}
 }
 
 // BackedUpConfig gives the configuration that a backup holds.

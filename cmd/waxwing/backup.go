@@ -194,7 +194,7 @@ func (c backupCmd) run(ctx context.Context, s streams) error {
 	}
 	// Others come first: mail that is on its way, above all.
 	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10)
-	source, done, err := sourceOf(ctx, conf)
+	source, stopped, done, err := sourceOf(ctx, conf)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (c backupCmd) run(ctx context.Context, s streams) error {
 	progress := &backup.Progress{}
 	stop := c.report(s, progress)
 	snapshot, err := backup.Run(ctx, repo, memory, source, backup.Options{
-		Recipients: recipients, Full: c.Full, Host: host, Program: app.Version(), Files: files, Progress: progress,
+		Recipients: recipients, Full: c.Full, Stopped: stopped, Host: host, Program: app.Version(), Files: files, Progress: progress,
 	})
 	stop()
 	if err != nil {
@@ -245,20 +245,20 @@ func (c backupCmd) run(ctx context.Context, s streams) error {
 }
 
 // sourceOf gives the store of the server that runs, or opens it if none does.
-func sourceOf(ctx context.Context, c config.Config) (backup.Source, func(), error) {
+func sourceOf(ctx context.Context, c config.Config) (source backup.Source, stopped bool, done func(), err error) {
 	client := adminapi.NewClient(c.Data)
-	_, err := client.Status(ctx)
+	_, err = client.Status(ctx)
 	if err == nil {
-		return client.BackupSource(), func() {}, nil
+		return client.BackupSource(), false, func() {}, nil
 	}
 	if !errors.Is(err, adminapi.ErrNotRunning) {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	offline, err := app.OpenOffline(c, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	return offline.Source(), func() { _ = offline.Close() }, nil
+	return offline.Source(), true, func() { _ = offline.Close() }, nil
 }
 
 // summary tells what a backup has come to.

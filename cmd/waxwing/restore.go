@@ -59,6 +59,9 @@ func (c restoreCmd) Run(ctx context.Context, s streams) error {
 	if c.From != "" {
 		return c.restoreBackup(ctx, s)
 	}
+	if c.Moved {
+		return errors.New("--moved goes with --from")
+	}
 	if c.Account == "" {
 		return errors.New("--account says whose mail is to come back; see: waxwing restore --help")
 	}

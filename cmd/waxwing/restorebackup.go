@@ -26,6 +26,7 @@ import (
 // fromBackup is the part of restoreCmd that reads a backup.
 type fromBackup struct {
 	From string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or the newest of that time or before. Without --account everything is restored, into an empty store." placeholder:"PLACE"`
+	Moved bool `help:"With --from, for everything: the server has been stopped since before this backup was made, as when it moves to another machine or engine. Mail programs then notice nothing; otherwise they read all mail afresh, since messages that came after the backup are missing."`
 	place
 }
 
@@ -62,6 +63,9 @@ func (c restoreCmd) restoreBackup(ctx context.Context, s streams) error {
 	if c.Account == "" && (c.Mailbox != "" || c.Message != "" || c.Into != "" || c.List || c.DryRun) {
 		return errors.New("--account says whose mail is meant")
 	}
+	if c.Account != "" && c.Moved {
+		return errors.New("--moved is for everything; leave --account away")
+	}
 	repo, k, found, err := c.findBackup(ctx)
 	if err != nil {
 		return err
@@ -96,9 +100,12 @@ func (c restoreCmd) everything(ctx context.Context, s streams, repo *backup.Repo
 				volume(uint64(written)), volume(uint64(progress.Octets.Load())), volume(rate(written, began)))
 		})
 	}
-	_, err = backup.Restore(ctx, repo, k, found.ID, store.Target(conf), progress)
+	_, err = backup.Restore(ctx, repo, k, found.ID, store.Target(conf, c.Moved), progress)
 	stop()
 	err = errors.Join(err, store.Close())
+	if errors.Is(err, backup.ErrNotStopped) {
+		return fmt.Errorf("%w: mail may have come after it. Stop the server and back up once more, or leave --moved away", err)
+	}
 	if errors.Is(err, backup.ErrNotEmpty) {
 		return fmt.Errorf("%w. Everything is restored into an empty store only; for one account add --account", err)
 	}

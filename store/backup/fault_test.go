@@ -101,7 +101,7 @@ func TestRestoreCutShort(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		half := &cancelling{Store: db, end: cancel}
 		half.left.Store(n)
-		_, err := backup.Restore(ctx, d.open(t), d.keys, s.ID, backup.Target{DB: half, Blobs: back.blobs}, nil)
+		_, err := backup.Restore(ctx, d.open(t), d.keys, s.ID, backup.Target{DB: half, Blobs: back.blobs, Moved: true}, nil)
 		cancel()
 		if err == nil {
 			break
@@ -119,7 +119,7 @@ func TestRestoreCutShort(t *testing.T) {
 		t.Error(err)
 	}
 	same(t, h, back)
-	_, err := backup.Restore(t.Context(), d.open(t), d.keys, s.ID, backup.Target{DB: db, Blobs: back.blobs}, nil)
+	_, err := backup.Restore(t.Context(), d.open(t), d.keys, s.ID, backup.Target{DB: db, Blobs: back.blobs, Moved: true}, nil)
 	if !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("a second restore: %v", err)
 	}
@@ -192,7 +192,7 @@ func TestDamage(t *testing.T) {
 func restoreBroken(t *testing.T, d *desk, id string, want *house) {
 	t.Helper()
 	h := newMemoryHouse(t)
-	_, err := backup.Restore(t.Context(), d.open(t), d.keys, id, backup.Target{DB: h.db, Blobs: h.blobs}, nil)
+	_, err := backup.Restore(t.Context(), d.open(t), d.keys, id, backup.Target{DB: h.db, Blobs: h.blobs, Moved: true}, nil)
 	if err == nil {
 		same(t, want, h)
 	}

@@ -237,6 +237,7 @@ func (d *desk) tryRun(t testing.TB, source backup.Source, o backup.Options) (bac
 	if o.Recipients, err = memory.Recipients(repo, d.keys.Recipients); err != nil {
 		return backup.Snapshot{}, err
 	}
+	o.Stopped = true
 	return backup.Run(t.Context(), repo, memory, source, o)
 }
 
@@ -253,7 +254,7 @@ func (d *desk) run(t testing.TB, source backup.Source, o backup.Options) backup.
 func (d *desk) restore(t testing.TB, id string) *house {
 	t.Helper()
 	h := newMemoryHouse(t)
-	_, err := backup.Restore(t.Context(), d.open(t), d.keys, id, backup.Target{DB: h.db, Blobs: h.blobs}, nil)
+	_, err := backup.Restore(t.Context(), d.open(t), d.keys, id, backup.Target{DB: h.db, Blobs: h.blobs, Moved: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func TestDisk(t *testing.T) {
 	h.fill(t)
 	s := d.run(t, streamed{h.local()}, backup.Options{})
 	back := newDiskHouse(t)
-	_, err := backup.Restore(t.Context(), d.open(t), d.keys, s.ID, backup.Target{DB: back.db, Blobs: back.blobs}, nil)
+	_, err := backup.Restore(t.Context(), d.open(t), d.keys, s.ID, backup.Target{DB: back.db, Blobs: back.blobs, Moved: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"waxwing/store/blob"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
+	"waxwing/store/mailbox"
 )
 
 // ErrNotEmpty says that there is a store already where one was to be restored.
@@ -21,12 +23,19 @@ var ErrNotEmpty = errors.New("the store is not empty")
 // ErrHalfRestored says that a restore into the store has not come to its end.
 var ErrHalfRestored = errors.New("the store has been restored by half only; run the same \"waxwing restore\" again")
 
+// ErrNotStopped says that a server ran on while a backup was made, so that the
+// store may have changed after it.
+var ErrNotStopped = errors.New("a server was running when the backup was made")
+
 // A Target is where a whole backup is restored to. Nobody else has it open.
 type Target struct {
 	DB    kv.Store
 	Blobs blob.Store
 	// File takes what lay beside the store. May be nil.
 	File func(*RestoredFile) error
+	// Moved says that nothing has happened in the store since the backup was
+	// made. Else accounts get new numbers: see mailbox.Renew.
+	Moved bool
 }
 
 // RestoreProgress tells how far a Restore is.
@@ -49,6 +58,7 @@ type mark struct {
 	Version    int    `json:"version"`
 	Repository string `json:"repository"`
 	Snapshot   string `json:"snapshot"`
+	Moved      bool   `json:"moved,omitempty"`
 }
 
 // Whole returns ErrHalfRestored if a restore has begun and not ended.
@@ -79,12 +89,15 @@ func Restore(ctx context.Context, repo *Repository, k Keys, id string, t Target,
 	if err != nil {
 		return Snapshot{}, err
 	}
+	if t.Moved && !s.Stopped {
+		return Snapshot{}, fmt.Errorf("%w: the backup %s", ErrNotStopped, s.ID)
+	}
 	objects, err := newObjects(ctx, repo.place, k, repo.Sealed())
 	if err != nil {
 		return Snapshot{}, err
 	}
 	defer objects.close()
-	if err := begin(ctx, t.DB, mark{1, repo.ID(), s.ID}); err != nil {
+	if err := begin(ctx, t.DB, mark{1, repo.ID(), s.ID, t.Moved}); err != nil {
 		return Snapshot{}, err
 	}
 	for _, f := range s.files {
@@ -118,6 +131,9 @@ func begin(ctx context.Context, db kv.Store, want mark) error {
 	if have != nil {
 		if have.Repository != want.Repository || have.Snapshot != want.Snapshot {
 			return fmt.Errorf("the restore of %s has not come to its end: finish that with --at %s, or empty the store", have.Snapshot, have.Snapshot)
+		}
+		if have.Moved != want.Moved {
+			return errors.New("the restore that has not come to its end was begun with --moved, or this one is: finish it as it was begun, or empty the store")
 		}
 		return nil
 	}
@@ -204,6 +220,11 @@ func (r *restorer) part(ctx context.Context, p part) error {
 	}
 	if err := r.rows(ctx, t); err != nil {
 		return err
+	}
+	if id, account := keys.AccountOf(p.partition); account && !r.t.Moved {
+		if err := mailbox.Renew(ctx, r.t.DB, id, time.Now()); err != nil {
+			return err
+		}
 	}
 	return kv.Apply(ctx, r.t.DB, keys.Restoring, func(tx kv.Txn) error { tx.Put(doneKey(p.partition), []byte{1}); return nil })
 }

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Recipients []Recipient // that the repository is sealed to; see Memory.Recipients
 	Full       bool        // read and write everything anew
+	Stopped    bool // no server has the store open
 	Host       string
 	Program    string // the version of waxwing
 	Files      []LocalFile
@@ -300,6 +301,7 @@ func (r *run) finish(s *snapshotFile, began time.Time, k Keys) error {
 		ID: newSnapshotID(began), Time: began, Finished: time.Now().UTC(), Host: r.o.Host, Program: r.o.Program,
 		Partitions: len(s.parts), Unchanged: int(r.prog.Unchanged.Load()), Files: len(s.files),
 		Read: uint64(r.prog.Read.Load()), Written: uint64(r.prog.Written.Load()), Missing: r.missing,
+		Stopped: r.o.Stopped,
 	}
 	for _, p := range s.parts {
 		s.Rows += p.rows

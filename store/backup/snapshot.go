@@ -35,6 +35,7 @@ type Snapshot struct {
 	Read       uint64    `json:"read"`    // of what was read for it
 	Written    uint64    `json:"written"` // of what was written for it
 	Missing    []string  `json:"missing,omitempty"`
+	Stopped    bool      `json:"stopped,omitempty"` // no server had the store open
 }
 
 // maxMissing bounds the list of what was missing.
