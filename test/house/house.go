@@ -48,7 +48,7 @@ type House struct {
 func New(tb testing.TB) *House {
 	tb.Helper()
 	db, blobs := engine.New(tb), memblob.New(0)
-	h := Over(db, blobs, slog.New(slog.DiscardHandler))
+	h := Over(tb, db, blobs, slog.New(slog.DiscardHandler))
 	tb.Cleanup(func() {
 		for _, c := range []io.Closer{h.Mailboxes, blobs, db} {
 			if err := c.Close(); err != nil {
@@ -56,14 +56,14 @@ func New(tb testing.TB) *House {
 			}
 		}
 	})
-	h.Furnish(tb)
+	h.Furnish()
 	return h
 }
 
 // Over builds the rooms over stores that the caller closes, after the
 // mailboxes. There is nobody in it.
-func Over(db kv.Store, blobs blob.Store, log *slog.Logger) *House {
-	h := &House{Directory: directory.New(db), Blobs: blobs, Log: log}
+func Over(tb testing.TB, db kv.Store, blobs blob.Store, log *slog.Logger) *House {
+	h := &House{Directory: directory.New(db), Blobs: blobs, Log: log, tb: tb}
 	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{Log: log})
 	h.Queue = outqueue.New(db, blobs, outqueue.Options{Log: log})
 	h.Auth = auth.New(h.Directory, auth.Options{Log: h.Log})
@@ -73,12 +73,11 @@ func Over(db kv.Store, blobs blob.Store, log *slog.Logger) *House {
 	return h
 }
 
-// Furnish adds the domain and the accounts of New to an empty house, for tb.
-func (h *House) Furnish(tb testing.TB) {
-	tb.Helper()
-	h.tb = tb
-	if _, err := h.Directory.AddDomain(ctx(tb), time.Now(), directory.Domain{Name: "example.test"}); err != nil {
-		tb.Fatal(err)
+// Furnish adds the domain and the accounts of New to an empty house.
+func (h *House) Furnish() {
+	h.tb.Helper()
+	if _, err := h.Directory.AddDomain(ctx(h.tb), time.Now(), directory.Domain{Name: "example.test"}); err != nil {
+		h.tb.Fatal(err)
 	}
 	h.Alice, h.Bob = h.Account("alice@example.test"), h.Account("bob@example.test")
 }

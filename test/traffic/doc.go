@@ -88,7 +88,7 @@ func rest(stop <-chan struct{}, d time.Duration) {
 
 // letter makes a message with its number; every sixth is too large to be kept
 // in the engine, and some have more octets than one value.
-func letter(number string) string {
+func letter(from, number string) string {
 	var lines int
 	switch rand.IntN(6) {
 	case 0:
@@ -99,7 +99,7 @@ func letter(number string) string {
 		lines = 5 + rand.IntN(60)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "From: a@far.test\r\nSubject: traffic\r\nX-Number: %s\r\n\r\n", number)
+	fmt.Fprintf(&b, "From: %s\r\nSubject: traffic\r\nX-Number: %s\r\n\r\n", from, number)
 	for range lines {
 		fmt.Fprintf(&b, "%016x%016x%016x%016x\r\n", rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64())
 	}

@@ -106,7 +106,7 @@ func (r *reader) next() (kind string, act func() error) {
 }
 
 func (r *reader) append() error {
-	number, text := r.l.write()
+	number, text := r.l.write("a@far.test")
 	if _, _, err := r.command(fmt.Sprintf("APPEND %s {%d}", work, len(text))); err != nil {
 		return err
 	}

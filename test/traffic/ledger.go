@@ -91,12 +91,12 @@ func (l *Ledger) blame(format string, args ...any) {
 }
 
 // write makes a new message.
-func (l *Ledger) write() (number, text string) {
+func (l *Ledger) write(from string) (number, text string) {
 	l.mu.Lock()
 	l.numbers++
 	number = fmt.Sprintf("n%d", l.numbers)
 	l.mu.Unlock()
-	text = letter(number)
+	text = letter(from, number)
 	_, sum := identify(text)
 	l.mu.Lock()
 	defer l.mu.Unlock()

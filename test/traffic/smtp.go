@@ -48,7 +48,7 @@ func (s Server) send(l *Ledger, stop <-chan struct{}, kind, addr, from, to, mail
 		return
 	}
 	for !ended(stop) {
-		number, text := l.write()
+		number, text := l.write(from)
 		if !ask("MAIL FROM:<"+from+">", "250") || !ask("RCPT TO:<"+to+">", "250") || !ask("DATA", "354") {
 			return
 		}
