@@ -18,6 +18,7 @@ import (
 	"waxwing/store/kv/pgkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/store/peers"
 )
 
 // stores are the rooms that survive a restart.
@@ -30,6 +31,7 @@ type stores struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
+	peers     *peers.Store
 	backup    *backup.Local // what backups read
 	failed    chan error    // told once that db cannot write any more
 }
@@ -76,6 +78,9 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		Log:         log,
 	})
 	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
+	if s.peers, err = openPeers(s.db, s.shared, log); err != nil {
+		return stores{}, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 

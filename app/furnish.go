@@ -37,12 +37,24 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	rules, err := a.doorRules()
+	if err != nil {
+		return err
+	}
+	lists, err := openLists(c.Door, resolver, a.log)
+	if err != nil {
+		return err
+	}
 	logins := auth.New(s.directory, auth.Options{Log: a.log})
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
 	})
-	incoming := receive.New(delivery, s.blobs, a.log)
-	outgoing := submit.New(delivery, s.directory, s.blobs, c.Hostname, a.log)
+	incoming := receive.New(delivery, s.blobs, receive.Options{
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Log: a.log,
+	})
+	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Log: a.log,
+	})
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
 		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log, Routes: routes, DelayWarning: c.Relay.DelayWarning.Std(),
 		Schedule: relay.Schedule{First: c.Relay.Retry.Std(), Lifetime: c.Relay.GiveUp.Std()},
@@ -59,6 +71,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 
 	a.workers = append(a.workers,
 		worker{"directory", s.directory.Run},
+		worker{"peers", s.peers.Run},
 		worker{"outqueue", s.queue.Run},
 		worker{"relay", func(ctx context.Context) error {
 			// Where the store is locked whoever had leases before is dead. Where

@@ -30,6 +30,8 @@ type Config struct {
 	Listen  Listen  `toml:"listen"`
 	TLS     TLS     `toml:"tls"`
 	Limits  Limits  `toml:"limits"`
+	Door    Door    `toml:"door"`
+	Sending Sending `toml:"sending"`
 	Mailbox Mailbox `toml:"mailbox"`
 	Relay   Relay   `toml:"relay"`
 	Proxy   Proxy   `toml:"proxy"`
@@ -202,6 +204,104 @@ type Limits struct {
 	// Unsolicited are classes of advertisement that are not taken from other
 	// servers that label them, such as "net.example:ADV" (RFC 3865). Few do.
 	Unsolicited []string `toml:"unsolicited"`
+}
+
+// Door is who may bring mail from outside, to the service mx. "Who is let in"
+// (door.md) explains it all.
+type Door struct {
+	// Trusted are addresses and networks for which none of this holds, nor what
+	// [sending] says. Empty the list to check this machine too.
+	Trusted []string `toml:"trusted"`
+
+	// ConnectionsPerMinute is how many connections one address (one /64 of IPv6)
+	// may make in a minute. 0 for no limit.
+	ConnectionsPerMinute int `toml:"connections_per_minute"`
+
+	// MessagesPerHour is how many messages one address may bring in an hour. 0
+	// for no limit.
+	MessagesPerHour int `toml:"messages_per_hour"`
+
+	// RecipientsPerHour is how many recipients those may have. 0 for no limit.
+	RecipientsPerHour int `toml:"recipients_per_hour"`
+
+	// UnknownRecipients is how many addresses that do not exist a host may write
+	// to in an hour before its guesses are answered slowly, each slower than the
+	// one before. 0 for any number.
+	UnknownRecipients int `toml:"unknown_recipients"`
+
+	// MaxUnknownRecipients is how many of them it may name in an hour at all. 0
+	// for any number.
+	MaxUnknownRecipients int `toml:"max_unknown_recipients"`
+
+	// GreetingDelay is how long a host that has never brought mail waits for the
+	// greeting. One that does not wait is refused. "0s" to greet at once.
+	GreetingDelay Duration `toml:"greeting_delay"`
+
+	// ReverseName says what it means that a host has no name in the DNS that
+	// leads back to its address: "refuse", "mark" (it is suspicious) or
+	// "ignore".
+	ReverseName string `toml:"reverse_name"`
+
+	// Hello says the same of a host that calls itself something that cannot be:
+	// our own name, an address, a name that does not exist.
+	Hello string `toml:"hello"`
+
+	// Greylist says whose mail is put off at first, for the host to come back: of
+	// "suspicious" hosts, of all "strangers", or "off".
+	Greylist string `toml:"greylist"`
+
+	// GreylistDelay is for how long.
+	GreylistDelay Duration `toml:"greylist_delay"`
+
+	// GreylistPasses is how many messages from a network have to come back until
+	// it is not put off any more.
+	GreylistPasses int `toml:"greylist_passes"`
+
+	// ListScore is the weight that the block lists which hold a host must have
+	// together for it to be refused. 0 never refuses for them.
+	ListScore int `toml:"list_score"`
+
+	// Lists are block lists and allow lists in the DNS. Without any, nobody is
+	// asked about those who write to you.
+	Lists []DNSList `toml:"lists"`
+}
+
+// DNSList is a list of hosts or domains that is published in the DNS.
+type DNSList struct {
+	// Zone is its name, such as "zen.spamhaus.org".
+	Zone string `toml:"zone"`
+
+	// Domains says that it lists senders' domains; else it lists addresses.
+	Domains bool `toml:"domains"`
+
+	// Codes are the answers that count, such as "127.0.0.2", "127.0.0.2-11",
+	// "127.0.*.3" or "127.0.0.&4" (bits that are set). Empty for all.
+	Codes []string `toml:"codes"`
+
+	// Weight is what being listed counts for, 1 unless given.
+	Weight int `toml:"weight"`
+
+	// Allow says that it is an allow list: whom it holds no block list refuses.
+	Allow bool `toml:"allow"`
+}
+
+// Sending is how much an account may send. It limits what a thief of a password
+// can do. 0 is no limit in each case.
+type Sending struct {
+	// MessagesPerHour is how many messages an account may send in an hour; more
+	// have to wait.
+	MessagesPerHour int `toml:"messages_per_hour"`
+
+	// RecipientsPerHour is to how many different addresses.
+	RecipientsPerHour int `toml:"recipients_per_hour"`
+
+	// RecipientsPerDay is to how many different addresses in a day.
+	RecipientsPerDay int `toml:"recipients_per_day"`
+
+	// SuddenRecipients is to how many different addresses in a day an account may
+	// send without having done so before. One that exceeds this and ten times of
+	// what it used to is paused, and its owner told.
+	SuddenRecipients int `toml:"sudden_recipients"`
 }
 
 // Mailbox is how accounts keep their mail.

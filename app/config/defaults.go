@@ -13,6 +13,20 @@ const (
 	SourceOwnCA = "own-ca"
 )
 
+// The values of Door.ReverseName and Door.Hello.
+const (
+	DoorRefuse = "refuse"
+	DoorMark   = "mark"
+	DoorIgnore = "ignore"
+)
+
+// The values of Door.Greylist.
+const (
+	GreySuspicious = "suspicious"
+	GreyStrangers  = "strangers"
+	GreyOff        = "off"
+)
+
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
@@ -38,6 +52,22 @@ func Default() Config {
 			ConnectionsPerAddress: 200,
 			Hold:                  Duration(30 * 24 * time.Hour),
 		},
+		Door: Door{
+			Trusted:              []string{"127.0.0.0/8", "::1"},
+			ConnectionsPerMinute: 300,
+			MessagesPerHour:      10_000,
+			RecipientsPerHour:    50_000,
+			UnknownRecipients:    10,
+			MaxUnknownRecipients: 100,
+			GreetingDelay:        Duration(2 * time.Second),
+			ReverseName:          DoorMark,
+			Hello:                DoorMark,
+			Greylist:             GreySuspicious,
+			GreylistDelay:        Duration(4 * time.Minute),
+			GreylistPasses:       3,
+			ListScore:            1,
+		},
+		Sending: Sending{MessagesPerHour: 500, RecipientsPerHour: 1000, RecipientsPerDay: 3000, SuddenRecipients: 500},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
 		Relay: Relay{
 			Retry:    Duration(5 * time.Minute),

@@ -29,6 +29,7 @@ func (d *decoder) validate(c *Config) {
 	d.blobs(c.Blobs)
 	d.listeners(c.Listen)
 	d.certificates(c.TLS, c.Listen)
+	d.door(c)
 	if c.DNS.Resolver != "" {
 		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {
 			d.invalid("dns.resolver", "must be an address with a port, such as \"127.0.0.1:53\"")

@@ -1,6 +1,10 @@
 // Package receive takes mail from strangers: port 25. It decides who may be
 // written to, takes the message in, and hands it to deliver. No mail is
 // relayed for a stranger.
+//
+// A Visit is what one connection of a host is to it: facts about the host are
+// gathered while the dialog goes on, flow/policy decides, and the Visit carries
+// that out.
 package receive
 
 import (
@@ -10,24 +14,45 @@ import (
 	"log/slog"
 	"time"
 
+	"waxwing/dns"
 	"waxwing/flow/deliver"
+	"waxwing/flow/policy"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
+	"waxwing/store/peers"
+	"waxwing/trust/dnsbl"
 )
 
 // A Receiver takes mail in. It is safe for concurrent use.
 type Receiver struct {
 	deliverer *deliver.Deliverer
 	blobs     blob.Store
-	log       *slog.Logger
+	o         Options
+}
+
+// Options say who is let in.
+type Options struct {
+	// Hostname is what we call ourselves, and nobody else may.
+	Hostname string
+	// Rules decide, and Peers remembers; without Peers everybody is trusted.
+	Rules policy.Rules
+	Peers *peers.Store
+	// Resolver finds the names of hosts; nil looks nothing up.
+	Resolver dns.Resolver
+	// Lists are block and allow lists; nil for none.
+	Lists *dnsbl.Checker
+	Log   *slog.Logger
 }
 
 // New makes a Receiver.
-func New(d *deliver.Deliverer, blobs blob.Store, log *slog.Logger) *Receiver {
-	return &Receiver{deliverer: d, blobs: blobs, log: log}
+func New(d *deliver.Deliverer, blobs blob.Store, o Options) *Receiver {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Receiver{deliverer: d, blobs: blobs, o: o}
 }
 
 // Recipient says whether a stranger may write to an address: it must be one
@@ -91,7 +116,7 @@ func (r *Receiver) stage(ctx context.Context, now time.Time, service string, env
 	if len(to) == 1 {
 		hop.For = to[0].Address
 	}
-	r.log.Info("message received", obs.Msg, arrival.ID, obs.Remote, hop.Addr.String(), obs.From, env.From.String(),
+	r.o.Log.Info("message received", obs.Msg, arrival.ID, obs.Remote, hop.Addr.String(), obs.From, env.From.String(),
 		"recipients", len(to), obs.Size, int64(arrival.Body.Size()), "message_id", arrival.Parsed.Envelope.MessageID)
 	return arrival, hop.Received(), nil
 }

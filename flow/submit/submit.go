@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"waxwing/flow/deliver"
+	"waxwing/flow/policy"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/sasl"
@@ -19,6 +20,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/outqueue"
+	"waxwing/store/peers"
 )
 
 // A Submitter takes mail from users. It is safe for concurrent use.
@@ -28,11 +30,28 @@ type Submitter struct {
 	blobs     blob.Store
 	hostname  string
 	log       *slog.Logger
+	o         Options
 }
 
-// New makes a Submitter. The hostname stands in the Message-IDs that it makes.
-func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, hostname string, log *slog.Logger) *Submitter {
-	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: hostname, log: log}
+// Options say what a Submitter permits.
+type Options struct {
+	// Hostname stands in the Message-IDs that it makes.
+	Hostname string
+	// Rules say how much an account may send, which Peers counts; without
+	// Peers there is no limit.
+	Rules policy.Rules
+	Peers *peers.Store
+	// Queue holds what an account sends that is paused. It goes with Peers.
+	Queue *outqueue.Queue
+	Log   *slog.Logger
+}
+
+// New makes a Submitter.
+func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, o Options) *Submitter {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: o.Hostname, log: o.Log, o: o}
 }
 
 // Sender refuses a reverse-path that is not the user's own, and users who may
@@ -99,6 +118,10 @@ func (s *Submitter) Recipient(ctx context.Context, to mail.Recipient) (deliver.R
 // hop tells where it comes from; ID, For and At are filled in.
 func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	now := time.Now()
+	// Again: other connections of the account have sent meanwhile.
+	if err := s.Allow(ctx, who, hop.Addr, len(to)); err != nil {
+		return "", err
+	}
 	header, rest, err := readHeader(body)
 	if err != nil {
 		return "", err
@@ -123,5 +146,9 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Env
 	s.log.Info("message submitted", obs.Msg, arrival.ID, obs.Login, who.Login.String(), obs.Remote, hop.Addr.String(),
 		obs.From, env.From.String(), "recipients", len(to), obs.Size, int64(arrival.Body.Size()),
 		"message_id", arrival.Parsed.Envelope.MessageID)
-	return arrival.ID, s.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to)
+	if err := s.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to); err != nil {
+		return "", err
+	}
+	s.sent(who, now, to)
+	return arrival.ID, nil
 }

@@ -18,21 +18,40 @@ import (
 // Door gives what makes a session for each connection. The hostname stands in
 // Received fields.
 func Door(r *receive.Receiver, hostname string) smtpserver.Newer {
-	return func(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
-		return &session{receiver: r, hostname: hostname, info: info}, nil
+	return func(ctx context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
+		visit, err := r.Visit(ctx, receive.Caller{
+			Addr: info.Addr(), Local: info.LocalAddr(), Name: info.ReverseName, Log: info.Log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s := &session{visit: visit, hostname: hostname, info: info}
+		if info.Hello != "" {
+			visit.Hello(info.Hello) // a proxy has told it
+		}
+		return s, nil
 	}
 }
 
 // A session is one connection and at most one transaction.
 type session struct {
-	receiver   *receive.Receiver
+	visit      *receive.Visit
 	hostname   string
 	info       *smtpserver.Info
 	envelope   mail.Envelope
 	recipients []deliver.Recipient
 }
 
-func (s *session) Hello(context.Context, string, bool) error { return nil }
+// GreetingDelay implements smtpserver.Greeter.
+func (s *session) GreetingDelay() time.Duration { return s.visit.GreetingDelay() }
+
+// EarlyTalker implements smtpserver.Greeter.
+func (s *session) EarlyTalker(context.Context) error { return s.visit.EarlyTalker() }
+
+func (s *session) Hello(_ context.Context, name string, _ bool) error {
+	s.visit.Hello(name)
+	return nil
+}
 
 // Authenticated is never asked: port 25 offers no AUTH.
 func (s *session) Authenticated(context.Context, sasl.Identity) error {
@@ -41,6 +60,9 @@ func (s *session) Authenticated(context.Context, sasl.Identity) error {
 
 func (s *session) Mail(_ context.Context, m smtp.Mail) error {
 	s.Reset()
+	if err := s.visit.Mail(m.From); err != nil {
+		return err
+	}
 	s.envelope = m.Envelope(time.Now())
 	return nil
 }
@@ -51,7 +73,7 @@ func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 		// Our own address names us as a domain of ours does. RFC 5321 §4.1.3
 		recipient.Address.Domain = ""
 	}
-	to, err := s.receiver.Recipient(ctx, recipient)
+	to, err := s.visit.Recipient(ctx, recipient)
 	if err != nil {
 		return err
 	}
@@ -64,7 +86,7 @@ func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
 		Protocol: s.info.Protocol(), TLS: s.info.TLS, Priority: s.envelope.Priority, Solicit: s.envelope.Solicit,
 	}
-	id, err := s.receiver.Message(ctx, s.envelope, s.recipients, hop, body)
+	id, err := s.visit.Message(ctx, s.envelope, s.recipients, hop, body)
 	s.Reset()
 	if err != nil {
 		return smtp.Reply{}, err
@@ -90,6 +112,7 @@ func (s *session) Expand(context.Context, string) (smtp.Reply, error) {
 
 func (s *session) Reset() {
 	s.envelope, s.recipients = mail.Envelope{}, nil
+	s.visit.Reset()
 }
 
-func (s *session) Close() {}
+func (s *session) Close() { s.visit.Close() }

@@ -47,6 +47,9 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	if err := s.submitter.Sender(ctx, *s.info.Identity, m.From); err != nil {
 		return err
 	}
+	if err := s.submitter.Allow(ctx, *s.info.Identity, s.info.Addr(), 0); err != nil {
+		return err
+	}
 	s.envelope = m.Envelope(time.Now())
 	return nil
 }
@@ -54,6 +57,12 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 	to, err := s.submitter.Recipient(ctx, r.Recipient())
 	if err != nil {
+		return err
+	}
+	if s.info.Identity == nil {
+		return errNotLoggedIn
+	}
+	if err := s.submitter.Allow(ctx, *s.info.Identity, s.info.Addr(), len(s.recipients)+1); err != nil {
 		return err
 	}
 	s.recipients = append(s.recipients, to)
