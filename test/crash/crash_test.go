@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"waxwing/test/system"
+	"waxwing/test/traffic"
 )
 
 const senders = 8
@@ -180,7 +181,7 @@ func collect(t *testing.T, addr string) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		number, sum := identify(string(text))
+		number, sum := traffic.Identify(string(text))
 		got[number] = append(got[number], sum)
 	}
 	return got

@@ -13,6 +13,7 @@ import (
 	"waxwing/dns"
 	"waxwing/dns/dnstest"
 	"waxwing/test/system"
+	"waxwing/test/traffic"
 )
 
 // Mail on its way onward: all that was taken from the users arrives, soon
@@ -20,12 +21,12 @@ import (
 // was killed. SMTP leaves no way to avoid that: between the host's answer and
 // our knowing it there is always a moment. RFC 1047
 func TestKillDuringRelay(t *testing.T) {
-	far := newSink(t)
+	far := traffic.NewSink(t)
 	resolver := dnstest.Serve(t, dnstest.Zone{
 		MX: map[string][]dns.MX{"sink.test": {{Host: "mx.sink.test", Preference: 10}}},
 		A:  map[string][]string{"mx.sink.test": {"127.0.0.1"}},
 	})
-	w := system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.port()), "--retry", "1s")
+	w := system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.Port()), "--retry", "1s")
 	books := newLedger()
 	login := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+system.Bob+"\x00"+system.Password))
 	for round := range kills() {
@@ -43,7 +44,7 @@ func TestKillDuringRelay(t *testing.T) {
 		w.Run()
 	}
 	missing := func() (n int) {
-		taken := far.takings()
+		taken := far.Takings()
 		for number := range books.acknowledged {
 			if len(taken[number]) == 0 {
 				n++
@@ -57,17 +58,17 @@ func TestKillDuringRelay(t *testing.T) {
 	time.Sleep(2 * time.Second) // what would come twice has come
 	w.Stop()
 	twice := 0
-	taken := far.takings()
+	taken := far.Takings()
 	for number, times := range taken {
 		for i, one := range times {
-			if one.sum != books.sums[number] {
+			if one.Sum != books.sums[number] {
 				t.Errorf("message %s has arrived damaged", number)
 			}
 			if i == len(times)-1 {
 				continue
 			}
 			twice++
-			if !one.last {
+			if !one.Last {
 				t.Errorf("message %s has been sent again though its connection had gone on", number)
 			}
 		}

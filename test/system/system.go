@@ -54,10 +54,16 @@ type Waxwing struct {
 // the test has failed, what it logged is shown.
 func Start(tb testing.TB, args ...string) *Waxwing {
 	tb.Helper()
+	return StartIn(tb, filepath.Join(tb.TempDir(), "waxwing"), args...)
+}
+
+// StartIn is Start with a directory that is there already, or its parent.
+func StartIn(tb testing.TB, dir string, args ...string) *Waxwing {
+	tb.Helper()
 	if url := engine.URL(tb); url != "" && !slices.Contains(args, "--store") {
 		args = append(slices.Clone(args), "--store", url)
 	}
-	w := &Waxwing{Dir: filepath.Join(tb.TempDir(), "waxwing"), Base: freeBase(tb), args: args, bin: Binary(tb), tb: tb, log: new(logBuffer)}
+	w := &Waxwing{Dir: dir, Base: freeBase(tb), args: args, bin: Binary(tb), tb: tb, log: new(logBuffer)}
 	tb.Cleanup(func() {
 		w.Stop()
 		if tb.Failed() {

@@ -76,7 +76,7 @@ func (l *Ledger) look(tb testing.TB, c *conn, name, mailbox string, before, late
 			continue
 		}
 		n++
-		number, sum := identify(one.literals[0])
+		number, sum := Identify(one.literals[0])
 		_, uid, _ := strings.Cut(one.line, "UID ")
 		uid, _, _ = strings.Cut(uid, " ")
 		l.judge(tb, at(name, number), name+" "+validity+" "+uid, number, sum,

@@ -97,7 +97,7 @@ func (l *Ledger) write(from string) (number, text string) {
 	number = fmt.Sprintf("n%d", l.numbers)
 	l.mu.Unlock()
 	text = letter(from, number)
-	_, sum := identify(text)
+	_, sum := Identify(text)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sums[number] = sum
@@ -165,8 +165,9 @@ func (l *Ledger) saw(mailbox, validity, uid, number string) {
 	l.sightings[key] = sighting{number, l.tick()}
 }
 
-// identify gives a message's number and the hash of its body.
-func identify(text string) (number, sum string) {
+// Identify gives a message's number and the hash of its body. Its lines may
+// end in LF alone.
+func Identify(text string) (number, sum string) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	header, body, _ := strings.Cut(text, "\n\n")
 	for line := range strings.SplitSeq(header, "\n") {
@@ -174,6 +175,6 @@ func identify(text string) (number, sum string) {
 			number = v
 		}
 	}
-	hash := sha256.Sum256([]byte(body))
+	hash := sha256.Sum256([]byte(strings.ReplaceAll(body, "\n", "\r\n")))
 	return number, hex.EncodeToString(hash[:])
 }

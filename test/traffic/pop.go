@@ -48,7 +48,7 @@ func (s Server) fetch(l *Ledger, stop <-chan struct{}) {
 		if err != nil {
 			return
 		}
-		number, _ := identify(header)
+		number, _ := Identify(header)
 		if !ask("DELE " + n) {
 			return
 		}

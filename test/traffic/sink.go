@@ -1,11 +1,6 @@
-//go:build crash
-
-package crash
+package traffic
 
 import (
-	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -16,27 +11,28 @@ import (
 	"time"
 )
 
-// A sink is a mail host that takes everything, slowly, and keeps account.
-type sink struct {
+// A Sink is a mail host that takes everything, slowly, and keeps account.
+type Sink struct {
 	listener net.Listener
 
 	mu    sync.Mutex
-	taken map[string][]taking // by message number; guarded by mu
+	taken map[string][]Taking // by message number; guarded by mu
 }
 
-// A taking is one time that the sink has taken a message.
-type taking struct {
-	sum  string // hash of the body
-	last bool   // nothing followed on the connection, not even QUIT
+// A Taking is one time that the sink has taken a message.
+type Taking struct {
+	Sum  string // hash of the body
+	Last bool   // nothing followed on the connection, not even QUIT
 }
 
-func newSink(t *testing.T) *sink {
+// NewSink opens one, until the test ends.
+func NewSink(t testing.TB) *Sink {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{listener: l, taken: map[string][]taking{}}
+	s := &Sink{listener: l, taken: map[string][]Taking{}}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -56,10 +52,11 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-func (s *sink) port() int { return s.listener.Addr().(*net.TCPAddr).Port }
+// Port is where it listens.
+func (s *Sink) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 // serve takes messages from one connection until it ends.
-func (s *sink) serve(conn net.Conn) {
+func (s *Sink) serve(conn net.Conn) {
 	defer conn.Close()
 	c := textproto.NewConn(conn)
 	number := ""
@@ -97,41 +94,29 @@ func (s *sink) serve(conn net.Conn) {
 }
 
 // take notes a message and gives its number.
-func (s *sink) take(text string) string {
-	number, sum := identify(text)
+func (s *Sink) take(text string) string {
+	number, sum := Identify(text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken[number] = append(s.taken[number], taking{sum: sum, last: true})
+	s.taken[number] = append(s.taken[number], Taking{Sum: sum, Last: true})
 	return number
 }
 
 // follow notes that something came on the connection behind a message.
-func (s *sink) follow(number string) {
+func (s *Sink) follow(number string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.taken[number]
-	all[len(all)-1].last = false
+	all[len(all)-1].Last = false
 }
 
-// takings gives what has been taken so far.
-func (s *sink) takings() map[string][]taking {
+// Takings gives what has been taken so far.
+func (s *Sink) Takings() map[string][]Taking {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string][]taking, len(s.taken))
+	all := make(map[string][]Taking, len(s.taken))
 	for number, t := range s.taken {
-		all[number] = append([]taking(nil), t...)
+		all[number] = append([]Taking(nil), t...)
 	}
 	return all
-}
-
-// identify gives a message's number and the hash of its body; lines end in LF.
-func identify(text string) (number, sum string) {
-	header, body, _ := strings.Cut(text, "\n\n")
-	for s := bufio.NewScanner(strings.NewReader(header)); s.Scan(); {
-		if v, ok := strings.CutPrefix(s.Text(), "X-Number: "); ok {
-			number = v
-		}
-	}
-	hash := sha256.Sum256([]byte(strings.ReplaceAll(body, "\n", "\r\n")))
-	return number, hex.EncodeToString(hash[:])
 }
