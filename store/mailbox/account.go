@@ -243,6 +243,9 @@ func (s *Store) Delete(ctx context.Context, id mail.AccountID) error {
 		return err
 	}
 	a.follow.deleted()
+	s.mu.Lock()
+	delete(s.accounts, id) // another by that number shares nothing with it
+	s.mu.Unlock()
 	for stat, err := range s.blobs.List(ctx, id) {
 		if err != nil {
 			return err

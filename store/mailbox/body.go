@@ -111,20 +111,25 @@ func (t *txn) putBody(p *prepared, there []byte) error {
 			t.Delete(p.bodyKey)
 		}
 	} else if n == 0 {
-		key := append([]byte(nil), p.bodyKey...)
-		for i, b := 0, p.entry.Body.Bytes(); i == 0 || len(b) > 0; i++ {
-			k := min(len(b), chunkSize)
-			t.scratch = append(append(t.scratch[:0], bodyFormat), b[:k]...)
-			key[len(key)-1] = byte(i)
-			t.Put(key, t.scratch)
-			b = b[k:]
-		}
+		t.putChunks(&p.record.sum, p.entry.Body.Bytes())
 	}
 	if n++; n > 1 || p.record.where == bodyBlob {
 		t.scratch = binary.AppendUvarint(append(t.scratch[:0], refsFormat), uint64(n))
 		t.Put(p.refsKey, t.scratch)
 	}
 	return nil
+}
+
+// putChunks writes a small body.
+func (t *txn) putChunks(sum *blob.Sum, b []byte) {
+	key := appendBodyKey(make([]byte, 0, 1+len(sum)+1), sum, 0)
+	for i := 0; i == 0 || len(b) > 0; i++ {
+		k := min(len(b), chunkSize)
+		t.scratch = append(append(t.scratch[:0], bodyFormat), b[:k]...)
+		key[len(key)-1] = byte(i)
+		t.Put(key, t.scratch)
+		b = b[k:]
+	}
 }
 
 // countBody writes down how many emails have a body still, and removes it

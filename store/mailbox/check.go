@@ -48,7 +48,7 @@ type CheckOptions struct {
 }
 
 const (
-	maxRounds = 20   // of checking and mending
+	maxRounds = 20   // of checking and mending, besides those that maxMends has cut short
 	maxMends  = 5000 // of one round, which are kept in memory
 	checkPage = 500
 )
@@ -58,11 +58,13 @@ const (
 // is asked for. It returns an error when it cannot check, or not to the end.
 func (a *Account) Check(ctx context.Context, o CheckOptions, found func(Finding)) error {
 	told := make(map[string]bool) // what could not be mended is told once
-	for round := 0; ; round++ {
+	first := true
+	for round := 0; ; {
 		c := check{a: a, o: o, found: found, told: told, keys: make(map[string]bool)}
-		if round > 0 {
+		if !first {
 			c.o.Progress = nil
 		}
+		first = false
 		err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
 			c.ctx, c.r = ctx, r
 			return c.run()
@@ -91,7 +93,10 @@ func (a *Account) Check(ctx context.Context, o CheckOptions, found func(Finding)
 			}
 		}
 		a.names.Store(nil)
-		if mended == 0 || round == maxRounds {
+		if len(c.mends) < maxMends {
+			round++
+		}
+		if mended == 0 || round > maxRounds {
 			return nil
 		}
 	}

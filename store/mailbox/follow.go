@@ -199,7 +199,10 @@ func (a *Account) readSince(ctx context.Context, since mail.ModSeq, open []mail.
 	d := new(deposit)
 	err := a.view(ctx, func(r kv.Reader, h *head) error {
 		*d = deposit{modseq: h.modseq}
-		if h.modseq <= since {
+		if h.modseq < since { // it is another account by that number
+			return ErrNoAccount
+		}
+		if h.modseq == since {
 			return nil
 		}
 		if err := a.learnKeywords(r, h); err != nil {
@@ -252,7 +255,9 @@ func touchedSince(r kv.Reader, h *head, since mail.ModSeq, open []mail.MailboxID
 			return nil, err
 		}
 		for _, m := range c.Mailboxes {
-			find(m.Mailbox)
+			// What has left a mailbox while it was deleted nobody tells.
+			t := find(m.Mailbox)
+			t.all = t.all || m.Kind != MailboxChanged
 		}
 		for _, live := range [...][]Affected{c.Created, c.Changed} {
 			for _, of := range live {
@@ -347,8 +352,11 @@ func (f *follower) deleted() {
 		if v.loaded {
 			v.show(v.snapshot.Load().apply(&effect{info: v.snapshot.Load().info, gone: true}))
 			delete(f.views, id)
+		} else { // it finds out, or shows what comes after
+			v.from, v.early = 0, nil
 		}
 	}
+	f.applied, f.version, f.waiting = 0, 0, nil
 	f.settleCount()
 }
 

@@ -108,11 +108,13 @@ func decodeHead(b []byte) (head, error) {
 type box struct {
 	Info
 	removed int64 // when it was deleted, Unix seconds; 0 while it lives
+	thinned bool  // something has left it since it was deleted
 }
 
 const (
 	boxSubscribed = 1 << iota
 	boxNoSelect
+	boxThinned
 )
 
 const boxFixed = 2 + 4 + 4 + 8 + 4 + 4 + 4 + 8 + 8
@@ -132,6 +134,9 @@ func (m *box) append(dst []byte) []byte {
 	}
 	if m.NoSelect {
 		flags |= boxNoSelect
+	}
+	if m.thinned {
+		flags |= boxThinned
 	}
 	le := binary.LittleEndian
 	dst = append(dst, boxFormat, flags)
@@ -164,7 +169,7 @@ func decodeBox(id mail.MailboxID, b []byte) (box, error) {
 		Unseen:        int(le.Uint32(b[22:])),
 		Deleted:       int(le.Uint32(b[26:])),
 		Size:          mail.ByteCount(le.Uint64(b[30:])),
-	}, removed: int64(le.Uint64(b[38:]))}
+	}, removed: int64(le.Uint64(b[38:])), thinned: b[1]&boxThinned != 0}
 	role, n := binary.Uvarint(b[boxFixed:])
 	rest := b[boxFixed:]
 	if n <= 0 || role > uint64(len(rest)-n) {

@@ -134,6 +134,9 @@ func (l *MaildropLock) keepRenewed(ctx context.Context, token [16]byte) {
 			l.account.store.log.Warn("lock of a maildrop not renewed", obs.Account, l.account.id, obs.Err, err)
 		}
 		if errors.Is(err, ErrLocked) {
+			l.mu.Lock()
+			l.until = time.Unix(1, 0) // it is another's
+			l.mu.Unlock()
 			return
 		}
 	}

@@ -202,18 +202,25 @@ func (a *Account) ForgetImported(ctx context.Context, source SourceID, items ...
 	})
 }
 
-// eachOrigin runs fn for each index, a thousand in a transaction.
+// eachOrigin runs fn for each index, a thousand in a transaction; fewer where
+// keywords are long.
 func (a *Account) eachOrigin(ctx context.Context, n int, fn func(t *txn, i int) error) error {
-	for from := 0; from < n; from += importedPart {
+	for from, size := 0, importedPart; from < n; {
+		to := min(from+size, n)
 		_, err := a.change(ctx, time.Now(), nil, nil, func(t *txn, _ [][]byte) error {
 			t.dirty = true
 			var errs []error
-			for i := from; i < min(from+importedPart, n); i++ {
+			for i := from; i < to; i++ {
 				errs = append(errs, fn(t, i))
 			}
 			return errors.Join(errs...)
 		})
-		if err != nil {
+		switch {
+		case err == nil:
+			from = to
+		case errors.Is(err, kv.ErrTooLarge) && to-from > 1:
+			size = (to - from + 1) / 2
+		default:
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -144,18 +145,19 @@ func modseqAt(r kv.Reader, h *head, at time.Time) (mail.ModSeq, error) {
 	return h.forgotten + mail.ModSeq(n), failed
 }
 
-// match goes through the expunged rows and finds for each missed entry the
-// row that brings it back: its own or, when it was moved away and expunged
+// match goes through the rows of what is lost and finds for each missed entry
+// the one that brings it back: its own or, when it was moved away and went from
 // elsewhere, the newest of its email's, unless that lies somewhere still.
-func (a *Account) match(ctx context.Context, p *past, since time.Time) error {
+// Mailboxes that come back are left alone; stay tells which there are then.
+func (a *Account) match(ctx context.Context, p *past, since time.Time, comeBack map[mail.MailboxID]bool, stay func(mail.MailboxID) bool) error {
 	for l, err := range a.Lost(ctx, LostOptions{Since: since}) {
 		if err != nil {
 			return err
 		}
-		if l.Whole {
-			break // deleted mailboxes come back as they were
+		if l.Whole && comeBack[l.Mailbox] {
+			continue
 		}
-		if m := p.was[place{l.Mailbox, l.Entry.UID}]; m != nil {
+		if m := p.was[place{l.Mailbox, l.Entry.UID}]; m != nil && !l.Whole {
 			m.exact, m.key = true, l.key
 			continue
 		}
@@ -186,11 +188,11 @@ func (a *Account) match(ctx context.Context, p *past, since time.Time) error {
 				return err
 			}
 			for i, m := range part {
-				spots, err := decodePlaces(got[i], place{})
+				spots, err := decodePlaces(got[i], place{}) // in no mailbox
 				if err != nil {
 					return err
 				}
-				if len(spots.at) > 0 {
+				if slices.ContainsFunc(spots.at, func(at place) bool { return stay(at.Mailbox) }) {
 					m.key = nil
 				}
 			}

@@ -188,6 +188,7 @@ func (t *txn) emptyDeleted(m *box, limit int) ([]purged, error) {
 		}
 		list = append(list, purged{append([]byte(nil), it.Key...), r, place{m.ID, uid}, false})
 		m.count(&r.Entry, -1)
+		m.thinned = true
 	}
 	key := appendBoxKey(nil, m.ID)
 	if len(list) < limit {

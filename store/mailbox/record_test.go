@@ -25,7 +25,7 @@ func TestRecords(t *testing.T) {
 	if got, err := decodeHead(old); err != nil || got.pending != 14 || got.recoverable != 0 {
 		t.Errorf("head of format 1 is %+v, %v", got, err)
 	}
-	m := box{Info{7, "a/b", mail.RoleImportant, true, 9, 10, 11, 12, 13, 14, 15, true}, 16}
+	m := box{Info{7, "a/b", mail.RoleImportant, true, 9, 10, 11, 12, 13, 14, 15, true}, 16, true}
 	if got, err := decodeBox(7, m.append(nil)); err != nil || got != m {
 		t.Errorf("box is %+v, %v", got, err)
 	}

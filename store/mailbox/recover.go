@@ -135,7 +135,8 @@ const recoverBatch = 1000
 // A recovery is an entry that is to come back.
 type recovery struct {
 	Lost
-	state *before // its flags and keywords, if not those with which it went
+	state *before        // its flags and keywords, if not those with which it went
+	was   mail.MailboxID // where it is to be again, for Restore
 }
 
 // Recover brings back what is lost, into a mailbox of the caller's choice,
@@ -186,15 +187,20 @@ func (t *txn) recover(list []recovery, to mail.MailboxID) (int, error) {
 	}
 	var rows []row
 	spots := make(map[mail.EmailID]*places)
+	back := make(map[string]bool, len(list))
 	for i := range list {
 		l := &list[i]
-		if got[2*i] == nil || l.Whole && !t.leaveDeleted(l.Mailbox, l.Entry) {
+		if got[2*i] == nil || back[string(l.key)] {
 			continue
 		}
 		r, err := decodeRow(l.Entry.UID, got[2*i])
 		if err != nil {
 			return 0, err
 		}
+		if r.Email != l.Entry.Email || l.Whole && !t.leaveDeleted(l.Mailbox, &r) {
+			continue
+		}
+		back[string(l.key)] = true
 		p := spots[r.Email]
 		if p == nil {
 			read, err := decodePlaces(got[2*i+1], place{l.Mailbox, l.Entry.UID})
@@ -221,10 +227,11 @@ func (t *txn) recover(list []recovery, to mail.MailboxID) (int, error) {
 
 // leaveDeleted counts an entry out of the deleted mailbox that holds it; false
 // if there is no such mailbox any longer.
-func (t *txn) leaveDeleted(id mail.MailboxID, e Entry) bool {
+func (t *txn) leaveDeleted(id mail.MailboxID, r *row) bool {
 	for _, m := range t.boxes {
 		if m.ID == id && m.removed != 0 {
-			m.count(&e, -1)
+			m.count(&r.Entry, -1)
+			m.thinned = true
 			m.HighestModSeq = t.modseq() // so that it is written
 			return true
 		}
@@ -293,7 +300,8 @@ func (a *Account) LostMailboxes(ctx context.Context) ([]LostMailbox, error) {
 // RecoverMailbox brings a deleted mailbox back with all that it held, under a
 // name that is free; mailboxes above it are made when they are missing. Its
 // UIDs are what they were, its role too, unless another mailbox has that now;
-// it is subscribed if it was. What has been purged of it stays away.
+// it is subscribed if it was. What has been purged of it stays away; then its
+// UIDVALIDITY is new, for no change tells that something is missing.
 func (a *Account) RecoverMailbox(ctx context.Context, id mail.MailboxID, name string) (Info, error) {
 	name, err := CleanName(name)
 	if err != nil {
@@ -343,6 +351,10 @@ func (a *Account) RecoverMailbox(ctx context.Context, id mail.MailboxID, name st
 			}
 		}
 		m.Name, m.removed, m.Subscribed = name, 0, m.Subscribed || got[1] != nil
+		if m.thinned {
+			t.head.validity++
+			m.UIDValidity, m.thinned = t.head.validity, false
+		}
 		t.head.boxes++
 		t.head.bytes += m.Size
 		t.head.messages += int64(m.Messages)

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func (a *Account) damagedBox(ctx context.Context) (Info, error) {
 	return m, err
 }
 
-// keepDamaged puts a message into it, once for each token.
+// keepDamaged puts a message into it, once for each token that is not empty.
 func (a *Account) keepDamaged(ctx context.Context, b *blob.Staged, internal time.Time, token string) error {
 	if err := b.Finish(); err != nil {
 		return err
@@ -38,7 +39,10 @@ func (a *Account) keepDamaged(ctx context.Context, b *blob.Staged, internal time
 	if err != nil {
 		return err
 	}
-	_, err = a.Append(ctx, time.Now(), NewEntry{Mailbox: m.ID, Body: b, Internal: internal, Token: "damaged " + token})
+	if token != "" {
+		token = "damaged " + token
+	}
+	_, err = a.Append(ctx, time.Now(), NewEntry{Mailbox: m.ID, Body: b, Internal: internal, Token: token})
 	return err
 }
 
@@ -64,12 +68,17 @@ func (a *Account) findRecord(ctx context.Context, id mail.EmailID) (*record, err
 
 // giveUp takes a message out that cannot be read any longer, after putting a
 // report of it into DamagedName: with what is known of it, and what is left of
-// its text.
+// its text. If that is all of it the message stays.
 func (a *Account) giveUp(id mail.EmailID, found []spot, gone []goneSpot, why string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		r, err := a.findRecord(ctx, id)
 		if err != nil {
 			return err
+		}
+		if r != nil {
+			if whole, err := a.heal(ctx, id, r); whole || err != nil {
+				return err
+			}
 		}
 		if len(found) > 0 {
 			if err := a.report(ctx, id, r, found, why); err != nil {
@@ -78,6 +87,54 @@ func (a *Account) giveUp(id mail.EmailID, found []spot, gone []goneSpot, why str
 		}
 		return a.mend(ctx, func(t *txn) error { return t.takeAway(id, r, found, gone) })
 	}
+}
+
+// heal puts right what is said about a text of which every octet is there.
+func (a *Account) heal(ctx context.Context, id mail.EmailID, r *record) (whole bool, err error) {
+	var left []byte
+	var size mail.ByteCount
+	if r.where == bodyInline {
+		if left, err = a.readChunks(ctx, r.sum); err != nil || sha256.Sum256(left) != r.sum || len(left) > blob.Inline {
+			return false, err
+		}
+		size = mail.ByteCount(len(left))
+	} else {
+		b, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: r.sum})
+		if err != nil {
+			return false, nil
+		}
+		defer b.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(b, 0, int64(b.Size()))); err != nil || blob.Sum(h.Sum(nil)) != r.sum {
+			return false, ctx.Err()
+		}
+		size = b.Size()
+	}
+	return true, a.mend(ctx, func(t *txn) error {
+		got, err := t.Txn.GetMany([][]byte{appendRecordKey(nil, id)})
+		if err != nil || got[0] == nil {
+			return err
+		}
+		now, err := decodeRecord(id, got[0])
+		if err != nil || now.sum != r.sum || now.where != r.where {
+			return err
+		}
+		if r.where == bodyInline {
+			t.dropChunks(r.sum)
+			t.putChunks(&r.sum, left)
+		}
+		if now.body == size {
+			return nil
+		}
+		if now.message, err = now.complete(t, id); err != nil {
+			return err
+		}
+		now.prefix, now.message, now.rest, now.body = slices.Clone(now.prefix), slices.Clone(now.message), 0, size
+		lo := appendRestKey(nil, id, 0)
+		t.Txn.DeleteRange(lo, kv.PrefixEnd(lo[:9]))
+		t.putRecord(id, &now)
+		return nil
+	})
 }
 
 // report writes the report of a message.
@@ -196,6 +253,7 @@ func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot
 		}
 		if m.removed != 0 {
 			m.count(&e.Entry, -1)
+			m.thinned = true
 			t.head.goneBytes -= mail.ByteCount(e.Size)
 			m.HighestModSeq = t.modseq()
 			continue
@@ -235,9 +293,13 @@ func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot
 }
 
 func (t *txn) dropBody(sum blob.Sum) {
+	t.dropChunks(sum)
+	t.Delete(appendRefsKey(nil, &sum))
+}
+
+func (t *txn) dropChunks(sum blob.Sum) {
 	lo := appendBodyKey(nil, &sum, 0)[:33]
 	t.Txn.DeleteRange(lo, kv.PrefixEnd(lo))
-	t.Delete(appendRefsKey(nil, &sum))
 }
 
 // rescueBody puts a text that belongs to no message into DamagedName.
@@ -252,13 +314,22 @@ func (a *Account) rescueBody(sum blob.Sum) func(context.Context) error {
 			return err
 		}
 		defer b.Close()
+		whole := b.Sum() == sum && b.IsInline()
 		if len(left) > 0 {
-			if err := a.keepDamaged(ctx, b, time.Time{}, sum.String()); err != nil {
+			token := fmt.Sprint(sum, " ", b.Sum())
+			if whole { // it belongs to that message then, however often there was one before
+				token = ""
+				err := a.mend(ctx, func(t *txn) error { t.dropChunks(sum); t.putChunks(&sum, left); return nil })
+				if err != nil {
+					return err
+				}
+			}
+			if err := a.keepDamaged(ctx, b, time.Time{}, token); err != nil {
 				return err
 			}
 		}
-		if len(left) > 0 && b.Sum() == sum && b.IsInline() {
-			return nil // it belongs to that message now
+		if len(left) > 0 && whole {
+			return nil
 		}
 		return a.mend(ctx, func(t *txn) error { t.dropBody(sum); return nil })
 	}

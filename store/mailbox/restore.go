@@ -74,17 +74,20 @@ func (e *NoRoom) Unwrap() error { return ErrOverQuota }
 // that doing it again does nothing. It goes in small transactions: if it fails
 // in the middle the rest is done by doing it again.
 func (a *Account) Restore(ctx context.Context, now time.Time, o RestoreOptions) (Restored, error) {
-	r := restoration{a: a, now: now, o: o, targets: make(map[mail.MailboxID]*target)}
+	r := restoration{a: a, now: now, o: o, comesBack: make(map[mail.MailboxID]bool),
+		targets: make(map[mail.MailboxID]*target), lines: make(map[RestoredMailbox]int)}
 	if o.Into != "" {
 		if _, err := CleanName(o.Into); err != nil {
 			return Restored{}, err
 		}
 	}
+	r.name, _ = CleanName(o.Mailbox) // what is no name nobody has
 	if err := r.plan(ctx); err != nil {
 		return Restored{}, err
 	}
 	if !o.DryRun {
 		r.done.Messages, r.done.Octets, r.done.Mailboxes = 0, 0, nil
+		clear(r.lines)
 	}
 	if err := r.mailboxes(ctx); err != nil {
 		return r.done, err
@@ -124,9 +127,12 @@ type restoration struct {
 	past  *past                   // with At
 	whole []*box                  // deleted mailboxes that come back
 	email mail.EmailID            // with Message, where it is an email's id
+	name  string                  // with Mailbox: as mailboxes have it
 
-	targets map[mail.MailboxID]*target // by where messages were
-	done    Restored
+	comesBack map[mail.MailboxID]bool    // those of whole
+	targets   map[mail.MailboxID]*target // by where messages were
+	lines     map[RestoredMailbox]int    // of done.Mailboxes, without their counts
+	done      Restored
 }
 
 // A target is where messages of one mailbox come back to.
@@ -160,15 +166,22 @@ func (r *restoration) plan(ctx context.Context) error {
 		if r.past, err = r.a.readPast(ctx, r.o.At); err != nil {
 			return err
 		}
-		if err := r.a.match(ctx, r.past, r.o.At); err != nil {
-			return err
-		}
 	}
 	var need mail.ByteCount
 	for _, m := range r.boxes {
 		if r.comesBackWhole(m) {
 			r.whole = append(r.whole, m)
+			r.comesBack[m.ID] = true
 			need += m.Size
+		}
+	}
+	if r.past != nil {
+		err := r.a.match(ctx, r.past, r.o.At, r.comesBack, func(id mail.MailboxID) bool {
+			m := r.boxes[id]
+			return m != nil && (m.removed == 0 || r.comesBack[id])
+		})
+		if err != nil {
+			return err
 		}
 	}
 	// Above before below; of two with one name the one that went last.
@@ -178,9 +191,9 @@ func (r *restoration) plan(ctx context.Context) error {
 		}
 		return int(y.removed - x.removed)
 	})
-	err = r.messages(ctx, func(_ context.Context, b recovery, was mail.MailboxID) error {
+	err = r.messages(ctx, func(_ context.Context, b recovery) error {
 		need += mail.ByteCount(b.Entry.Size)
-		t, err := r.target(was)
+		t, err := r.target(b.was)
 		if err == nil {
 			r.count(t, 1, mail.ByteCount(b.Entry.Size))
 		}
@@ -216,15 +229,14 @@ func (r *restoration) wanted(id mail.MailboxID) bool {
 	if !r.chooses() {
 		return true
 	}
-	name, err := CleanName(r.o.Mailbox)
-	if err != nil {
+	if r.name == "" {
 		return false
 	}
-	if r.past != nil && r.past.names[id] == name {
+	if r.past != nil && r.past.names[id] == r.name {
 		return true
 	}
 	m := r.boxes[id]
-	return m != nil && m.Name == name || m == nil && name == RestoredName
+	return m != nil && m.Name == r.name || m == nil && r.name == RestoredName
 }
 
 // comesBackWhole tells whether a mailbox is deleted and asked for.
@@ -238,9 +250,8 @@ func (r *restoration) comesBackWhole(m *box) bool {
 	return m.removed >= r.o.Since.Unix()
 }
 
-// messages goes through the messages that come back one by one, with the
-// mailbox that they were in.
-func (r *restoration) messages(ctx context.Context, fn func(context.Context, recovery, mail.MailboxID) error) error {
+// messages goes through the messages that come back one by one.
+func (r *restoration) messages(ctx context.Context, fn func(context.Context, recovery) error) error {
 	since := r.o.Since
 	if r.past != nil {
 		since = r.o.At
@@ -255,28 +266,12 @@ func (r *restoration) messages(ctx context.Context, fn func(context.Context, rec
 		if err != nil {
 			return err
 		}
-		b, was := recovery{Lost: l}, l.Mailbox
-		switch {
-		case l.Whole && r.o.Message == "": // it comes with its mailbox
-			continue
-		case r.email != 0 && l.Entry.Email != r.email:
-			continue
-		case l.Whole && r.past != nil && r.past.created[l.Mailbox]:
-			continue
-		case l.Whole && r.past != nil:
-			b.state = r.past.state(place{l.Mailbox, l.Entry.UID})
-		case r.past != nil:
-			at, ok := r.past.wasAt(l)
-			if !ok {
-				continue
-			}
-			b.state, was = r.past.state(at), at.Mailbox
-		}
-		if !r.wanted(was) {
+		b, ok := r.comes(l)
+		if !ok || !r.wanted(b.was) {
 			continue
 		}
 		if !choose {
-			if err := fn(ctx, b, was); err != nil {
+			if err := fn(ctx, b); err != nil {
 				return err
 			}
 			continue
@@ -290,8 +285,29 @@ func (r *restoration) messages(ctx context.Context, fn func(context.Context, rec
 	return flush()
 }
 
+// comes tells whether a message comes back, of its own and not with its
+// mailbox, and where to.
+func (r *restoration) comes(l Lost) (recovery, bool) {
+	b, single := recovery{Lost: l, was: l.Mailbox}, r.o.Message != ""
+	switch {
+	case r.comesBack[l.Mailbox] && l.Whole, r.email != 0 && l.Entry.Email != r.email:
+		return b, false
+	case r.past == nil:
+		return b, single || !l.Whole
+	}
+	at, ok := r.past.wasAt(l)
+	if !ok {
+		if !single || !l.Whole || r.past.created[l.Mailbox] {
+			return b, false
+		}
+		at = place{l.Mailbox, l.Entry.UID} // it was there, as far as is known
+	}
+	b.state, b.was = r.past.state(at), at.Mailbox
+	return b, true
+}
+
 // chosen calls fn for those that have the Message-ID that is asked for.
-func (r *restoration) chosen(ctx context.Context, page []recovery, fn func(context.Context, recovery, mail.MailboxID) error) error {
+func (r *restoration) chosen(ctx context.Context, page []recovery, fn func(context.Context, recovery) error) error {
 	want := strings.Trim(r.o.Message, "<> ")
 	for len(page) > 0 {
 		ids := make([]mail.EmailID, len(page))
@@ -306,13 +322,7 @@ func (r *restoration) chosen(ctx context.Context, page []recovery, fn func(conte
 			if f == nil || !slices.Contains(message.ParseMessageIDs(f.Message.Envelope.MessageID), want) {
 				continue
 			}
-			was := page[i].Mailbox
-			if r.past != nil && !page[i].Whole {
-				if at, ok := r.past.wasAt(page[i].Lost); ok {
-					was = at.Mailbox
-				}
-			}
-			if err := fn(ctx, page[i], was); err != nil {
+			if err := fn(ctx, page[i]); err != nil {
 				return err
 			}
 		}
@@ -348,7 +358,7 @@ func (r *restoration) target(was mail.MailboxID) (*target, error) {
 		if t.is == "" {
 			return nil, fmt.Errorf("%w: %q below %q", ErrName, t.was, r.o.Into)
 		}
-	case m != nil && (m.removed == 0 || slices.Contains(r.whole, m)):
+	case m != nil && (m.removed == 0 || r.comesBack[m.ID]):
 		t.is, t.id = m.Name, m.ID
 		if m.Name != t.was {
 			r.note("%q is called %q now; its messages come back there", t.was, m.Name)
@@ -379,13 +389,14 @@ func (r *restoration) count(t *target, n int, octets mail.ByteCount) {
 }
 
 func (r *restoration) tell(was, is string, whole bool, n int) {
-	for i := range r.done.Mailboxes {
-		if m := &r.done.Mailboxes[i]; m.Was == was && m.Is == is && m.Whole == whole {
-			m.Messages += n
-			return
-		}
+	line := RestoredMailbox{was, is, 0, whole}
+	i, ok := r.lines[line]
+	if !ok {
+		i = len(r.done.Mailboxes)
+		r.lines[line] = i
+		r.done.Mailboxes = append(r.done.Mailboxes, line)
 	}
-	r.done.Mailboxes = append(r.done.Mailboxes, RestoredMailbox{was, is, n, whole})
+	r.done.Mailboxes[i].Messages += n
 }
 
 // mailboxes brings back deleted mailboxes.
@@ -445,8 +456,8 @@ func (r *restoration) mailboxes(ctx context.Context) error {
 }
 
 // put brings one message back, with others of its mailbox.
-func (r *restoration) put(ctx context.Context, b recovery, was mail.MailboxID) error {
-	t, err := r.target(was)
+func (r *restoration) put(ctx context.Context, b recovery) error {
+	t, err := r.target(b.was)
 	if err != nil {
 		return err
 	}
@@ -561,7 +572,7 @@ func (r *restoration) flags(ctx context.Context) error {
 	of := make(map[mail.MailboxID][]mail.UID)
 	for at := range r.past.states {
 		m := r.boxes[at.Mailbox]
-		if m != nil && (slices.Contains(r.whole, m) || r.o.Flags && r.wanted(m.ID)) && r.past.was[at] == nil {
+		if m != nil && (r.comesBack[m.ID] || r.o.Flags && r.wanted(m.ID)) && r.past.was[at] == nil {
 			of[m.ID] = append(of[m.ID], at.UID)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/kv"
 )
 
@@ -130,10 +131,12 @@ func (a *Account) load(ctx context.Context, v *View) error {
 	}
 	err := a.view(ctx, read)
 	if err == nil && pending {
-		// Half of a copy may be in it whose maker has died.
-		if err = a.undoStale(ctx, time.Now()); err == nil {
-			err = a.view(ctx, read)
+		// Half of a copy may be in it whose maker has died. Where that cannot
+		// be taken away, as on a full disk, there is still mail to be read.
+		if err := a.undoStale(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			a.store.log.Error("copy is left in part", obs.Account, a.id, obs.Mailbox, v.id, obs.Err, err)
 		}
+		err = a.view(ctx, read)
 	}
 	if err != nil {
 		return err
