@@ -47,6 +47,8 @@ var sideways = [][2]string{
 	{"flow/receive", "flow/deliver"},
 	{"flow/submit", "flow/policy"},
 	{"flow/submit", "flow/deliver"},
+	{"flow/submit", "flow/spam"},
+	{"flow/spam", "flow/deliver"},
 	{"flow/relay", "flow/deliver"},
 	{"app", "app/*"},
 	{"test/*", "test/engine"},

@@ -33,6 +33,9 @@ type Arrival struct {
 	// EightBit says that there are octets above 127, whatever was declared.
 	EightBit bool
 
+	// Junk says that it is held to be spam: it goes to Junk, not to INBOX.
+	Junk bool
+
 	// Token, if not empty, makes each delivery of this arrival happen once,
 	// however often it is tried with the same token.
 	Token string

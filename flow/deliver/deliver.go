@@ -241,7 +241,7 @@ func (d *Deliverer) fileAll(ctx context.Context, now time.Time, a *Arrival, from
 func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from mail.Address, trace []byte, to directory.Target) error {
 	account := d.mailboxes.Account(to.Account)
 	entry := mailbox.NewEntry{
-		Mailbox: mailbox.Inbox,
+		Mailbox: d.mailboxFor(ctx, account, a),
 		Body:    a.Body,
 		Parsed:  a.Parsed,
 		Prefix:  deliveryHeader(from, to, trace),
@@ -254,6 +254,17 @@ func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from ma
 	d.log.Info("message delivered", obs.Msg, a.ID, obs.Account, to.Account.String(),
 		obs.Rcpt, to.Address.String(), obs.Size, int64(a.Body.Size()), "uid", uint32(appended[0].UID))
 	return nil
+}
+
+// mailboxFor chooses INBOX, or Junk for what is held to be spam, where the
+// account has one.
+func (d *Deliverer) mailboxFor(ctx context.Context, account *mailbox.Account, a *Arrival) mail.MailboxID {
+	if a.Junk {
+		if junk, err := account.MailboxByRole(ctx, mail.RoleJunk); err == nil {
+			return junk.ID
+		}
+	}
+	return mailbox.Inbox
 }
 
 // deliveryHeader gives what final delivery puts in front of a message.

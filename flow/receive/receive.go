@@ -17,6 +17,7 @@ import (
 	"waxwing/dns"
 	"waxwing/flow/deliver"
 	"waxwing/flow/policy"
+	"waxwing/flow/spam"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
@@ -44,7 +45,9 @@ type Options struct {
 	Resolver dns.Resolver
 	// Lists are block and allow lists; nil for none.
 	Lists *dnsbl.Checker
-	Log   *slog.Logger
+	// Filters are asked about what comes; nil for nobody.
+	Filters *spam.Filters
+	Log     *slog.Logger
 }
 
 // New makes a Receiver.
@@ -75,12 +78,26 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+	return r.message(ctx, nil, env, to, hop, body)
+}
+
+// message is Message with the filters' side of the conversation, nil if there
+// are none.
+func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	now := time.Now()
-	arrival, trace, err := r.stage(ctx, now, "mx", env, to, hop, body)
+	arrival, trace, err := r.stage(ctx, now, "mx", checks.ID(), env, to, hop, body)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, arrival.Close()) }()
+	if checks != nil {
+		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: trace}
+		err = checks.Examine(ctx, now, &m)
+		arrival, env, to, trace = m.Arrival, m.Envelope, m.To, m.Trace
+		if err != nil || m.Discarded {
+			return m.Arrival.ID, err
+		}
+	}
 	return arrival.ID, r.deliverer.Deliver(ctx, now, arrival, env, trace, to)
 }
 
@@ -89,7 +106,7 @@ func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.
 // RFC 2033 §4.2
 func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, outcomes []error, err error) {
 	now := time.Now()
-	arrival, trace, err := r.stage(ctx, now, "lmtp", env, to, hop, body)
+	arrival, trace, err := r.stage(ctx, now, "lmtp", "", env, to, hop, body)
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,15 +118,21 @@ func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deli
 	return arrival.ID, outcomes, nil
 }
 
-// stage takes a message in, whole, and gives its Received field. The caller
-// closes the arrival.
-func (r *Receiver) stage(ctx context.Context, now time.Time, service string, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
+// Filters gives those who are asked about what comes; nil for nobody.
+func (r *Receiver) Filters() *spam.Filters { return r.o.Filters }
+
+// stage takes a message in, whole, and gives its Received field. The message
+// gets an id unless it has one. The caller closes the arrival.
+func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
 	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := arrival.CheckHops(); err != nil {
 		return nil, nil, errors.Join(err, arrival.Close())
+	}
+	if id != "" {
+		arrival.ID = id
 	}
 	arrival.Origin = outqueue.Origin{Service: service, Remote: hop.Addr.String(), Hello: hop.Hello}
 	hop.ID, hop.At = arrival.ID, now

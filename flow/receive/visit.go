@@ -12,6 +12,7 @@ import (
 
 	"waxwing/flow/deliver"
 	"waxwing/flow/policy"
+	"waxwing/flow/spam"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
@@ -29,6 +30,7 @@ type Visit struct {
 	log     *slog.Logger
 	trusted bool
 	local   netip.Addr
+	checks  *spam.Dialogue // nil without filters
 
 	ctx     context.Context // of lookups; ends with the visit
 	stop    context.CancelFunc
@@ -200,14 +202,17 @@ func (v *Visit) judge(ctx context.Context, now time.Time, resolved deliver.Recip
 	return verdict
 }
 
+// Check has messages checked in the dialogue with filters. It may be nil.
+func (v *Visit) Check(d *spam.Dialogue) { v.checks = d }
+
 // Message takes in one message for recipients that Recipient has accepted,
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	if v.trusted {
-		return v.r.Message(ctx, env, to, hop, body)
+		return v.r.message(ctx, v.checks, env, to, hop, body)
 	}
-	id, err = v.r.Message(ctx, env, to, hop, body)
+	id, err = v.r.message(ctx, v.checks, env, to, hop, body)
 	now, o := time.Now(), v.r.o.Peers
 	refusal, isRefusal := errors.AsType[*smtp.Refusal](err)
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"waxwing/flow/deliver"
 	"waxwing/flow/policy"
+	"waxwing/flow/spam"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/sasl"
@@ -43,7 +44,9 @@ type Options struct {
 	Peers *peers.Store
 	// Queue holds what an account sends that is paused. It goes with Peers.
 	Queue *outqueue.Queue
-	Log   *slog.Logger
+	// Filters are asked about what is sent; nil for nobody.
+	Filters *spam.Filters
+	Log     *slog.Logger
 }
 
 // New makes a Submitter.
@@ -53,6 +56,9 @@ func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, o Opt
 	}
 	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: o.Hostname, log: o.Log, o: o}
 }
+
+// Filters gives those who are asked about what is sent; nil for nobody.
+func (s *Submitter) Filters() *spam.Filters { return s.o.Filters }
 
 // Sender refuses a reverse-path that is not the user's own, and users who may
 // not log in any more: sessions can be long. The null reverse-path is for
@@ -115,8 +121,9 @@ func (s *Submitter) Recipient(ctx context.Context, to mail.Recipient) (deliver.R
 
 // Message takes in one message and returns its id when everything is durable:
 // in the mailboxes of our own recipients, in the outqueue for the others.
-// hop tells where it comes from; ID, For and At are filled in.
-func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+// hop tells where it comes from; ID, For and At are filled in. checks is the
+// filters' side of the conversation, nil if there are none.
+func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	now := time.Now()
 	// Again: other connections of the account have sent meanwhile.
 	if err := s.Allow(ctx, who, hop.Addr, len(to)); err != nil {
@@ -138,6 +145,9 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Env
 	if err := arrival.CheckHops(); err != nil {
 		return "", err
 	}
+	if id := checks.ID(); id != "" {
+		arrival.ID = id
+	}
 	arrival.Origin = outqueue.Origin{Account: who.Account, Service: "submission", Remote: hop.Addr.String(), Hello: hop.Hello}
 	hop.ID, hop.At = arrival.ID, now
 	if len(to) == 1 {
@@ -146,7 +156,16 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, env mail.Env
 	s.log.Info("message submitted", obs.Msg, arrival.ID, obs.Login, who.Login.String(), obs.Remote, hop.Addr.String(),
 		obs.From, env.From.String(), "recipients", len(to), obs.Size, int64(arrival.Body.Size()),
 		"message_id", arrival.Parsed.Envelope.MessageID)
-	if err := s.deliverer.Deliver(ctx, now, arrival, env, hop.Received(), to); err != nil {
+	trace := hop.Received()
+	if checks != nil {
+		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: trace}
+		err = checks.Examine(ctx, now, &m)
+		arrival, env, to, trace = m.Arrival, m.Envelope, m.To, m.Trace
+		if err != nil || m.Discarded {
+			return m.Arrival.ID, err
+		}
+	}
+	if err := s.deliverer.Deliver(ctx, now, arrival, env, trace, to); err != nil {
 		return "", err
 	}
 	s.sent(who, now, to)

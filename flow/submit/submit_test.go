@@ -26,7 +26,7 @@ func submit(t *testing.T, h *house.House, text string, to ...string) error {
 		recipients = append(recipients, r)
 	}
 	hop := deliver.Hop{Hello: "[192.0.2.1]", Addr: netip.MustParseAddr("192.0.2.1"), By: house.Hostname, Protocol: "ESMTPSA"}
-	_, err := h.Submitter.Message(t.Context(), house.Identity(h.Alice), mail.Envelope{From: h.Alice.Address}, recipients, hop, strings.NewReader(text))
+	_, err := h.Submitter.Message(t.Context(), house.Identity(h.Alice), nil, mail.Envelope{From: h.Alice.Address}, recipients, hop, strings.NewReader(text))
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"waxwing/flow/deliver"
 	"waxwing/flow/receive"
+	"waxwing/flow/spam"
 	"waxwing/mail"
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
@@ -25,7 +26,13 @@ func Door(r *receive.Receiver, hostname string) smtpserver.Newer {
 		if err != nil {
 			return nil, err
 		}
-		s := &session{visit: visit, hostname: hostname, info: info}
+		checks, err := r.Filters().Begin(ctx, info)
+		if err != nil {
+			visit.Close()
+			return nil, err
+		}
+		visit.Check(checks)
+		s := &session{visit: visit, checks: checks, hostname: hostname, info: info}
 		if info.Hello != "" {
 			visit.Hello(info.Hello) // a proxy has told it
 		}
@@ -36,6 +43,7 @@ func Door(r *receive.Receiver, hostname string) smtpserver.Newer {
 // A session is one connection and at most one transaction.
 type session struct {
 	visit      *receive.Visit
+	checks     *spam.Dialogue
 	hostname   string
 	info       *smtpserver.Info
 	envelope   mail.Envelope
@@ -48,9 +56,9 @@ func (s *session) GreetingDelay() time.Duration { return s.visit.GreetingDelay()
 // EarlyTalker implements smtpserver.Greeter.
 func (s *session) EarlyTalker(context.Context) error { return s.visit.EarlyTalker() }
 
-func (s *session) Hello(_ context.Context, name string, _ bool) error {
+func (s *session) Hello(ctx context.Context, name string, _ bool) error {
 	s.visit.Hello(name)
-	return nil
+	return s.checks.Hello(ctx, name)
 }
 
 // Authenticated is never asked: port 25 offers no AUTH.
@@ -58,9 +66,12 @@ func (s *session) Authenticated(context.Context, sasl.Identity) error {
 	return &smtp.Refusal{Code: 502, Enhanced: smtp.Enhanced{5, 5, 1}, Text: "log in on port 587 or 465"}
 }
 
-func (s *session) Mail(_ context.Context, m smtp.Mail) error {
+func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	s.Reset()
 	if err := s.visit.Mail(m.From); err != nil {
+		return err
+	}
+	if err := s.checks.Mail(ctx, m); err != nil {
 		return err
 	}
 	s.envelope = m.Envelope(time.Now())
@@ -75,6 +86,10 @@ func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 	}
 	to, err := s.visit.Recipient(ctx, recipient)
 	if err != nil {
+		s.checks.Refused(ctx, r, err)
+		return err
+	}
+	if err := s.checks.Rcpt(ctx, r); err != nil {
 		return err
 	}
 	s.recipients = append(s.recipients, to)
@@ -115,4 +130,10 @@ func (s *session) Reset() {
 	s.visit.Reset()
 }
 
-func (s *session) Close() { s.visit.Close() }
+// Unknown implements smtpserver.Listener.
+func (s *session) Unknown(ctx context.Context, line string) error { return s.checks.Unknown(ctx, line) }
+
+func (s *session) Close() {
+	s.checks.Close()
+	s.visit.Close()
+}

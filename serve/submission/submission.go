@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waxwing/flow/deliver"
+	"waxwing/flow/spam"
 	"waxwing/flow/submit"
 	"waxwing/mail"
 	"waxwing/proto/sasl"
@@ -18,8 +19,12 @@ import (
 // Door gives what makes a session for each connection. The hostname stands in
 // Received fields.
 func Door(s *submit.Submitter, hostname string) smtpserver.Newer {
-	return func(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
-		return &session{submitter: s, hostname: hostname, info: info}, nil
+	return func(ctx context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
+		checks, err := s.Filters().Begin(ctx, info)
+		if err != nil {
+			return nil, err
+		}
+		return &session{submitter: s, hostname: hostname, info: info, checks: checks}, nil
 	}
 }
 
@@ -28,6 +33,7 @@ type session struct {
 	submitter  *submit.Submitter
 	hostname   string
 	info       *smtpserver.Info
+	checks     *spam.Dialogue
 	envelope   mail.Envelope
 	recipients []deliver.Recipient
 }
@@ -35,7 +41,9 @@ type session struct {
 // errNotLoggedIn refuses what strangers may not do. RFC 4954 §6, RFC 6409 §4.3
 var errNotLoggedIn = &smtp.Refusal{Code: 530, Enhanced: smtp.Enhanced{5, 7, 0}, Text: "log in first"}
 
-func (s *session) Hello(context.Context, string, bool) error { return nil }
+func (s *session) Hello(ctx context.Context, name string, _ bool) error {
+	return s.checks.Hello(ctx, name)
+}
 
 func (s *session) Authenticated(context.Context, sasl.Identity) error { return nil }
 
@@ -50,6 +58,9 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	if err := s.submitter.Allow(ctx, *s.info.Identity, s.info.Addr(), 0); err != nil {
 		return err
 	}
+	if err := s.checks.Mail(ctx, m); err != nil {
+		return err
+	}
 	s.envelope = m.Envelope(time.Now())
 	return nil
 }
@@ -57,6 +68,10 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 	to, err := s.submitter.Recipient(ctx, r.Recipient())
 	if err != nil {
+		s.checks.Refused(ctx, r, err)
+		return err
+	}
+	if err := s.checks.Rcpt(ctx, r); err != nil {
 		return err
 	}
 	if s.info.Identity == nil {
@@ -77,7 +92,7 @@ func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 		Hello: s.info.Hello, Addr: s.info.Addr(), By: s.hostname,
 		Protocol: s.info.Protocol(), TLS: s.info.TLS, Priority: s.envelope.Priority, Solicit: s.envelope.Solicit,
 	}
-	id, err := s.submitter.Message(ctx, *s.info.Identity, s.envelope, s.recipients, hop, body)
+	id, err := s.submitter.Message(ctx, *s.info.Identity, s.checks, s.envelope, s.recipients, hop, body)
 	s.Reset()
 	if err != nil {
 		return smtp.Reply{}, err
@@ -111,4 +126,7 @@ func (s *session) Reset() {
 	s.envelope, s.recipients = mail.Envelope{}, nil
 }
 
-func (s *session) Close() {}
+// Unknown implements smtpserver.Listener.
+func (s *session) Unknown(ctx context.Context, line string) error { return s.checks.Unknown(ctx, line) }
+
+func (s *session) Close() { s.checks.Close() }

@@ -104,7 +104,7 @@ func (c *conn) handle(ctx context.Context, line []byte) {
 	}
 	cmd, err := smtp.Parse(line)
 	if err != nil {
-		c.unparsed(line, err)
+		c.unparsed(line, c.unknown(ctx, line, err))
 		return
 	}
 	c.run(ctx, cmd)
@@ -112,6 +112,19 @@ func (c *conn) handle(ctx context.Context, line []byte) {
 		c.instead = nil
 		c.run(ctx, cmd)
 	}
+}
+
+// unknown lets the Session hear of a command that is none, and gives what to
+// answer.
+func (c *conn) unknown(ctx context.Context, line []byte, err error) error {
+	l, ok := c.session.(Listener)
+	if refusal, is := errors.AsType[*smtp.Refusal](err); !ok || !is || refusal.Code != 500 {
+		return err
+	}
+	if said := l.Unknown(ctx, string(line)); said != nil {
+		return said
+	}
+	return err
 }
 
 // unparsed answers a line that is no command.

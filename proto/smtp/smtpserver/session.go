@@ -83,6 +83,13 @@ type Greeter interface {
 	EarlyTalker(ctx context.Context) error
 }
 
+// A Listener is a Session that hears of commands which are none.
+type Listener interface {
+	Session
+	// Unknown takes the line. A *smtp.Refusal is said in place of ours.
+	Unknown(ctx context.Context, line string) error
+}
+
 // Info is what is known of a connection.
 type Info struct {
 	// Conn numbers the connections of a server.
