@@ -49,11 +49,15 @@ func (a *App) furnish(o Options, now time.Time) error {
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
 	})
+	filtersIn, filtersOut, err := a.openFilters(delivery)
+	if err != nil {
+		return err
+	}
 	incoming := receive.New(delivery, s.blobs, receive.Options{
-		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Log: a.log,
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Log: a.log,
 	})
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
-		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Log: a.log,
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Filters: filtersOut, Log: a.log,
 	})
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
 		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log, Routes: routes, DelayWarning: c.Relay.DelayWarning.Std(),

@@ -33,6 +33,7 @@ type Config struct {
 	Door    Door    `toml:"door"`
 	Sending Sending `toml:"sending"`
 	Mailbox Mailbox `toml:"mailbox"`
+	Filters Filters `toml:"filters"`
 	Relay   Relay   `toml:"relay"`
 	Proxy   Proxy   `toml:"proxy"`
 	DNS     DNS     `toml:"dns"`
@@ -317,6 +318,85 @@ type Mailbox struct {
 	// beyond it the oldest goes before its time. It does not count towards the
 	// quota. "0" for as much as the quota, but at least 1GiB.
 	Recoverable Size `toml:"recoverable"`
+}
+
+// Filters are programs that are asked about mail before it is taken. See the
+// page on filters.
+type Filters struct {
+	// MX are milters that are asked about mail from other servers, in this
+	// order.
+	MX []Milter `toml:"mx"`
+
+	// Submission are milters that are asked about mail from your users, in this
+	// order, such as OpenDKIM.
+	Submission []Milter `toml:"submission"`
+
+	ClamAV ClamAV `toml:"clamav"`
+	Rspamd Rspamd `toml:"rspamd"`
+}
+
+// Milter is a program that speaks Sendmail's milter protocol.
+type Milter struct {
+	// At is where it listens: "inet:127.0.0.1:8891" or
+	// "unix:/run/opendkim/opendkim.sock".
+	At string `toml:"at"`
+
+	// WhenDown is what happens to mail while it does not answer: "tempfail"
+	// (the sender has to try again; so it is if nothing is given), "accept" (as
+	// if there were no such milter), "reject" or "quarantine" (taken, and filed
+	// in Junk).
+	WhenDown string `toml:"when_down"`
+
+	// ConnectTimeout is how long to wait for a connection, 30s if it is not
+	// given.
+	ConnectTimeout Duration `toml:"connect_timeout"`
+
+	// CommandTimeout is how long to wait for an answer to a command, 30s if it
+	// is not given.
+	CommandTimeout Duration `toml:"command_timeout"`
+
+	// ContentTimeout is how long to wait for an answer to a part of the message
+	// or its end, 5m if it is not given.
+	ContentTimeout Duration `toml:"content_timeout"`
+}
+
+// ClamAV is a virus scanner: clamd. What it finds is refused.
+type ClamAV struct {
+	// At is where clamd listens: "unix:/run/clamav/clamd.ctl" or
+	// "inet:127.0.0.1:3310". Empty for none.
+	At string `toml:"at"`
+
+	// Outgoing has mail of your own users scanned as well.
+	Outgoing bool `toml:"outgoing"`
+
+	// Timeout is how long one message may take.
+	Timeout Duration `toml:"timeout"`
+
+	// WhenDown is what happens to mail while clamd does not answer: "tempfail",
+	// "accept", "reject" or "quarantine".
+	WhenDown string `toml:"when_down"`
+
+	// TooLarge is what happens to mail that is larger than clamd takes (its
+	// StreamMaxLength), in the same words.
+	TooLarge string `toml:"too_large"`
+}
+
+// Rspamd is a spam filter, spoken to by its own protocol over HTTP.
+type Rspamd struct {
+	// At is where Rspamd's normal worker listens: "http://127.0.0.1:11333" or
+	// "unix:/run/rspamd/worker.sock". Empty for none.
+	At string `toml:"at"`
+
+	// Outgoing has mail of your own users checked as well. What would go to Junk
+	// is refused to them.
+	Outgoing bool `toml:"outgoing"`
+
+	// Timeout is how long one message may take.
+	Timeout Duration `toml:"timeout"`
+
+	// WhenDown is what happens to mail while Rspamd does not answer: "tempfail",
+	// "accept", "reject" or "quarantine".
+	WhenDown string `toml:"when_down"`
 }
 
 // Relay is how mail goes out to other servers.

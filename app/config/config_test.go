@@ -48,7 +48,7 @@ func TestSample(t *testing.T) {
 		t.Error(diff)
 	}
 	// The keys that are comments are right, too, but for those of examples.
-	examples := []string{"certificate", "key", "domain", "to", "zone", "domains", "codes", "weight", "allow"}
+	examples := []string{"certificate", "key", "domain", "to", "zone", "domains", "codes", "weight", "allow", "at", "when_down", "connect_timeout", "command_timeout", "content_timeout"}
 	var all strings.Builder
 	for line := range strings.Lines(sample) {
 		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && len(line) > 2 && !strings.Contains(line, "[[") {

@@ -69,6 +69,10 @@ func Default() Config {
 		},
 		Sending: Sending{MessagesPerHour: 500, RecipientsPerHour: 1000, RecipientsPerDay: 3000, SuddenRecipients: 500},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
+		Filters: Filters{
+			ClamAV: ClamAV{Outgoing: true, Timeout: Duration(2 * time.Minute), WhenDown: WhenTempFail, TooLarge: WhenAccept},
+			Rspamd: Rspamd{Timeout: Duration(time.Minute), WhenDown: WhenAccept},
+		},
 		Relay: Relay{
 			Retry:    Duration(5 * time.Minute),
 			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1

@@ -30,6 +30,7 @@ func (d *decoder) validate(c *Config) {
 	d.listeners(c.Listen)
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
+	d.filters(c.Filters)
 	if c.DNS.Resolver != "" {
 		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {
 			d.invalid("dns.resolver", "must be an address with a port, such as \"127.0.0.1:53\"")
