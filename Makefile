@@ -55,7 +55,8 @@ postgres: build
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=3 $(GO) run ./test/system/withpostgres \
 	  $(GO) test -count=1 -tags crash -run 'KillDuringDelivery' ./test/crash/
 
-# Kill -9 during delivery: what was acknowledged is there once and whole.
+# Kill -9 while everybody works, a full disk, a database that goes away: what
+# was acknowledged is there once and whole.
 crash: build
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags crash -timeout 10m ./test/crash/
 
@@ -73,8 +74,10 @@ bench: build
 	test/packages.sh
 	WAXWING_BIN=$(CURDIR)/bin/waxwing test/bench/run.sh
 
-# What takes too long for every change: long fuzzing, many kills.
+# What takes too long for every change: many kills, losses of power and failures
+# of the disk, long fuzzing.
 soak: build
+	WAXWING_FAULT_ROUNDS=100 $(GO) test -count=1 -timeout 3h ./test/faults/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=300 $(GO) test -count=1 -tags crash -timeout 3h ./test/crash/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_ATTACKERS=500 WAXWING_CROWD=9900 $(GO) test -count=1 -tags hostile -timeout 2h ./test/hostile/
 	test/fuzz.sh 5m

@@ -129,3 +129,25 @@ func (l *Ledger) Settle(before int64) {
 		}
 	}
 }
+
+// Numbers tells how often which message is in a mailbox.
+func (s Server) Numbers(login, mailbox string) (map[string]int, error) {
+	s.Alice = login
+	c, err := s.login()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if _, _, err := c.command("EXAMINE " + mailbox); err != nil {
+		return nil, err
+	}
+	all, _, err := c.command("UID FETCH 1:* BODY.PEEK[HEADER]")
+	numbers := map[string]int{}
+	for _, one := range all {
+		for _, header := range one.literals {
+			number, _ := Identify(header)
+			numbers[number]++
+		}
+	}
+	return numbers, err
+}
