@@ -174,7 +174,10 @@ func (c *Checker) ask(ctx context.Context, domains bool, name, about string, now
 			continue
 		}
 		asking.Go(func() {
-			answer, err := c.listed(ctx, w, name)
+			if w.isBroken(now) {
+				return
+			}
+			answer, err := c.listed(ctx, w, name, now)
 			if err == nil && answer.IsValid() && c.stands(ctx, w, now) {
 				hits[i] = &Hit{List: w.List, Answer: answer, About: about}
 			}
@@ -201,7 +204,7 @@ var refusals = netip.MustParsePrefix("127.255.255.0/24")
 var answers = netip.MustParsePrefix("127.0.0.0/8")
 
 // listed gives the answer of a list that counts; the zero Addr for none.
-func (c *Checker) listed(ctx context.Context, w *watched, name string) (netip.Addr, error) {
+func (c *Checker) listed(ctx context.Context, w *watched, name string, now time.Time) (netip.Addr, error) {
 	all, _, err := c.resolver.LookupAddr(ctx, strings.TrimSuffix(name, ".")+"."+w.Zone)
 	if err != nil {
 		if errors.Is(err, dns.ErrNotFound) {
@@ -213,7 +216,7 @@ func (c *Checker) listed(ctx context.Context, w *watched, name string) (netip.Ad
 		if a.Is4() && refusals.Contains(a) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			c.fail(w, time.Now(), brokenLasts, fmt.Errorf("%w: %s", errRefused, a))
+			c.fail(w, now, brokenLasts, fmt.Errorf("%w: %s", errRefused, a))
 			return netip.Addr{}, errRefused
 		}
 	}
@@ -254,6 +257,14 @@ func (c *Checker) stands(ctx context.Context, w *watched, now time.Time) bool {
 		w.healthy, w.until = true, now.Add(healthyLasts)
 	}
 	return w.healthy
+}
+
+// isBroken tells whether a list has failed its test lately, so that there is
+// nothing to ask it.
+func (w *watched) isBroken(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.healthy && now.Before(w.until)
 }
 
 // holds tells whether a list has any entry for a name.
