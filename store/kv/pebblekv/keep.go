@@ -22,12 +22,13 @@ const noteEvery = 1 << 20
 // A keeper looks after the log while the store is open: it tells Pebble how
 // far it has come, bounds what a start has to read, and collects garbage.
 type keeper struct {
-	s       *Store
-	wake    chan struct{} // one thing at least may be due
-	collect chan struct{} // segments may be worth collecting
-	trouble chan struct{} // background work of Pebble's has failed
-	ending  chan struct{} // closed by stop
-	running sync.WaitGroup
+	s         *Store
+	compactor *compactor
+	wake      chan struct{} // one thing at least may be due
+	collect   chan struct{} // segments may be worth collecting
+	trouble   chan struct{} // background work of Pebble's has failed
+	ending    chan struct{} // closed by stop
+	running   sync.WaitGroup
 
 	noted    atomic.Uint64 // place that was last told to Pebble
 	flushed  atomic.Uint64 // place that is durable with Pebble
@@ -38,7 +39,7 @@ type keeper struct {
 
 func newKeeper(s *Store) *keeper {
 	return &keeper{
-		s:    s,
+		s: s, compactor: newCompactor(),
 		wake: make(chan struct{}, 1), collect: make(chan struct{}, 1), trouble: make(chan struct{}, 1),
 		ending: make(chan struct{}),
 	}
@@ -51,6 +52,7 @@ func (k *keeper) start(from, end place) {
 	k.noted.Store(uint64(from))
 	k.running.Go(k.run)
 	k.running.Go(k.runCollector)
+	k.running.Go(func() { k.compactor.run(k.ending) })
 	prompt(k.collect)
 }
 

@@ -123,6 +123,7 @@ func (o *Options) pebbleOptions(fs vfs.FS, k *keeper) *pebble.Options {
 		Logger:                      log,
 		EventListener:               log.events(),
 	}
+	p.Experimental.CompactionScheduler = k.compactor
 	// One compaction as a rule, more where there are cores for them or when
 	// they fall behind.
 	p.CompactionConcurrencyRange = func() (lower, upper int) {
