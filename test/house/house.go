@@ -126,8 +126,18 @@ func Identity(a directory.Account) sasl.Identity {
 // Inbox gives the texts of the messages in an account's INBOX.
 func (h *House) Inbox(a directory.Account) []string {
 	h.tb.Helper()
+	return h.In(a, mailbox.InboxName)
+}
+
+// In gives the texts of the messages in one of an account's mailboxes.
+func (h *House) In(a directory.Account, name string) []string {
+	h.tb.Helper()
 	account := h.Mailboxes.Account(a.ID)
-	view, err := account.Open(ctx(h.tb), mailbox.Inbox)
+	info, err := account.Mailbox(ctx(h.tb), name)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	view, err := account.Open(ctx(h.tb), info.ID)
 	if err != nil {
 		h.tb.Fatal(err)
 	}
