@@ -34,8 +34,13 @@ func guard(s stores, restoring bool) (kv.Store, blob.Store, *backup.Local, error
 	held := backup.Hold(s.blobs)
 	tracker := backup.Track(s.db)
 	local := &backup.Local{DB: tracker, Blobs: held, Hold: held.Hold, Pace: tracker.Pace}
-	if !s.shared { // else others write, too
-		local.Versions = tracker.Version
+	switch shared, ok := s.db.(interface {
+		Versions(context.Context, []kv.Partition) ([]string, error)
+	}); {
+	case ok:
+		local.Versions = shared.Versions
+	case !s.shared: // else others write, too
+		local.Versions = tracker.Versions
 	}
 	return tracker, held, local, nil
 }
@@ -87,7 +92,9 @@ func OpenOffline(c config.Config, restoring bool) (*Offline, error) {
 func (o *Offline) Close() error { return o.s.Close() }
 
 // Source reads the store for a backup.
-func (o *Offline) Source() backup.Source { return &backup.Local{DB: o.DB, Blobs: o.Blobs} }
+func (o *Offline) Source() backup.Source {
+	return &backup.Local{DB: o.DB, Blobs: o.Blobs, Versions: o.s.backup.Versions}
+}
 
 // The names of what goes into a backup besides the store.
 const (
@@ -114,7 +121,7 @@ func BackupFiles(c config.Config) ([]backup.LocalFile, error) {
 			return err
 		}
 		switch {
-		case e.IsDir() && (name == "store" || name == "blobs" || name == "spool" || name == "backups"):
+		case e.IsDir() && (name == storeFolder || name == "blobs" || name == "spool" || name == "backups"):
 			return fs.SkipDir
 		case !e.Type().IsRegular() || name == "LOCK" || path == adminapi.SocketPath(c.Data) || path == c.File:
 			return nil

@@ -220,8 +220,8 @@ func (d Dev) explain(c config.Config) error {
 }
 
 // DataOf gives the data directory for the command line's --config and --dir:
-// that of the configuration file, or of a development system, or of what init
-// has made.
+// that of the configuration file, or of a development system or a store that
+// was restored, or of what init has made.
 func DataOf(configFile, dir string) (string, error) {
 	if configFile != "" {
 		c, err := config.Load(configFile)
@@ -242,7 +242,13 @@ func DataOf(configFile, dir string) (string, error) {
 		}
 	}
 	if dir != "" {
-		return "", fmt.Errorf("%s holds neither %s nor a running development system", dir, configName)
+		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err == nil { // nobody's but the one that was named
+			return filepath.Abs(dir)
+		}
+		if _, err := os.Stat(dir); err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("%s is not the directory of a server: it holds neither %s nor a store", dir, configName)
 	}
 	return "", errors.New("which server? Name its configuration with --config FILE, or the directory of \"waxwing dev\" with --dir DIR")
 }

@@ -36,6 +36,9 @@ type stores struct {
 	failed    chan error    // told once that db cannot write any more
 }
 
+// storeFolder is where the engine is, in a data directory.
+const storeFolder = "store"
+
 // minFree is how much of the disk stays free of messages, in octets, for
 // people who make room.
 const minFree = 256 << 20
@@ -115,7 +118,7 @@ func openEngine(c config.Config, memory int64, log *slog.Logger, failed func(err
 	}
 	o := pebblekv.Options{Log: log, MinFree: minFree, Failed: failed}
 	o.CacheSize = cacheFor(memory)
-	db, err = pebblekv.Open(filepath.Join(c.Data, "store"), o)
+	db, err = pebblekv.Open(filepath.Join(c.Data, storeFolder), o)
 	return db, false, err
 }
 

@@ -68,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"submit": submit,
 
 			"subjects": subjects,
+			"validity": validity,
 
 			"await-output": awaitOutput,
 			"browse":       browse,

@@ -20,13 +20,14 @@ import (
 	"waxwing/mail"
 	"waxwing/serve/adminapi"
 	"waxwing/store/backup"
+	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 )
 
 // fromBackup is the part of restoreCmd that reads a backup.
 type fromBackup struct {
-	From string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or the newest of that time or before. Without --account everything is restored, into an empty store." placeholder:"PLACE"`
-	Moved bool `help:"With --from, for everything: the server has been stopped since before this backup was made, as when it moves to another machine or engine. Mail programs then notice nothing; otherwise they read all mail afresh, since messages that came after the backup are missing."`
+	From  string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or the newest of that time or before. Without --account everything is restored, into an empty store." placeholder:"PLACE"`
+	Moved bool   `help:"With --from, for everything: the server has been stopped since before this backup was made, as when it moves to another machine or engine. Mail programs then notice nothing; otherwise they read all mail afresh, since messages that came after the backup are missing."`
 	place
 }
 
@@ -212,7 +213,9 @@ type fetched struct {
 	Backup    string    `json:"backup"`
 	Time      time.Time `json:"time"`
 	Account   string    `json:"account"`
-	Password  string    `json:"password,omitempty"` // of an account that had been deleted
+	Made      bool      `json:"made"`              // the account had been deleted
+	Aliases   []string  `json:"aliases,omitempty"` // that are back with it
+	Notes     []string  `json:"notes,omitempty"`
 	Mailboxes int       `json:"mailboxes"`
 	Found     int       `json:"found"`    // messages in the backup that were asked for
 	Restored  int       `json:"restored"` // of them, those that were not there
@@ -262,9 +265,48 @@ func (r *fetch) ensureAccount(ctx context.Context) error {
 	if err == nil || !gone(err) {
 		return err
 	}
-	made, err := r.client.AddAccount(ctx, adminapi.NewAccount{Address: r.address, Name: r.was.Name, Quota: int64(r.was.Quota), Admin: r.was.Admin})
-	r.result.Password = made.Password
-	return err
+	was, scram := r.was, r.was.Credentials.SCRAM
+	usage, err := was.Mail.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.client.ReviveAccount(ctx, adminapi.RevivedAccount{
+		Address: was.Address.String(), Name: was.Name, Admin: was.Admin, Disabled: was.Disabled,
+		Quota: int64(was.Quota), Recoverable: int64(usage.RecoverableOwn), Settings: was.Settings,
+		Hash: was.Credentials.Hash, Salt: scram.Salt, Iterations: scram.Iterations, StoredKey: scram.StoredKey, ServerKey: scram.ServerKey,
+	})
+	if err != nil {
+		return err
+	}
+	r.result.Made = true
+	for _, alias := range was.Aliases {
+		r.alias(ctx, alias)
+	}
+	return nil
+}
+
+// alias makes an alias of a revived account anew, if it has gone with it.
+func (r *fetch) alias(ctx context.Context, was directory.Alias) {
+	name := was.Address.String()
+	switch have, err := r.client.Alias(ctx, name); {
+	case err == nil && slices.Contains(have.Targets, r.was.Address.String()):
+		return
+	case err == nil:
+		r.result.Notes = append(r.result.Notes, fmt.Sprintf("the alias %s led to the account, and leads to %s now: that stays", name, strings.Join(have.Targets, ", ")))
+		return
+	case !gone(err):
+		r.result.Notes = append(r.result.Notes, fmt.Sprintf("the alias %s is not back: %v", name, err))
+		return
+	}
+	made := adminapi.NewAlias{Address: name, Group: was.Group, Note: was.Note}
+	for _, to := range was.Targets {
+		made.Targets = append(made.Targets, to.String())
+	}
+	if _, err := r.client.AddAlias(ctx, made); err != nil {
+		r.result.Notes = append(r.result.Notes, fmt.Sprintf("the alias %s to %s is not back: %v", name, strings.Join(made.Targets, ", "), err))
+		return
+	}
+	r.result.Aliases = append(r.result.Aliases, name)
 }
 
 // mailbox brings what is wanted of one mailbox.
@@ -395,6 +437,27 @@ func (r *fetch) send(ctx context.Context) error {
 	return nil
 }
 
+// tellMade says what else is back of an account that had been deleted.
+func (r *fetch) tellMade() {
+	if !r.result.Made {
+		return
+	}
+	line := "The account had been deleted, and is there again, with the password that it had"
+	switch {
+	case r.was.Credentials.Hash == "":
+		line = "The account had been deleted, and is there again. It had no password"
+	case r.was.Disabled:
+		line += "; it was disabled, and is"
+	}
+	fmt.Fprintf(r.s.out, "%s.\n", line)
+	if len(r.result.Aliases) > 0 {
+		fmt.Fprintf(r.s.out, "So are its aliases: %s\n", strings.Join(r.result.Aliases, ", "))
+	}
+	for _, note := range r.result.Notes {
+		fmt.Fprintln(r.s.out, "note:", printable(note))
+	}
+}
+
 // tell says what has been brought.
 func (r *fetch) tell(found backup.Snapshot) error {
 	f := &r.result
@@ -408,9 +471,7 @@ func (r *fetch) tell(found backup.Snapshot) error {
 		fmt.Fprintf(r.s.err, "%s in the backup %s of %s\n", messages(f.Found), found.ID, when(found.Time))
 	default:
 		fmt.Fprintf(r.s.out, "brought back %s of the backup %s of %s; %d were there already\n", messages(f.Restored), found.ID, when(found.Time), f.There)
-		if f.Password != "" {
-			fmt.Fprintf(r.s.out, "The account had been deleted, and is made anew. Its password is %s\n", f.Password)
-		}
+		r.tellMade()
 	}
 	if f.Found == 0 && r.c.Message != "" {
 		return fmt.Errorf("there is no message %s in the backup %s", r.c.Message, found.ID)

@@ -51,6 +51,7 @@ func (a *API) Handler() http.Handler {
 
 	route("GET /v1/accounts", a.listAccounts)
 	create("POST /v1/accounts", a.addAccount)
+	create("POST /v1/revived", a.reviveAccount)
 	route("GET /v1/accounts/{address}", a.getAccount)
 	route("PATCH /v1/accounts/{address}", a.changeAccount)
 	route("DELETE /v1/accounts/{address}", a.deleteAccount)

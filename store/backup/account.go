@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"iter"
+	"slices"
 	"sort"
 
 	"waxwing/mail"
@@ -24,7 +25,9 @@ import (
 // memory; bodies are read out of the backup when they are asked for.
 type OpenedAccount struct {
 	directory.Account
-	Mail *mailbox.Account
+	Credentials directory.Credentials
+	Aliases     []directory.Alias // that lead to it
+	Mail        *mailbox.Account
 
 	close []func() error
 }
@@ -52,7 +55,7 @@ func OpenAccount(ctx context.Context, repo *Repository, k Keys, id string, addre
 	if err := names.load(ctx, s, keys.Directory); err != nil {
 		return nil, err
 	}
-	if a.Account, err = directory.New(names).AccountByAddress(ctx, address); err != nil {
+	if err := a.describe(ctx, directory.New(names), address); err != nil {
 		return nil, fmt.Errorf("%s in the backup %s: %w", address, s.ID, err)
 	}
 	rows := &lazyStore{Store: memkv.New(), objects: objects}
@@ -64,6 +67,25 @@ func OpenAccount(ctx context.Context, repo *Repository, k Keys, id string, addre
 	a.close = append(a.close, mailboxes.Close)
 	a.Mail = mailboxes.Account(a.ID)
 	return a, nil
+}
+
+// describe reads what the directory says of the account.
+func (a *OpenedAccount) describe(ctx context.Context, dir *directory.Directory, address mail.Address) (err error) {
+	if a.Account, err = dir.AccountByAddress(ctx, address); err != nil {
+		return err
+	}
+	if a.Credentials, err = dir.Login(ctx, a.Address.String()); err != nil {
+		return err
+	}
+	for alias, err := range dir.Aliases(ctx, mail.Address{}) {
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(alias.Targets, func(to mail.Address) bool { return directory.Fold(to) == directory.Fold(a.Address) }) {
+			a.Aliases = append(a.Aliases, alias)
+		}
+	}
+	return nil
 }
 
 // Close closes the account.

@@ -86,11 +86,15 @@ func (c *trackedCommit) Wait(ctx context.Context) error {
 	return c.Commit.Wait(ctx)
 }
 
-// Version gives the version of a partition, as Versioned has it.
-func (t *Tracker) Version(_ context.Context, p kv.Partition) (string, error) {
+// Versions gives the versions of partitions, as Versioned has them.
+func (t *Tracker) Versions(_ context.Context, list []kv.Partition) ([]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.run + ":" + strconv.FormatUint(t.writes[p], 10), nil
+	texts := make([]string, len(list))
+	for i, p := range list {
+		texts[i] = t.run + ":" + strconv.FormatUint(t.writes[p], 10)
+	}
+	return texts, nil
 }
 
 // Pace gives a Local's pace for one partition: while others commit, no more is

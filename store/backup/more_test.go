@@ -146,7 +146,7 @@ func TestUnchanged(t *testing.T) {
 	tracker := backup.Track(inner)
 	h, d := newHouse(t, tracker, newMemoryHouse(t).blobs), newDesk(t)
 	h.fill(t)
-	local := &backup.Local{DB: tracker, Blobs: h.blobs, Versions: tracker.Version, Pace: tracker.Pace}
+	local := &backup.Local{DB: tracker, Blobs: h.blobs, Versions: tracker.Versions, Pace: tracker.Pace}
 	d.run(t, local, backup.Options{})
 	h.deliver(t, 2, h.text(500))
 	s := d.run(t, local, backup.Options{})
@@ -156,7 +156,7 @@ func TestUnchanged(t *testing.T) {
 	same(t, h, d.restore(t, s.ID))
 	// Another process counts from the beginning.
 	tracker = backup.Track(inner)
-	local.Versions = tracker.Version
+	local.Versions = tracker.Versions
 	if s := d.run(t, local, backup.Options{}); s.Unchanged != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -197,7 +197,7 @@ func TestOnline(t *testing.T) {
 			}
 		})
 	}
-	local := &backup.Local{DB: tracker, Blobs: held, Versions: tracker.Version, Hold: held.Hold, Pace: tracker.Pace}
+	local := &backup.Local{DB: tracker, Blobs: held, Versions: tracker.Versions, Hold: held.Hold, Pace: tracker.Pace}
 	for range 4 {
 		acknowledged := make(map[mail.AccountID]mail.UID)
 		for id := range mail.AccountID(4) {

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Recipients []Recipient // that the repository is sealed to; see Memory.Recipients
 	Full       bool        // read and write everything anew
-	Stopped    bool // no server has the store open
+	Stopped    bool        // no server has the store open
 	Host       string
 	Program    string // the version of waxwing
 	Files      []LocalFile

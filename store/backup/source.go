@@ -72,8 +72,8 @@ type Local struct {
 	DB    kv.Store
 	Blobs blob.Store
 
-	// Versions gives the version of a partition, as Versioned has it. May be nil.
-	Versions func(ctx context.Context, p kv.Partition) (string, error)
+	// Versions gives the versions of partitions, as Versioned has them. May be nil.
+	Versions func(ctx context.Context, list []kv.Partition) ([]string, error)
 
 	// Hold keeps an owner's blobs from being deleted until release. May be
 	// nil where nobody else has the store open.
@@ -87,19 +87,58 @@ type Local struct {
 // Partitions implements Source.
 func (l *Local) Partitions(ctx context.Context) iter.Seq2[Versioned, error] {
 	return func(yield func(Versioned, error) bool) {
-		for p, err := range l.DB.Partitions(ctx, 0) {
-			v := Versioned{Partition: p}
-			if err == nil && l.Versions != nil {
-				v.Version, err = l.Versions(ctx, p)
+		var page []kv.Partition
+		give := func() bool {
+			list, err := l.versioned(ctx, page)
+			page = page[:0]
+			if err != nil {
+				yield(Versioned{}, err)
+				return false
 			}
-			if err == nil && isLocal(p) {
+			for _, v := range list {
+				if !yield(v, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for p, err := range l.DB.Partitions(ctx, 0) {
+			if err != nil {
+				yield(Versioned{}, err)
+				return
+			}
+			if isLocal(p) {
 				continue
 			}
-			if !yield(v, err) || err != nil {
+			if page = append(page, p); len(page) == partitionPage && !give() {
 				return
 			}
 		}
+		if len(page) > 0 {
+			give()
+		}
 	}
+}
+
+// partitionPage is how many versions are asked for at once.
+const partitionPage = 1000
+
+func (l *Local) versioned(ctx context.Context, page []kv.Partition) ([]Versioned, error) {
+	list := make([]Versioned, len(page))
+	for i, p := range page {
+		list[i].Partition = p
+	}
+	if l.Versions == nil {
+		return list, nil
+	}
+	texts, err := l.Versions(ctx, page)
+	if err != nil {
+		return nil, fmt.Errorf("versions of partitions: %w", err)
+	}
+	for i, text := range texts {
+		list[i].Version = text
+	}
+	return list, nil
 }
 
 // isLocal tells whether a partition says where and how a store is kept, which

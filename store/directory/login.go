@@ -2,8 +2,10 @@ package directory
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 
 	"waxwing/mail"
@@ -145,6 +147,26 @@ func (d *Directory) SetPassword(ctx context.Context, id mail.AccountID, password
 		})
 	}
 	return d.putSecret(ctx, id, password, func(secretRecord) error { return nil })
+}
+
+// SetCredentials gives an account what a password of it has left behind in
+// another life, as a backup holds it. Fails with ErrNotFound, or with ErrInvalid
+// for what no password leaves behind.
+func (d *Directory) SetCredentials(ctx context.Context, c Credentials) error {
+	if _, err := parsePHC(c.Hash); err != nil {
+		return fmt.Errorf("%w: hash of a password: %w", ErrInvalid, err)
+	}
+	if len(c.SCRAM.Salt) == 0 || c.SCRAM.Iterations <= 0 || len(c.SCRAM.StoredKey) != sha256.Size || len(c.SCRAM.ServerKey) != sha256.Size {
+		return fmt.Errorf("%w: keys of a password", ErrInvalid)
+	}
+	return d.update(ctx, func(tx kv.Txn) error {
+		if _, err := getAccount(tx, c.Account); err != nil {
+			return err
+		}
+		return put(tx, idKey(keys.DirSecret, c.Account), secretRecord{
+			c.Hash, c.SCRAM.Salt, c.SCRAM.Iterations, c.SCRAM.StoredKey, c.SCRAM.ServerKey,
+		})
+	})
 }
 
 // Rehash makes hash and keys of a password anew, with today's parameters, if

@@ -28,6 +28,7 @@ type Options struct {
 type Store struct {
 	log      *slog.Logger
 	pool     *pgxpool.Pool
+	id       string // tells this store from others
 	gate     engine.Gate
 	watchers engine.Watchers
 	news     news
@@ -80,6 +81,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		s.pool.Close()
 		return nil, fmt.Errorf("PostgreSQL: %w", err)
 	}
+	s.id = id
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.news.start(s, id)
