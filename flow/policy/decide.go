@@ -202,17 +202,17 @@ func (r Rules) Submit(a Account, now time.Time) Verdict {
 	today := counts[peers.SentToday]
 	usual := max(counts[peers.SentUsually]-today, 0) / peers.Window(peers.SentUsually).Hours() * 24
 	switch {
-	case s.JumpFloor > 0 && today+n > float64(s.JumpFloor) && today+n > s.JumpFactor*usual:
+	case over(today+n, s.JumpFloor) && today+n > s.JumpFactor*usual:
 		reason := fmt.Sprintf("it wrote to %.0f different addresses in a day, and used to write to %.0f", today+n, usual)
 		return Verdict{Pause: reason, Refusal: paused(reason)}
 	case over(counts[peers.Messages]+1, s.Messages):
-		return refuse(451, 4, 7, 1, fmt.Sprintf("you have sent %d messages in an hour, which is the limit: try later", s.Messages),
+		return refuse(451, 4, 7, 1, fmt.Sprintf("more than %d messages in an hour: try later", s.Messages),
 			"%.0f messages in an hour", counts[peers.Messages])
 	case over(counts[peers.Recipients]+n, s.Recipients):
-		return refuse(451, 4, 7, 1, fmt.Sprintf("you have written to %.0f addresses in an hour, and %d is the limit: try later", counts[peers.Recipients], s.Recipients),
+		return refuse(451, 4, 7, 1, fmt.Sprintf("more than %d different addresses in an hour: try later", s.Recipients),
 			"%.0f recipients in an hour", counts[peers.Recipients])
 	case over(today+n, s.RecipientsADay):
-		return refuse(451, 4, 7, 1, fmt.Sprintf("you have written to %.0f addresses in a day, and %d is the limit: try tomorrow", today, s.RecipientsADay),
+		return refuse(451, 4, 7, 1, fmt.Sprintf("more than %d different addresses in a day: try tomorrow", s.RecipientsADay),
 			"%.0f recipients in a day", today)
 	}
 	return Verdict{}
@@ -227,7 +227,8 @@ func paused(reason string) *smtp.Refusal {
 func allowed(h Host) bool { return h.Rule != nil && h.Rule.Allow }
 
 // over tells whether a counter is above a limit, of which zero is none.
-func over(count float64, limit int) bool { return limit > 0 && count > float64(limit) }
+// Counters are not whole.
+func over(count float64, limit int) bool { return limit > 0 && count >= float64(limit)+0.5 }
 
 func reasonOf(r *peers.Rule) string {
 	if r.Reason == "" {
