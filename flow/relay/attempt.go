@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,124 +28,119 @@ type attempt struct {
 	*Relay
 	lease *outqueue.Lease
 	item  *outqueue.Item
-	body  *outqueue.Body
+	body  *outqueue.Body // nil until it is needed
 	began time.Time
 
-	mu      sync.Mutex     // held over calls of the queue: one at a time for a lease
-	answers map[int]answer // not recorded yet, by recipient; guarded by mu
-	open    int            // recipients not answered yet; guarded by mu
+	mu      sync.Mutex      // held over calls of the queue: one at a time for a lease
+	answers map[int]answer  // not recorded yet, by recipient; guarded by mu
+	open    int             // recipients not answered yet; guarded by mu
+	seat    *seat           // the place that it came with, until it is used; guarded by mu
+	calls   []outqueue.Call // guarded by mu
 }
 
 // attempt tries one leased item and records what came of it. When ctx ends
 // nothing new is begun; what has gone to a host goes on until work ends. An
-// item that was not tried to its end is given back and due again.
-func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease) {
+// item that was not tried to its end is given back and due again. It comes with
+// a place where it probably goes to.
+func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *seat) {
 	a := &attempt{
-		Relay: r, lease: lease, item: lease.Item, began: time.Now(),
+		Relay: r, lease: lease, item: lease.Item, began: time.Now(), seat: s,
 		answers: map[int]answer{},
 	}
-	log := r.log.With(obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message)
-	body, err := r.queue.OpenBody(work, a.item)
-	if err != nil {
-		log.Error("cannot read a queued message", obs.Err, err)
-		return
-	}
-	defer func() {
-		if err := body.Close(); err != nil {
-			log.Error("cannot close a queued message", obs.Err, err)
-		}
-	}()
-	a.body = body
+	defer func() { a.seat.leave(nothing, time.Now()) }()
 	stop := a.holdLease(work)
 	defer stop()
+	defer a.closeBody()
 
-	groups := a.groups()
+	groups := a.groups(ctx, work)
+	if slices.ContainsFunc(groups, func(g *group) bool { return g.way != toNobody }) {
+		if err := a.openBody(work); err != nil {
+			return
+		}
+	}
+	a.each(len(groups), func(n int) {
+		answers, release := a.run(ctx, work, groups[n])
+		a.settle(work, groups[n], answers)
+		release()
+	})
+}
+
+// each runs fn for the numbers below n, some of them at once.
+func (a *attempt) each(n int, fn func(int)) {
+	if n == 1 {
+		fn(0)
+		return
+	}
 	slots := make(chan struct{}, parallelDomains)
-	var sending sync.WaitGroup
-	for _, g := range groups {
+	var running sync.WaitGroup
+	for i := range n {
 		slots <- struct{}{}
-		sending.Go(func() {
+		running.Go(func() {
 			defer func() { <-slots }()
-			answers, release := a.run(ctx, work, g)
-			a.settle(work, g, answers)
-			release()
+			fn(i)
 		})
 	}
-	sending.Wait()
+	running.Wait()
 }
 
-// A group is the recipients that are tried together.
-type group struct {
-	domain  string
-	indexes []int // in Envelope.To
-}
-
-// groups sorts the pending recipients by domain.
-func (a *attempt) groups() []group {
-	var all []group
-	at := map[string]int{}
-	for _, i := range a.item.Pending() {
-		a.open++
-		domain := a.item.Envelope.To[i].Address.Domain
-		n, ok := at[domain]
-		if !ok {
-			n = len(all)
-			at[domain] = n
-			all = append(all, group{domain: domain})
-		}
-		all[n].indexes = append(all[n].indexes, i)
+// openBody opens the message, which many attempts do not need.
+func (a *attempt) openBody(ctx context.Context) (err error) {
+	if a.body != nil {
+		return nil
 	}
-	return all
+	if a.body, err = a.queue.OpenBody(ctx, a.item); err != nil {
+		a.log.Error("cannot read a queued message", obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message, obs.Err, err)
+	}
+	return err
 }
 
-// run tries one group. release lets others have the connection; it is called
-// when the answers are on record, so that a crash makes at most one message be
-// sent again for each connection.
-func (a *attempt) run(ctx, work context.Context, g group) (answers []answer, release func()) {
-	nothing := func() {}
+func (a *attempt) closeBody() {
+	if a.body == nil {
+		return
+	}
+	if err := a.body.Close(); err != nil {
+		a.log.Error("cannot close a queued message", obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message, obs.Err, err)
+	}
+}
+
+// run tries one group. release lets others have the connection and the place;
+// it is called when the answers are on record, so that a crash makes at most
+// one message be sent again for each connection.
+func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, release func()) {
+	release = func() {}
 	answers = make([]answer, len(g.indexes))
-	if a.item.Account != 0 {
-		return a.refile(work, g), nothing
+	switch g.way {
+	case toNobody:
+		return fill(answers, g.answer), release
+	case toAccount:
+		return a.refile(work, g), release
+	case toHere:
+		return a.deliverLocally(work, g), release
 	}
-	local, err := a.deliverer.IsLocal(work, g.domain)
+	place, err := a.seatAt(ctx, g.hop.name)
 	if err != nil {
-		return fill(answers, answer{err: err}), nothing
-	}
-	if by := a.item.Envelope.By; by.Return && !by.IsZero() && !time.Now().Before(by.At) {
-		return fill(answers, answer{err: tooLate()}), nothing // RFC 2852 §4.1.3
-	}
-	if route, ok := a.routes.Find(g.domain, local); ok {
-		leave, err := a.places.enter(ctx, g.domain)
-		if err != nil {
-			return fill(answers, answer{err: err}), nothing
+		if g.way == toHosts {
+			a.known(ctx, g, nothing, answer{})
 		}
-		a.bring(ctx, work, route, a.transfer(g), answers)
-		return answers, func() { leave(said(answers[0].err)) }
+		return fill(answers, answer{err: err, hop: g.hop.name}), release
 	}
-	if local {
-		return a.deliverLocally(work, g), nothing
+	var used *link
+	if g.way == toStore {
+		a.bring(ctx, work, g.hop.route, a.transfer(g), answers)
+	} else {
+		used = a.send(ctx, work, g.hop, a.transfer(g), answers)
+		a.known(ctx, g, outcomeOf(answers), answers[0])
 	}
-	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok {
-		return fill(answers, trouble), nothing
-	}
-	leave, err := a.places.enter(ctx, g.domain)
-	if err != nil {
-		return fill(answers, answer{err: err}), nothing
-	}
-	if trouble, ok := a.down.trouble(g.domain, time.Now()); ok { // found out while we waited
-		return fill(answers, trouble), func() { leave(false) }
-	}
-	used := a.send(ctx, work, g.domain, a.transfer(g), answers)
 	return answers, func() {
 		if used != nil {
 			a.dialer.pool.put(context.WithoutCancel(work), used, time.Now())
 		}
-		leave(used != nil)
+		place.leave(outcomeOf(answers), time.Now())
 	}
 }
 
 // transfer makes the transaction for a group.
-func (a *attempt) transfer(g group) transfer {
+func (a *attempt) transfer(g *group) transfer {
 	to := make([]smtp.Rcpt, len(g.indexes))
 	ascii := plainDomain(a.item.Envelope.From).IsASCII()
 	for n, i := range g.indexes {
@@ -168,7 +164,7 @@ func (a *attempt) transfer(g group) transfer {
 	case env.ReturnFull:
 		m.Return = smtp.ReturnFull
 	}
-	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By}
+	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By, call: a.call}
 }
 
 // plainDomain writes a domain in ASCII where that makes the address ASCII, so
@@ -209,7 +205,7 @@ func (a *attempt) headerIsUTF8() bool {
 
 // deliverLocally takes the message to recipients of our own domains: it is a
 // notification, or the domain has become ours.
-func (a *attempt) deliverLocally(ctx context.Context, g group) []answer {
+func (a *attempt) deliverLocally(ctx context.Context, g *group) []answer {
 	answers := make([]answer, len(g.indexes))
 	arrival, err := a.stage(ctx)
 	if err != nil {
@@ -227,7 +223,7 @@ func (a *attempt) deliverLocally(ctx context.Context, g group) []answer {
 }
 
 // refile takes the message to the one account that could not take it before.
-func (a *attempt) refile(ctx context.Context, g group) []answer {
+func (a *attempt) refile(ctx context.Context, g *group) []answer {
 	answers := make([]answer, len(g.indexes))
 	arrival, err := a.stage(ctx)
 	if err != nil {
@@ -264,6 +260,18 @@ func (a *attempt) stage(ctx context.Context) (*deliver.Arrival, error) {
 	}
 	arrival.ID, arrival.Token, arrival.Origin = a.item.Message, "queue "+a.item.ID.String(), a.item.Origin
 	return arrival, nil
+}
+
+// maxCalls is how many calls of one attempt are remembered.
+const maxCalls = 8
+
+// call notes that a host was called, for the item's history.
+func (a *attempt) call(c outqueue.Call) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.calls) < maxCalls {
+		a.calls = append(a.calls, c)
+	}
 }
 
 // holdLease extends the lease until the returned function is called.

@@ -34,7 +34,7 @@ func (a *attempt) reportOf(f outqueue.Result, action dsn.Action, status string, 
 		r.Diagnostic = dsn.Reply(replyText(f.Reply))
 	}
 	if action == dsn.Delayed {
-		r.RetryUntil = a.since().Add(a.schedule.Lifetime) // RFC 3464 §2.3.9
+		r.RetryUntil = a.since().Add(a.scheduleOf(f.Index).Lifetime) // RFC 3464 §2.3.9
 		if by := a.item.Envelope.By; by.Return && !by.IsZero() && by.At.Before(r.RetryUntil) {
 			r.RetryUntil = by.At
 		}
@@ -115,6 +115,9 @@ func (a *attempt) notice(ctx context.Context, now time.Time, about []dsn.Recipie
 				obs.Rcpt, about[0].Final.Value)
 		}
 		return nil, nil
+	}
+	if err := a.openBody(ctx); err != nil {
+		return nil, err
 	}
 	s, err := a.deliverer.Report(ctx, now, deliver.Report{
 		Envelope: a.item.Envelope, Arrival: a.item.Created, Recipients: about, Original: a.reader(), Size: a.item.Size,

@@ -17,8 +17,17 @@ import (
 	"waxwing/proto/smtp/smtpclient"
 )
 
-// connectTimeout is how long a host may take to answer a connection request.
-const connectTimeout = 30 * time.Second
+const (
+	// connectTimeout is how long a host may take to answer a connection
+	// request.
+	connectTimeout = 30 * time.Second
+	// probeAfter is from when on a kept connection is asked with RSET whether
+	// the host is still there, and probeTimeout how long that may take.
+	probeAfter   = time.Second
+	probeTimeout = 5 * time.Second
+	// maxSessions is how many TLS sessions are kept to be resumed.
+	maxSessions = 2000
+)
 
 // A dialer connects to mail hosts, and keeps connections for the next message.
 type dialer struct {
@@ -27,13 +36,14 @@ type dialer struct {
 	tls      *tls.Config
 	log      *slog.Logger
 	pool     *pool
+	down     *down
 }
 
 // A link is a connection to a mail host with a session on it.
 type link struct {
 	*smtpclient.Client
+	line
 	host   string
-	at     netip.AddrPort
 	roots  *x509.CertPool // whom verified trusts; nil for the system's
 	sent   int            // messages so far
 	reused bool
@@ -53,34 +63,70 @@ func remote(host string, at netip.AddrPort) string {
 	return fmt.Sprintf("%s[%s]", host, at)
 }
 
+// secured names the protection of a link, for an item's history.
+func (l *link) secured() string {
+	if l == nil || l.TLS() == nil {
+		return ""
+	}
+	return tls.VersionName(l.TLS().Version) + " " + tls.CipherSuiteName(l.TLS().CipherSuite)
+}
+
 // at gives where a host at an address listens.
-func (d *dialer) at(addr netip.Addr) netip.AddrPort {
-	return netip.AddrPortFrom(addr, uint16(d.port))
-}
-
-// connect gives a session with one address of a host, a kept one if there is
-// one. Errors are *smtp.Refusal (the peer's or, with 4.4.1, ours) or
-// *smtpclient.Lost.
-func (d *dialer) connect(ctx context.Context, host string, addr netip.Addr) (*link, error) {
-	at := d.at(addr)
-	if l := d.pool.take(at); l != nil {
-		l.host, l.reused = host, true
-		return l, nil
+func (d *dialer) at(addr netip.Addr, r Route) netip.AddrPort {
+	port := d.port
+	if r.Port != 0 {
+		port = r.Port
 	}
-	return d.dial(ctx, host, at)
+	return netip.AddrPortFrom(addr, uint16(port))
 }
 
-// dial makes a new connection. TLS is opportunistic: used where it is
-// offered, whatever the certificate, since without it the mail would go in
-// the clear (RFC 7435 §3). If the handshake fails, that is what it does.
-func (d *dialer) dial(ctx context.Context, host string, at netip.AddrPort) (*link, error) {
-	l, err := d.session(ctx, host, at, true)
+// kept gives a connection to one of a host's addresses that has been kept and
+// is still alive.
+func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Route) *link {
+	for _, addr := range addrs {
+		for {
+			l, since := d.pool.take(line{d.at(addr, r), r.name})
+			if l == nil {
+				break
+			}
+			if time.Since(since) >= probeAfter {
+				probing, cancel := context.WithTimeout(ctx, probeTimeout)
+				err := l.Reset(probing)
+				cancel()
+				if err != nil {
+					l.Close()
+					continue
+				}
+			}
+			l.host, l.reused = host, true
+			return l
+		}
+	}
+	return nil
+}
+
+// open makes a session over a new connection, which it owns. TLS is
+// opportunistic unless the route wants more: used where it is offered, whatever
+// the certificate, since without it the mail would go in the clear (RFC 7435
+// §3). If the handshake fails, that is what it does. Errors are *smtp.Refusal
+// (the peer's or ours) or *smtpclient.Lost.
+func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route) (*link, error) {
+	l, err := d.session(ctx, conn, host, at, r, true)
 	var failed *handshakeError
-	if errors.As(err, &failed) {
-		d.log.Info("TLS failed, going on without", "host", host, "remote", at.String(), "err", failed.err)
-		l, err = d.session(ctx, host, at, false)
+	if !errors.As(err, &failed) {
+		return l, err
 	}
-	return l, err
+	if r.Security != Opportunistic || r.Implicit {
+		return nil, &smtp.Refusal{
+			Code: 451, Enhanced: smtp.Enhanced{4, 7, 5}, Err: failed.err,
+			Text: fmt.Sprintf("TLS with %s failed, and the route demands it: %v", remote(host, at), failed.err),
+		}
+	}
+	d.log.Info("TLS failed, going on without", "host", host, "remote", at.String(), "err", failed.err)
+	if conn, err = d.call(ctx, host, at, r); err != nil {
+		return nil, err
+	}
+	return d.session(ctx, conn, host, at, r, false)
 }
 
 // A handshakeError says that STARTTLS was accepted and TLS did not come about.
@@ -89,25 +135,53 @@ type handshakeError struct{ err error }
 func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-func (d *dialer) session(ctx context.Context, host string, at netip.AddrPort, useTLS bool) (*link, error) {
+// call makes a connection to one address.
+func (d *dialer) call(ctx context.Context, host string, at netip.AddrPort, r Route) (net.Conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(dialing, "tcp", at.String())
+	from := new(net.Dialer)
+	for _, source := range r.Sources {
+		if source.Is4() == at.Addr().Is4() {
+			from.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		}
+	}
+	conn, err := from.DialContext(dialing, "tcp", at.String())
 	if err != nil {
 		return nil, &smtp.Refusal{
 			Code: 451, Enhanced: smtp.Enhanced{4, 4, 1},
 			Text: fmt.Sprintf("cannot connect to %s: %s", remote(host, at), reason(err)), Err: err,
 		}
 	}
-	c, err := smtpclient.New(ctx, conn, smtpclient.Options{Hostname: d.hostname, Log: d.log})
+	return conn, nil
+}
+
+// session greets the host and does what the route wants before mail goes.
+func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route, useTLS bool) (*link, error) {
+	config := d.tls.Clone()
+	config.ServerName = strings.Trim(host, "[]")
+	config.InsecureSkipVerify = r.Security != Verified
+	if r.Implicit {
+		t := tls.Client(conn, config)
+		handshake, cancel := context.WithTimeout(ctx, connectTimeout)
+		err := t.HandshakeContext(handshake)
+		cancel()
+		if err != nil {
+			_ = conn.Close()
+			return nil, &handshakeError{err}
+		}
+		conn = t
+	}
+	hello := d.hostname
+	if r.Hello != "" {
+		hello = r.Hello
+	}
+	c, err := smtpclient.New(ctx, conn, smtpclient.Options{Hostname: hello, Log: d.log})
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	if useTLS && c.Extensions().Has(smtp.STARTTLS) {
-		config := d.tls.Clone()
-		config.ServerName = host
-		config.InsecureSkipVerify = true
+	l := &link{Client: c, host: host, line: line{at, r.name}, roots: d.tls.RootCAs}
+	if useTLS && c.TLS() == nil && c.Extensions().Has(smtp.STARTTLS) {
 		err := c.StartTLS(ctx, config)
 		var refused *smtp.Refusal
 		switch {
@@ -118,7 +192,32 @@ func (d *dialer) session(ctx context.Context, host string, at netip.AddrPort, us
 			return nil, &handshakeError{err}
 		}
 	}
-	return &link{Client: c, host: host, at: at, roots: d.tls.RootCAs}, nil
+	if err := l.authenticate(ctx, r); err != nil {
+		l.Quit(ctx)
+		return nil, err
+	}
+	return l, nil
+}
+
+// authenticate checks that the link is as the route wants it, and logs in.
+// What goes wrong there is for an administrator to mend: it is tried again.
+func (l *link) authenticate(ctx context.Context, r Route) error {
+	if r.Security != Opportunistic && l.TLS() == nil {
+		return &smtp.Refusal{
+			Code: 451, Enhanced: smtp.Enhanced{4, 7, 10},
+			Text: fmt.Sprintf("%s offers no TLS, and the route demands it", l.host),
+		}
+	}
+	if r.User == "" {
+		return nil
+	}
+	if err := l.Auth(ctx, r.User, r.Password); err != nil {
+		return &smtp.Refusal{
+			Code: 451, Enhanced: smtp.Enhanced{4, 7, 8},
+			Text: fmt.Sprintf("cannot log in to %s as %s: %v", l.remote(), r.User, err), Err: err,
+		}
+	}
+	return nil
 }
 
 // reason says why a connection failed without the addresses that Go repeats.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpclient"
@@ -13,11 +14,13 @@ import (
 // bring takes a group to the store that has its domain, by LMTP, and sets the
 // answer for each recipient. RFC 2033
 func (a *attempt) bring(ctx, work context.Context, route Route, t transfer, answers []answer) {
+	began := time.Now()
+	defer func() { t.noteCall(began, route.String(), nil, answers) }()
 	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(dialing, route.Network, route.Address)
 	if err != nil {
-		fill(answers, answer{err: &smtp.Refusal{
+		fill(answers, answer{network: true, err: &smtp.Refusal{
 			Code: 451, Enhanced: smtp.Enhanced{4, 4, 1},
 			Text: fmt.Sprintf("cannot connect to the store at %s: %s", route, reason(err)), Err: err,
 		}})
@@ -26,7 +29,7 @@ func (a *attempt) bring(ctx, work context.Context, route Route, t transfer, answ
 	defer func() { _ = conn.Close() }()
 	c, err := smtpclient.New(work, conn, smtpclient.Options{Hostname: a.hostname, LMTP: true, Log: a.log})
 	if err != nil {
-		fill(answers, answer{err: err, remote: route.String()})
+		fill(answers, answer{err: err, remote: route.String(), network: true})
 		return
 	}
 	l := &link{Client: c, host: route.String(), local: true}
@@ -39,8 +42,8 @@ func (a *attempt) bring(ctx, work context.Context, route Route, t transfer, answ
 func (r *Relay) over(work context.Context, l *link, t transfer, answers []answer) {
 	for at := 0; at < len(t.to); {
 		n := min(len(t.to)-at, l.mostRecipients())
-		outcome, err := l.transmit(work, t.part(at, n))
 		l.sent++
+		outcome, err := l.transmit(work, t.part(at, n))
 		l.note(outcome, err, answers[at:at+n])
 		at += n
 		var lost *smtpclient.Lost

@@ -333,7 +333,7 @@ func TestRouteToStore(t *testing.T) {
 		t.Errorf("bob has %q", there.Inbox(there.Bob))
 	}
 	wantAll(t, there.Inbox(there.Alice)[0], "Delivered-To: alice+tag@example.test", "with LMTP", ".dot\r\n")
-	for _, to := range []string{"lmtp:127.0.0.1:25", "lmtp:127.0.0.1", "unix:relative", "smtp:x:1", ""} {
+	for _, to := range []string{"lmtp:127.0.0.1:25", "lmtp:127.0.0.1", "unix:relative", "smtp:x:0", "smtp:", "smtps:a b", "mx:[127.0.0.1]", "direct:x", "http:x", ""} {
 		if r, err := relay.ParseRoute("x.test", to); err == nil {
 			t.Errorf("%q gives %v", to, r)
 		}

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// A domain that answers nobody gets few places, and those who wait for one
-// are sent away after a moment, at once when somebody has waited in vain.
+// A hop that answers nobody gets few places, and those who wait for one are
+// sent away after a moment, at once when somebody has waited in vain.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlaces(20)
-		var leaves []func(bool)
-		for range fewPlaces {
-			leave, err := p.enter(t.Context(), "dead.test")
+		var seats []*seat
+		for range firstPlaces {
+			s, err := p.enter(t.Context(), "dead.test")
 			if err != nil {
 				t.Fatal(err)
 			}
-			leaves = append(leaves, leave)
+			seats = append(seats, s)
 		}
 		begun := time.Now()
 		if _, err := p.enter(t.Context(), "dead.test"); !errors.Is(err, errCrowded) || time.Since(begun) != placePatience {
@@ -32,40 +32,43 @@ func TestPlaces(t *testing.T) {
 		if first, second := p.later("dead.test"), p.later("dead.test"); second <= first {
 			t.Errorf("come again after %v and %v", first, second)
 		}
-		if leave, err := p.enter(t.Context(), "live.test"); err != nil {
-			t.Errorf("another domain: %v", err)
+		if s, err := p.enter(t.Context(), "live.test"); err != nil {
+			t.Errorf("another hop: %v", err)
 		} else {
-			leave(true)
+			s.leave(worked, time.Now())
 		}
 
 		// One that is given back goes to who waits; success makes more.
-		entered := make(chan func(bool))
-		leaves[0](false)
-		leaves[0], _ = p.enter(t.Context(), "dead.test")
-		for range 5 {
+		entered := make(chan *seat)
+		seats[0].leave(nothing, time.Now())
+		seats[0].leave(nothing, time.Now()) // counts once
+		seats[0], _ = p.enter(t.Context(), "dead.test")
+		for range 2 {
 			go func() {
-				leave, err := p.enter(t.Context(), "dead.test")
+				s, err := p.enter(t.Context(), "dead.test")
 				if err != nil {
 					t.Error(err)
 				}
-				entered <- leave
+				entered <- s
 			}()
 		}
 		synctest.Wait()
-		leaves[0](true)
-		for range 5 {
-			leaves = append(leaves, <-entered)
+		seats[0].leave(worked, time.Now())
+		for range 2 {
+			seats = append(seats, <-entered)
 		}
-		for _, leave := range leaves[1:] {
-			leave(false)
+		for _, s := range seats[1:] {
+			s.leave(nothing, time.Now())
 		}
-		if len(p.domains) != 0 {
-			t.Errorf("%d domains are remembered", len(p.domains))
+		time.Sleep(placeMemory + time.Second)
+		p.forget(time.Now())
+		if len(p.hops) != 0 {
+			t.Errorf("%d hops are remembered", len(p.hops))
 		}
 
 		// The end of the context ends the wait.
 		ctx, cancel := context.WithCancel(t.Context())
-		for range fewPlaces {
+		for range firstPlaces {
 			if _, err := p.enter(ctx, "x.test"); err != nil {
 				t.Fatal(err)
 			}
@@ -75,4 +78,103 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
+}
+
+// More and more run at once as long as it works, half as many when the hop
+// says that it is too much, and one when it cannot be talked to.
+func TestPlacesAdapt(t *testing.T) {
+	p, now := newPlaces(20), time.Unix(0, 0)
+	const destination = 7
+	limit := func() int {
+		t.Helper()
+		var seats []*seat
+		for {
+			s, _ := p.reserve(destination, now)
+			if s == nil {
+				break
+			}
+			seats = append(seats, s)
+		}
+		for _, s := range seats {
+			s.leave(nothing, now)
+		}
+		return len(seats)
+	}
+	one := func(how outcome, times int) {
+		t.Helper()
+		for range times {
+			s, _ := p.reserve(destination, now)
+			if s == nil {
+				t.Fatal("no place")
+			}
+			s.leave(how, now)
+		}
+	}
+	p.learn(destination, "hop")
+	for _, step := range []struct {
+		how   outcome
+		times int
+		after time.Duration
+		want  int
+		what  string
+	}{
+		{nothing, 1, 0, firstPlaces, "nothing is known"},
+		{worked, 4, 0, 9, "each success adds one"},
+		{worked, 40, 0, 20, "up to the most"},
+		{slowed, 5, 0, 10, "trouble at one time counts once"},
+		{slowed, 1, 2 * time.Second, 5, "half of it is gone"},
+		{worked, 5, 0, 5, "then it opens slowly"},
+		{worked, 3, 0, 6, "by one for each round"},
+		{unreachable, 1, 0, 1, "one probes"},
+		{worked, 4, 0, 5, "and it is as in the beginning"},
+		{slowed, 1, 2 * time.Second, 2, "half"},
+		{slowed, 1, 2 * time.Second, 1, "half"},
+		{slowed, 1, 2 * time.Second, 1, "one is the least"},
+	} {
+		now = now.Add(step.after)
+		one(step.how, step.times)
+		if got := limit(); got != step.want {
+			t.Errorf("%s: %d places, want %d", step.what, got, step.want)
+		}
+	}
+	if !p.troubled(destination) || p.troubled(8) {
+		t.Error("it is not known who is in trouble")
+	}
+}
+
+// While a host is down one in a while probes it, less and less often.
+func TestDown(t *testing.T) {
+	d, now := newDown(10*time.Second), time.Unix(0, 0)
+	bad := answer{err: errors.New("no answer")}
+	if _, ok := d.trouble("h", now); ok {
+		t.Fatal("trouble without any")
+	}
+	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second} {
+		d.mark("h", bad, now)
+		d.mark("h", bad, now) // found at the same time
+		if _, ok := d.trouble("h", now.Add(wait-1)); !ok {
+			t.Errorf("it is tried again before %v", wait)
+		}
+		now = now.Add(wait)
+		if _, ok := d.trouble("h", now); ok {
+			t.Errorf("nobody probes after %v", wait)
+		}
+		if _, ok := d.trouble("h", now.Add(time.Hour)); !ok {
+			t.Error("two probe at once")
+		}
+	}
+	d.release("h")
+	if _, ok := d.trouble("h", now); ok {
+		t.Error("after a probe without result nobody probes")
+	}
+	d.clear("h")
+	if _, ok := d.trouble("h", now); ok || len(d.list) != 0 {
+		t.Error("it is not forgotten")
+	}
+	for i := range maxDownNames + 100 {
+		d.mark(unknownHop(uint64(i)), bad, now)
+	}
+	if len(d.list) > maxDownNames {
+		t.Errorf("%d hosts are remembered", len(d.list))
+	}
 }

@@ -22,29 +22,37 @@ type pool struct {
 	leaving sync.WaitGroup // those that say QUIT, which some hosts answer late
 
 	mu    sync.Mutex
-	idle  map[netip.AddrPort][]kept // guarded by mu
-	count int                       // guarded by mu
+	idle  map[line][]kept // guarded by mu
+	count int             // guarded by mu
+}
+
+// A line is what makes connections of equal use: the address, and the route
+// that says how we connect and log in there.
+type line struct {
+	at    netip.AddrPort
+	route string
 }
 
 type kept struct {
 	link  *link
-	until time.Time
+	since time.Time
 }
 
-func newPool() *pool { return &pool{idle: map[netip.AddrPort][]kept{}} }
+func newPool() *pool { return &pool{idle: map[line][]kept{}} }
 
-// take gives a kept connection to an address, the newest one.
-func (p *pool) take(at netip.AddrPort) *link {
+// take gives a kept connection to an address, the newest one, and since when
+// it has been idle.
+func (p *pool) take(at line) (*link, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.idle[at]
 	if len(list) == 0 {
-		return nil
+		return nil, time.Time{}
 	}
 	newest := list[len(list)-1]
 	p.set(at, list[:len(list)-1])
 	p.count--
-	return newest.link
+	return newest.link, newest.since
 }
 
 // put keeps a connection, or takes leave if it has served enough. It waits for
@@ -53,7 +61,7 @@ func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 	p.mu.Lock()
 	full := p.count >= maxIdle
 	if l.Usable() && l.sent < maxPerLink && !l.spent() && !full {
-		p.set(l.at, append(p.idle[l.at], kept{l, now.Add(keepIdle)}))
+		p.set(l.line, append(p.idle[l.line], kept{l, now}))
 		p.count++
 		p.mu.Unlock()
 		return
@@ -70,7 +78,7 @@ func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
 	for at, list := range p.idle {
 		var young []kept
 		for _, k := range list {
-			if all || !now.Before(k.until) {
+			if all || now.Sub(k.since) >= keepIdle {
 				old = append(old, k.link)
 			} else {
 				young = append(young, k)
@@ -89,7 +97,7 @@ func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
 }
 
 // set replaces the list of an address; mu is held.
-func (p *pool) set(at netip.AddrPort, list []kept) {
+func (p *pool) set(at line, list []kept) {
 	if len(list) == 0 {
 		delete(p.idle, at)
 		return

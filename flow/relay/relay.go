@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
 	"waxwing/dns"
@@ -20,18 +20,21 @@ type Options struct {
 	Hostname string
 	// Port is where mail hosts listen; 0 for 25. RFC 5321 §4.5.4.2
 	Port int
-	// Schedule says when to try again and when to give up.
-	Schedule Schedule
+	// Schedule says when to try again and when to give up, and Schedules what
+	// is different for some domains: the first that fits counts.
+	Schedule  Schedule
+	Schedules []DomainSchedule
 	// DelayWarning is after how long the sender is told, once, that a message
 	// still waits; four hours by default, negative for never.
 	// RFC 3461 §5.2.5
 	DelayWarning time.Duration
-	// Routes are the domains whose mail goes to another store than ours.
+	// Routes are for mail that goes another way than DNS and our own directory
+	// say.
 	Routes []Route
-	// Attempts is how many messages are tried at once; 0 for 200.
+	// Attempts is how many messages are tried at once; 0 for 400.
 	Attempts int
-	// PerDestination is how many connections there are to one domain's hosts
-	// at once; 0 for 20.
+	// PerDestination is how many transfers there are to the hosts of one
+	// destination at once, at most; 0 for 20.
 	PerDestination int
 	// TLS is the base of the client's settings, such as the versions; nil for
 	// the library's own.
@@ -50,6 +53,7 @@ type Relay struct {
 	down      *down
 	hostname  string
 	schedule  Schedule
+	schedules []DomainSchedule
 	warnAfter time.Duration
 	routes    Routes
 	attempts  int
@@ -62,7 +66,7 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 		o.Port = 25
 	}
 	if o.Attempts == 0 {
-		o.Attempts = 200
+		o.Attempts = 400
 	}
 	if o.PerDestination == 0 {
 		o.PerDestination = 20
@@ -76,13 +80,23 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 	if o.DelayWarning == 0 {
 		o.DelayWarning = 4 * time.Hour
 	}
+	config := o.TLS.Clone()
+	if config.ClientSessionCache == nil {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(maxSessions)
+	}
 	schedule := o.Schedule.withDefaults()
+	var schedules []DomainSchedule
+	for _, d := range o.Schedules {
+		schedules = append(schedules, DomainSchedule{strings.ToLower(d.Domain), d.Schedule.or(schedule)})
+	}
+	down := newDown(schedule.First)
 	return &Relay{
 		queue: q, deliverer: d, blobs: blobs, resolver: resolver,
-		dialer:   &dialer{hostname: o.Hostname, port: o.Port, tls: o.TLS, log: o.Log, pool: newPool()},
+		dialer:   &dialer{hostname: o.Hostname, port: o.Port, tls: config, log: o.Log, pool: newPool(), down: down},
 		places:   newPlaces(o.PerDestination),
-		down:     newDown(min(schedule.First, maxDown)),
-		hostname: o.Hostname, schedule: schedule, warnAfter: o.DelayWarning, routes: o.Routes, attempts: o.Attempts, log: o.Log,
+		down:     down,
+		hostname: o.Hostname, schedule: schedule, schedules: schedules, warnAfter: o.DelayWarning,
+		routes: Routes(o.Routes).named(), attempts: o.Attempts, log: o.Log,
 	}
 }
 
@@ -93,66 +107,35 @@ const patience = 5 * time.Second
 // drainTimeout is how long transfers may go on after Run's context has ended.
 const drainTimeout = 20 * time.Second
 
+// maxBatch is how many items are leased in one go: enough to share a
+// transaction, and few enough for the first not to wait for the last.
+const maxBatch = 100
+
 // Run works until ctx ends. Then it makes no more connections, lets transfers
 // under way come to their end for a short time, and lets go of them: what is
 // not done stays in the queue and is due again.
 func (r *Relay) Run(ctx context.Context) error {
-	var working sync.WaitGroup
-	slots := make(chan struct{}, r.attempts)
 	// A transfer that is cut off behind its last octet would be sent twice, so
 	// transfers outlive ctx for a while.
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	d := desk{Relay: r, lanes: newLanes(r.attempts, r.places), wake: make(chan struct{}, 1)}
 	defer func() {
 		patience := time.AfterFunc(drainTimeout, cut)
-		working.Wait()
+		d.working.Wait()
 		patience.Stop()
 		r.dialer.pool.sweep(context.WithoutCancel(ctx), time.Now(), true)
 	}()
-	freed := make(chan struct{}, 1) // a slot has become free while all were taken
 	for ctx.Err() == nil {
-		free := cap(slots) - len(slots)
-		leases, err := r.queue.Due(ctx, time.Now(), free)
-		if err != nil && ctx.Err() == nil {
+		now := time.Now()
+		d.clear()
+		if err := d.look(ctx, now); err != nil && ctx.Err() == nil {
 			r.log.Error("cannot read the outqueue", obs.Err, err)
 		}
-		for _, lease := range leases {
-			slots <- struct{}{}
-			working.Go(func() {
-				defer func() {
-					<-slots
-					select {
-					case freed <- struct{}{}:
-					default:
-					}
-				}()
-				r.attempt(ctx, work, lease)
-			})
+		if !d.begin(ctx, work, now) {
+			d.pause(ctx)
 		}
-		if len(leases) == free && free > 0 {
-			continue // there may be more
-		}
-		r.pause(ctx, freed, len(leases) == 0 && free == 0)
 		r.dialer.pool.sweep(work, time.Now(), false)
 	}
 	return ctx.Err()
-}
-
-// pause waits until there may be something to do.
-func (r *Relay) pause(ctx context.Context, freed <-chan struct{}, full bool) {
-	wait := patience
-	if next, err := r.queue.Next(ctx); err == nil && !next.IsZero() {
-		wait = min(wait, max(time.Until(next), 0))
-	}
-	if full {
-		wait = patience // what is due has to wait for a slot
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-r.queue.Wake():
-	case <-freed:
-	}
 }

@@ -25,7 +25,7 @@ const notSentAgain = 30 * time.Second
 // settle records what came of a group. What a peer has taken is recorded at
 // once; refusals and delays wait for the last group, so that the sender gets
 // one notification.
-func (a *attempt) settle(ctx context.Context, g group, answers []answer) {
+func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open -= len(g.indexes)
@@ -106,7 +106,7 @@ func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt
 func (a *attempt) conclude(ctx context.Context) {
 	now := time.Now()
 	tried := len(a.answers) > 0
-	end := outqueue.Attempt{Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began)}}
+	end := outqueue.Attempt{Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began), Calls: a.calls}}
 	for _, w := range a.answers {
 		end.Try.Remote, end.Try.Text = w.remote, describe(w)
 	}
@@ -141,17 +141,16 @@ func (a *attempt) conclude(ctx context.Context) {
 // results, and gives what the sender is to be told, and the delay after which
 // those come again that had no place; zero if there are none.
 func (a *attempt) rest(now time.Time, end *outqueue.Attempt) (soon time.Duration, about []dsn.Recipient) {
-	next, again := a.schedule.next(now, a.since(), a.item.Tries+1)
-	if by := a.item.Envelope.By; !by.IsZero() && by.At.After(now) && by.At.Before(next) {
-		next = by.At // then it is tried for the last time, or the sender told
-	}
-	end.Next = next
 	for _, i := range slices.Sorted(maps.Keys(a.answers)) {
 		w := a.answers[i]
+		next, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)
+		if end.Next.IsZero() || next.Before(end.Next) {
+			end.Next = next
+		}
 		state := outqueue.Pending
 		switch {
 		case errors.Is(w.err, errCrowded) && again:
-			soon = max(soon, a.places.later(a.item.Envelope.To[i].Address.Domain))
+			soon = max(soon, a.places.later(w.hop))
 			continue // as if it had not been tried
 		case errors.Is(w.err, errNotSent) && again:
 			soon = max(soon, notSentAgain)
@@ -173,6 +172,9 @@ func (a *attempt) rest(now time.Time, end *outqueue.Attempt) (soon time.Duration
 			about = append(about, report)
 		}
 		end.Results = append(end.Results, res)
+	}
+	if by := a.item.Envelope.By; !by.IsZero() && by.At.After(now) && by.At.Before(end.Next) {
+		end.Next = by.At // then it is tried for the last time, or the sender told
 	}
 	return soon, about
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"waxwing/mail"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpclient"
+	"waxwing/store/outqueue"
 )
 
 // maxAddresses is how many addresses of one host are tried.
@@ -23,6 +25,16 @@ type transfer struct {
 	body io.ReaderAt      // the same
 	size mail.ByteCount
 	by   mail.DeliverBy
+	call func(outqueue.Call) // is told of each call
+}
+
+// noteCall tells of a call that has come to its end.
+func (t transfer) noteCall(began time.Time, remote string, l *link, answers []answer) {
+	text := ""
+	if len(answers) > 0 {
+		text = describe(answers[0])
+	}
+	t.call(outqueue.Call{Remote: remote, TLS: l.secured(), Text: text, Took: time.Since(began)})
 }
 
 // part is the transfer to some of the recipients.
@@ -37,6 +49,9 @@ type answer struct {
 	reply  string // the peer's words
 	remote string // who said it; empty if it was us
 
+	network bool   // nobody could be talked to
+	hop     string // where there was no place
+
 	tellsOn  bool // the peer tells the sender itself, RFC 3461 §5.2.1
 	inTime   bool // the peer knows about the time, RFC 2852
 	filed    bool // the message is where it is to be, in a store
@@ -48,50 +63,107 @@ type answer struct {
 // the caller puts it back into the pool when the answers are on record.
 // Connections are made under ctx, the message is sent under work.
 // RFC 5321 §5.1
-func (r *Relay) send(ctx, work context.Context, domain string, t transfer, answers []answer) *link {
-	hosts, err := exchangers(ctx, r.resolver, domain, r.hostname)
-	if err != nil {
-		fill(answers, answer{err: err})
-		return nil
-	}
-	answered := false  // a host was talked to
+func (r *Relay) send(ctx, work context.Context, h hop, t transfer, answers []answer) *link {
 	var trouble answer // of the hosts that could not be talked to
-	for _, host := range hosts {
+	for _, host := range h.hosts {
 		addrs, err := addresses(ctx, r.resolver, host)
+		if err == nil {
+			addrs, err = h.route.reachable(host, addrs)
+		}
 		if err != nil {
-			trouble = graver(trouble, answer{err: err})
+			trouble = graver(trouble, answer{err: err, network: temporary(err)})
 			continue
 		}
-		for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
-			final, used := r.try(ctx, work, host, addr, t, answers)
-			if used != nil {
-				return used
-			}
-			// That MAIL was put off may be about the sender.
-			answered = answered || inReplyTo(final.err, "MAIL")
-			trouble = graver(trouble, final)
-			if ctx.Err() != nil {
-				fill(answers, trouble)
-				return nil
-			}
+		w, used := r.sendTo(ctx, work, h, host, addrs[:min(len(addrs), maxAddresses)], t, answers)
+		if used != nil {
+			return used
 		}
-	}
-	if temporary(trouble.err) && ctx.Err() == nil && !answered {
-		r.down.mark(domain, trouble, time.Now())
+		trouble = graver(trouble, w)
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	fill(answers, trouble)
 	return nil
 }
 
-// try sends to one address. If another host may do better it gives the trouble
-// that there was; otherwise the answers are complete, and it gives the link.
-func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
-	l, err := r.dialer.connect(ctx, host, addr)
-	if err != nil {
-		return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
+// reachable leaves the addresses that the route's own addresses can reach.
+func (r Route) reachable(host string, addrs []netip.Addr) ([]netip.Addr, error) {
+	if len(r.Sources) == 0 {
+		return addrs, nil
 	}
+	kept := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
+		return !slices.ContainsFunc(r.Sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
+	})
+	if len(kept) == 0 {
+		return nil, ownRefusal(4, 4, 1, "%s has no address of a family that the route has an address for", host)
+	}
+	return kept, nil
+}
+
+// sendTo sends to one host, over a kept connection or a new one. If another
+// host may do better it gives the trouble that there was; otherwise the answers
+// are complete, and it gives the link.
+func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
+	if l := r.dialer.kept(ctx, host, addrs, h.route); l != nil {
+		w, used := r.try(work, l, t, answers)
+		if used != nil {
+			return w, used
+		}
+		// A kept connection that the host has closed meanwhile says nothing
+		// about the host.
+		var lost *smtpclient.Lost
+		if !errors.As(w.err, &lost) {
+			trouble = w
+			at := slices.Index(addrs, l.at.Addr())
+			addrs = slices.Delete(slices.Clone(addrs), at, at+1)
+		}
+	}
+	left := addrs[:0:0]
+	for _, addr := range addrs {
+		if w, ok := r.down.trouble(r.dialer.at(addr, h.route).String(), time.Now()); ok {
+			trouble = graver(trouble, w)
+		} else {
+			left = append(left, addr)
+		}
+	}
+	calls := race{d: r.dialer, host: host, route: h.route, left: left, called: func(at netip.AddrPort, began time.Time, err error) {
+		t.noteCall(began, remote(host, at), nil, []answer{{err: err}})
+	}}
+	defer func() {
+		for _, addr := range calls.left { // nobody has probed them
+			r.down.release(r.dialer.at(addr, h.route).String())
+		}
+	}()
+	for len(calls.left) > 0 && ctx.Err() == nil {
+		conn, at, w := calls.next(ctx)
+		if conn == nil {
+			return graver(trouble, w), nil
+		}
+		began := time.Now()
+		l, err := r.dialer.open(ctx, conn, host, at, h.route)
+		if err != nil {
+			w := answer{err: err, remote: remote(host, at), network: !said(err)}
+			t.noteCall(began, w.remote, nil, []answer{w})
+			trouble = graver(trouble, w)
+			continue
+		}
+		w, used := r.try(work, l, t, answers)
+		if used != nil {
+			return w, used
+		}
+		trouble = graver(trouble, w)
+	}
+	return trouble, nil
+}
+
+// try sends over a link. If another host may do better it gives the trouble
+// that there was; otherwise the answers are complete, and it gives the link.
+func (r *Relay) try(work context.Context, l *link, t transfer, answers []answer) (trouble answer, used *link) {
+	began := time.Now()
 	if unfit := l.unfit(t, time.Now()); unfit != nil {
 		own := answer{err: unfit} // our own finding
+		t.noteCall(began, l.remote(), l, []answer{own})
 		if t.by.Return && !t.by.IsZero() {
 			// No other host is asked for what this one cannot promise.
 			// RFC 2852 §7
@@ -103,22 +175,15 @@ func (r *Relay) try(ctx, work context.Context, host string, addr netip.Addr, t t
 	}
 	n := min(len(t.to), l.mostRecipients())
 	outcome, err := l.transmit(work, t.part(0, n))
-	var lost *smtpclient.Lost
-	if errors.As(err, &lost) && !lost.Unknown && l.reused {
-		// A kept connection that the host has closed meanwhile says nothing
-		// about the host.
-		l.Close()
-		if l, err = r.dialer.dial(ctx, host, l.at); err != nil {
-			return answer{err: err, remote: remote(host, r.dialer.at(addr))}, nil
-		}
-		outcome, err = l.transmit(work, t.part(0, n))
-	}
 	l.sent++
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
+		w := answer{err: err, remote: l.remote(), network: !said(err)}
+		t.noteCall(began, l.remote(), l, []answer{w})
 		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
-		return answer{err: err, remote: l.remote()}, nil
+		return w, nil
 	}
 	l.note(outcome, err, answers[:n])
+	defer func() { t.noteCall(began, l.remote(), l, answers) }()
 	if n == len(t.to) {
 		return answer{}, l
 	}
@@ -138,6 +203,15 @@ func worthAnotherHost(err error) bool {
 		return !lost.Unknown
 	}
 	return temporary(err) && inReplyTo(err, "MAIL")
+}
+
+// saysTooMuch tells whether a host says that it is too much for it now.
+func saysTooMuch(err error) bool {
+	var refusal *smtp.Refusal
+	if !said(err) || !errors.As(err, &refusal) || !refusal.Temporary() {
+		return false
+	}
+	return refusal.Code == 421 || !inReplyTo(err, "RCPT")
 }
 
 // inReplyTo tells whether an error is a host's answer to a verb.

@@ -82,7 +82,7 @@ func BenchmarkTick(b *testing.B) {
 	b.Run("nothing due", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if leases, err := q.Due(b.Context(), time.Now(), 10); err != nil || len(leases) != 0 {
+			if leases, err := lease(b.Context(), q, time.Now(), 10); err != nil || len(leases) != 0 {
 				b.Fatal(len(leases), err)
 			}
 		}
@@ -93,7 +93,7 @@ func BenchmarkTick(b *testing.B) {
 			if _, err := q.Enqueue(b.Context(), time.Now(), s); err != nil {
 				b.Fatal(err)
 			}
-			leases, err := q.Due(b.Context(), time.Now(), 10)
+			leases, err := lease(b.Context(), q, time.Now(), 10)
 			if err != nil || len(leases) != 1 {
 				b.Fatal(len(leases), err)
 			}
@@ -139,7 +139,7 @@ func BenchmarkRelay(b *testing.B) {
 	go func() {
 		defer close(leases)
 		for n := 0; n < b.N; {
-			batch, err := q.Due(b.Context(), now, 200)
+			batch, err := lease(b.Context(), q, now, 200)
 			if err != nil || len(batch) == 0 {
 				b.Error(len(batch), err)
 				return

@@ -70,7 +70,7 @@ func enqueueUntil(ctx context.Context, t *testing.T, q *outqueue.Queue, blobs bl
 // sendUntil sends what is due until ctx ends.
 func sendUntil(ctx context.Context, t *testing.T, q *outqueue.Queue, l *ledger, now time.Time) {
 	for ctx.Err() == nil {
-		leases, err := q.Due(ctx, now, 3)
+		leases, err := lease(ctx, q, now, 3)
 		if err != nil && ctx.Err() == nil {
 			t.Errorf("due: %v", err)
 		}

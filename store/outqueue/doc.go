@@ -4,7 +4,7 @@
 // An item is one message with all its recipients and what has become of each.
 // Its way is
 //
-//	Enqueue -> Due (leased) -> Result -> ... -> Result that settles the last
+//	Enqueue -> Ready -> Lease -> Result -> ... -> Result that settles the last
 //	recipient, which removes the item with its body in the same transaction
 //
 // The queue decides nothing: when to try again, when to give up and what to
@@ -20,7 +20,7 @@
 // way to close it, RFC 1047. Notifications that follow from a result go into
 // the same transaction (Attempt.Then), so they are neither lost nor doubled.
 //
-// Due hands an item to one caller for a time (Options.Lease). If that caller
+// Lease hands an item to one caller for a time (Options.Lease). If that caller
 // dies, the item becomes due again when the time has passed, or when a process
 // that has the store for itself starts and calls Reclaim. Every lease has a
 // higher epoch than the one before; Result and Extend with an older one fail
@@ -38,8 +38,9 @@
 //	               scan begins among the graves of what has been sent
 //	i item part    the record, CBOR, in parts of at most 60 KiB
 //	s item         state: due, lease, flags; fixed layout
-//	d time item    the index of what is due; a leased item stands at
-//	               the end of its lease, one that is held not at all
+//	d time item    the index of what is due: where it goes and whose it
+//	               is; a leased item stands at the end of its lease, one
+//	               that is held not at all
 //	b item chunk   the prefix, and the body up to blob.Inline
 //	l sum          how many items of the shard have a large body
 //	t hash         what was enqueued under a token, x in order of age

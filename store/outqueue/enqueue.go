@@ -270,7 +270,7 @@ func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
 			return 0, err
 		}
 	}
-	st := state{due: firstDue(now, s).UnixNano(), octets: uint64(it.Size)}
+	st := state{due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
 	if st.chunks, err = tx.putBody(id, inline, int(it.inline)); err != nil {
 		return 0, err
 	}

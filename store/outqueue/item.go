@@ -140,6 +140,15 @@ type Try struct {
 	Took   time.Duration
 	Remote string // the MTA that was tried last
 	Text   string // how it ended
+	Calls  []Call // the hosts that were called, in their order; the first of many
+}
+
+// A Call is one host's part in a try.
+type Call struct {
+	Remote string // name and address
+	TLS    string // version and cipher suite; empty for none
+	Text   string // what it said, or why it could not be talked to
+	Took   time.Duration
 }
 
 // An Item is what the queue knows of a message.
@@ -150,6 +159,7 @@ type Item struct {
 	Status   []Status // of Envelope.To, one for one
 	Origin   Origin
 	Account  mail.AccountID // see Submission
+	Reroute  string         // where an administrator sends it instead; empty for its ordinary way
 	Created  time.Time
 	Size     mail.ByteCount // prefix and body
 

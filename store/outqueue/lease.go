@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"waxwing/obs"
@@ -14,62 +15,40 @@ import (
 // never is the head's mark of a shard in which nothing will be due.
 const never = math.MaxInt64
 
-// maxDue bounds how many items one transaction leases.
-const maxDue = 500
+// maxLease bounds how many items one transaction leases.
+const maxLease = 500
 
-// Due leases up to limit items that are due, the ones that have waited longest
-// first in each shard, and returns when the leases are durable. An item that
-// is not given back (Result) in time becomes due again.
-func (q *Queue) Due(ctx context.Context, now time.Time, limit int) ([]*Lease, error) {
+// Lease leases those of the items that are due and that nobody has, and
+// returns when the leases are durable. An item that is not given back (Result)
+// in time becomes due again.
+func (q *Queue) Lease(ctx context.Context, now time.Time, ready ...Ready) ([]*Lease, error) {
 	shards, err := q.count(ctx)
 	if err != nil {
 		return nil, err
 	}
+	byShard := map[int][]Ready{}
+	for _, r := range ready {
+		if shard := r.ID.shard(); shard < shards {
+			byShard[shard] = append(byShard[shard], r)
+		}
+	}
 	var leases []*Lease
-	first := int(q.turn.Add(1))
-	for i := range shards {
-		if len(leases) >= limit {
-			break
+	var commits []kv.Commit
+	for shard, ready := range byShard {
+		for batch := range slices.Chunk(ready, maxLease) {
+			more, commit, err := q.lease(ctx, now, shard, shards, batch)
+			if err != nil {
+				return nil, fmt.Errorf("lease queue items: %w", err)
+			}
+			leases, commits = append(leases, more...), append(commits, commit)
 		}
-		shard := (first + i) % shards
-		h, err := q.look(ctx, shard)
-		if err != nil {
-			return leases, err
+	}
+	for _, c := range commits {
+		if err := c.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("lease queue items: %w", err)
 		}
-		if h.low > now.UnixNano() {
-			continue // and nothing is written
-		}
-		more, err := q.lease(ctx, now, shard, shards, min(limit-len(leases), maxDue))
-		if err != nil {
-			return leases, fmt.Errorf("lease queue items: %w", err)
-		}
-		leases = append(leases, more...)
 	}
 	return leases, nil
-}
-
-// Next gives a time before which nothing becomes due that is in the queue now;
-// zero if there is nothing to wait for. It may be too early after items have
-// gone, but not twice: Due at that time finds out.
-func (q *Queue) Next(ctx context.Context) (time.Time, error) {
-	shards, err := q.count(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	first := int64(never)
-	for shard := range shards {
-		h, err := q.look(ctx, shard)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if h.counts.Items > h.counts.Held {
-			first = min(first, h.low)
-		}
-	}
-	if first == never {
-		return time.Time{}, nil
-	}
-	return time.Unix(0, first), nil
 }
 
 // look reads the head of a shard.
@@ -84,17 +63,16 @@ func (q *Queue) look(ctx context.Context, shard int) (h head, err error) {
 	return h, nil
 }
 
-// lease runs one transaction of Due.
-func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit int) ([]*Lease, error) {
-	var leases []*Lease
+// lease runs one transaction of Lease.
+func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards int, ready []Ready) (leases []*Lease, commit kv.Commit, err error) {
 	expires := now.Add(q.o.Lease)
-	err := kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) error {
+	ids := make([]ID, len(ready))
+	for i, r := range ready {
+		ids[i] = r.ID
+	}
+	commit, err = q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) error {
 		leases = nil
 		tx, err := begin(kvtx, shard, shards)
-		if err != nil {
-			return err
-		}
-		times, ids, err := tx.due(now, limit)
 		if err != nil {
 			return err
 		}
@@ -103,9 +81,16 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit i
 			return err
 		}
 		for i, id := range ids {
-			if damaged[i] != nil {
+			switch s := old[i]; {
+			case s.held, s.due > now.UnixNano(): // another has it, or it has been put off
+				continue
+			case s == (state{}): // it has gone, or nobody knows how it stands
+				tx.Delete(dueKey(ready[i].Due.UnixNano(), id))
+				continue
+			case damaged[i] != nil:
 				q.o.Log.Error("queue item cannot be read and is set aside", obs.Queue, id.String(), obs.Err, damaged[i])
-				tx.setAside(times[i], id, old[i])
+				s.held = true // out of the way of the others
+				tx.schedule(id, old[i], s)
 				continue
 			}
 			s := old[i]
@@ -115,45 +100,34 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards, limit i
 			items[i].Leased, items[i].Due = true, expires
 			leases = append(leases, &Lease{Item: items[i], Expires: expires, epoch: s.epoch})
 		}
+		if err := tx.advance(); err != nil {
+			return err
+		}
 		tx.end()
 		return nil
 	})
-	return leases, err
+	return leases, commit, err
 }
 
-// due gives the items that are due and since when, and moves the head's mark to behind those
-// that will be gone from the index.
-func (tx *shardTxn) due(now time.Time, limit int) (times []int64, ids []ID, err error) {
-	hi := dueKey(now.UnixNano()+1, 0)
-	for item, err := range tx.Scan(dueKey(tx.head.low, 0), hi, kv.ScanOptions{KeysOnly: true, Limit: limit}) {
-		if err != nil {
-			return nil, nil, err
-		}
-		due, id, err := splitDueKey(item.Key)
-		if err != nil {
-			return nil, nil, err
-		}
-		times, ids = append(times, due), append(ids, id)
-	}
-	if len(ids) == limit {
-		tx.head.low = times[limit-1]
-		return times, ids, nil
-	}
-	tx.head.low = never
-	for item, err := range tx.Scan(hi, []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
+// advance moves the head's mark to the first item in the index, which nobody
+// needs to look for among the graves before it again.
+func (tx *shardTxn) advance() error {
+	first := int64(never)
+	for item, err := range tx.Scan(dueKey(tx.head.low, 0), []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
 		if err == nil {
-			tx.head.low, _, err = splitDueKey(item.Key)
+			first, _, err = splitDueKey(item.Key)
 		}
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	return times, ids, nil
+	tx.head.low = first
+	return nil
 }
 
 // readAll reads the states and records of items in two round trips. One that
 // cannot be read gives a nil item and its error; its state is zero if that is
-// what is damaged.
+// what is damaged, or if there is none.
 func readAll(r kv.Reader, ids []ID) (states []state, items []*Item, damaged []error, err error) {
 	stateKeys := make([][]byte, len(ids))
 	for i, id := range ids {
@@ -182,18 +156,6 @@ func readAll(r kv.Reader, ids []ID) (states []state, items []*Item, damaged []er
 		rows = rows[n:]
 	}
 	return states, items, damaged, nil
-}
-
-// setAside takes an item that cannot be read out of the way of the others: it
-// is held, or leaves the index if there is nothing to hold.
-func (tx *shardTxn) setAside(due int64, id ID, s state) {
-	if s == (state{}) {
-		tx.Delete(dueKey(due, id))
-		return
-	}
-	held := s
-	held.held = true
-	tx.schedule(id, s, held)
 }
 
 // leased checks that a lease is still its owner's, and gives the item's state.

@@ -21,7 +21,7 @@ type Options struct {
 	// queue keeps the number it was made with.
 	Shards int
 
-	// Lease is how long Due gives an item away; 0 for ten minutes, or for one
+	// Lease is how long Lease gives an item away; 0 for ten minutes, or for one
 	// where the engine is shared. Whoever has it longer extends it.
 	Lease time.Duration
 

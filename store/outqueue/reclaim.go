@@ -63,7 +63,7 @@ func (q *Queue) leasedItems(ctx context.Context, now time.Time, shard int) (leas
 func leasedPage(r kv.Reader, lo, hi []byte) (leased []ID, next []byte, err error) {
 	var ids []ID
 	var states [][]byte
-	for row, err := range r.Scan(lo, hi, kv.ScanOptions{KeysOnly: true, Limit: maxDue}) {
+	for row, err := range r.Scan(lo, hi, kv.ScanOptions{KeysOnly: true, Limit: maxLease}) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -71,7 +71,7 @@ func leasedPage(r kv.Reader, lo, hi []byte) (leased []ID, next []byte, err error
 		if err != nil {
 			return nil, nil, err
 		}
-		if ids, states = append(ids, id), append(states, stateKey(id)); len(ids) == maxDue {
+		if ids, states = append(ids, id), append(states, stateKey(id)); len(ids) == maxLease {
 			next = append(bytes.Clone(row.Key), 0)
 		}
 	}
@@ -80,7 +80,7 @@ func leasedPage(r kv.Reader, lo, hi []byte) (leased []ID, next []byte, err error
 		return nil, nil, err
 	}
 	for i, id := range ids {
-		// One that is damaged is set aside by Due.
+		// One that is damaged is set aside by Lease.
 		if s, err := decodeState(rows[i]); err == nil && s.leased {
 			leased = append(leased, id)
 		}

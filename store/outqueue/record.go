@@ -15,9 +15,12 @@ import (
 
 // Limits of what is kept of strangers' words.
 const (
-	maxReply   = 1 << 10 // octets of a reply's text
-	maxHistory = 8       // tries of an item
-	partSize   = 60 << 10
+	maxReply      = 1 << 10 // octets of a reply's text
+	maxHistory    = 40      // tries of an item
+	maxCalls      = 8       // calls of a try
+	maxCallOctets = 256     // what a call says
+	fullTries     = 8       // tries of which the calls are kept, and long replies
+	partSize      = 60 << 10
 )
 
 // version is the first octet of every record.
@@ -55,6 +58,7 @@ type itemRecord struct {
 	Until    int64             `cbor:"23,keyasint,omitempty"`
 	Hold     string            `cbor:"24,keyasint,omitempty"`
 	Solicit  string            `cbor:"25,keyasint,omitempty"`
+	Reroute  string            `cbor:"26,keyasint,omitempty"`
 }
 
 type addressRecord struct {
@@ -89,6 +93,16 @@ type tryRecord struct {
 	Took   int64  `cbor:"2,keyasint,omitempty"`
 	Remote string `cbor:"3,keyasint,omitempty"`
 	Text   string `cbor:"4,keyasint,omitempty"`
+
+	Calls []callRecord `cbor:"5,keyasint,omitempty"`
+}
+
+type callRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Remote string
+	TLS    string
+	Text   string
+	Took   int64
 }
 
 // encodeItem gives the record of it, to be cut into parts.
@@ -103,8 +117,8 @@ func encodeItem(it *Item) ([]byte, error) {
 			Account: uint64(it.Origin.Account), Service: it.Origin.Service, Remote: it.Origin.Remote, Hello: it.Origin.Hello,
 		},
 		Account: uint64(it.Account), Created: it.Created.UnixNano(), Size: int64(it.Size), Inline: int64(it.inline),
-		Tries: it.Tries,
-		To:    make([]recipientRecord, len(it.Envelope.To)),
+		Tries: it.Tries, Reroute: it.Reroute,
+		To: make([]recipientRecord, len(it.Envelope.To)),
 	}
 	if it.blob != nil {
 		r.Blob = it.blob[:]
@@ -119,9 +133,11 @@ func encodeItem(it *Item) ([]byte, error) {
 		}
 	}
 	for _, t := range it.History {
-		r.History = append(r.History, tryRecord{
-			Began: t.Began.UnixNano(), Took: int64(t.Took), Remote: t.Remote, Text: t.Text,
-		})
+		try := tryRecord{Began: t.Began.UnixNano(), Took: int64(t.Took), Remote: t.Remote, Text: t.Text}
+		for _, c := range t.Calls {
+			try.Calls = append(try.Calls, callRecord{Remote: c.Remote, TLS: c.TLS, Text: c.Text, Took: int64(c.Took)})
+		}
+		r.History = append(r.History, try)
 	}
 	b, err := cbor.Marshal(&r)
 	if err != nil {
@@ -153,7 +169,7 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 			Account: mail.AccountID(r.Origin.Account), Service: r.Origin.Service, Remote: r.Origin.Remote, Hello: r.Origin.Hello,
 		},
 		Account: mail.AccountID(r.Account), Created: time.Unix(0, r.Created),
-		Size: mail.ByteCount(r.Size), inline: mail.ByteCount(r.Inline), Tries: r.Tries,
+		Size: mail.ByteCount(r.Size), inline: mail.ByteCount(r.Inline), Tries: r.Tries, Reroute: r.Reroute,
 	}
 	if len(r.Blob) == len(blob.Sum{}) {
 		it.blob = (*blob.Sum)(r.Blob)
@@ -170,9 +186,11 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 		}
 	}
 	for _, t := range r.History {
-		it.History = append(it.History, Try{
-			Began: time.Unix(0, t.Began), Took: time.Duration(t.Took), Remote: t.Remote, Text: t.Text,
-		})
+		try := Try{Began: time.Unix(0, t.Began), Took: time.Duration(t.Took), Remote: t.Remote, Text: t.Text}
+		for _, c := range t.Calls {
+			try.Calls = append(try.Calls, Call{Remote: c.Remote, TLS: c.TLS, Text: c.Text, Took: time.Duration(c.Took)})
+		}
+		it.History = append(it.History, try)
 	}
 	return it, nil
 }
@@ -193,7 +211,8 @@ func fromNano(n int64) time.Time {
 
 // A state is the hot part of an item:
 //
-//	version 1, flags 1, parts 2, chunks 2, due 8, epoch 8, octets 8
+//	version 1, flags 1, parts 2, chunks 2, due 8, epoch 8, octets 8,
+//	since version 2: destination 8, sender 8, priority 1
 type state struct {
 	held, leased  bool
 	parts, chunks uint16 // how many rows the record and the body have
@@ -201,6 +220,7 @@ type state struct {
 	epoch         uint64 // of the newest lease
 	octets        uint64
 	tried         bool
+	way           way // zero in records of version 1
 }
 
 const (
@@ -209,7 +229,12 @@ const (
 	flagTried
 )
 
-const stateSize = 30
+const (
+	stateSize1 = 30
+	stateSize  = stateSize1 + 17
+	// stateVersion is that of states, which have changed since the others.
+	stateVersion = 2
+)
 
 func (s state) encode() []byte {
 	b := make([]byte, 0, stateSize)
@@ -223,19 +248,26 @@ func (s state) encode() []byte {
 	if s.tried {
 		flags |= flagTried
 	}
-	b = append(b, version, flags)
+	b = append(b, stateVersion, flags)
 	b = binary.BigEndian.AppendUint16(b, s.parts)
 	b = binary.BigEndian.AppendUint16(b, s.chunks)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.due))
 	b = binary.BigEndian.AppendUint64(b, s.epoch)
-	return binary.BigEndian.AppendUint64(b, s.octets)
+	b = binary.BigEndian.AppendUint64(b, s.octets)
+	return s.way.append(b)
 }
 
 func decodeState(b []byte) (state, error) {
-	if len(b) != stateSize || b[0] != version {
+	var w way
+	switch {
+	case len(b) == stateSize1 && b[0] == 1:
+	case len(b) == stateSize && b[0] == stateVersion:
+		w = decodeWay(b[stateSize1:])
+	default:
 		return state{}, errVersion
 	}
 	return state{
+		way:  w,
 		held: b[1]&flagHeld != 0, leased: b[1]&flagLeased != 0, tried: b[1]&flagTried != 0,
 		parts: binary.BigEndian.Uint16(b[2:]), chunks: binary.BigEndian.Uint16(b[4:]),
 		due: int64(binary.BigEndian.Uint64(b[6:])), epoch: binary.BigEndian.Uint64(b[14:]),

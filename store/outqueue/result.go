@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,7 @@ func (tx *shardTxn) settle(now time.Time, l *Lease, a *Attempt) error {
 		s.leased, s.due = false, max(a.Next.UnixNano(), now.UnixNano())
 		s.tried = s.tried || !a.Try.Began.IsZero()
 	}
+	s.way = wayOf(it)
 	if s.parts, err = tx.putRecord(it, old.parts); err != nil {
 		return err
 	}
@@ -129,13 +131,22 @@ func (it *Item) ended(t Try) {
 	}
 	it.Tries++
 	t.Remote, t.Text = clip(t.Remote), clip(t.Text)
+	t.Calls = slices.Clone(t.Calls[:min(len(t.Calls), maxCalls)])
+	for i := range t.Calls {
+		c := &t.Calls[i]
+		c.Remote, c.TLS, c.Text = clipTo(c.Remote, maxCallOctets), clipTo(c.TLS, maxCallOctets), clipTo(c.Text, maxCallOctets)
+	}
 	it.History = append(it.History, t)
 	if n := len(it.History) - maxHistory; n > 0 {
 		it.History = it.History[n:]
 	}
+	if n := len(it.History) - fullTries - 1; n >= 0 {
+		old := &it.History[n]
+		old.Text, old.Calls = clipTo(old.Text, maxCallOctets), nil
+	}
 }
 
 // clip bounds the words of a stranger, and makes them UTF-8.
-func clip(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxReply)], "")
-}
+func clip(s string) string { return clipTo(s, maxReply) }
+
+func clipTo(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }

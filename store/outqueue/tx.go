@@ -45,7 +45,7 @@ func (tx *shardTxn) schedule(id ID, old, s state) {
 		tx.Delete(dueKey(old.due, id))
 	}
 	if !s.held {
-		tx.Put(dueKey(s.due, id), nil)
+		tx.Put(dueKey(s.due, id), s.row())
 		tx.head.low = min(tx.head.low, s.due)
 	}
 	tx.Put(stateKey(id), s.encode())

@@ -1,0 +1,238 @@
+package relay
+
+import (
+	"testing"
+	"time"
+
+	"waxwing/store/outqueue"
+)
+
+// plenty has a place for everybody.
+func plenty(uint64) (*seat, string) { return &seat{}, "" }
+
+func anybody(int) bool { return true }
+
+func ready(id int, sender, destination uint64) outqueue.Ready {
+	return outqueue.Ready{ID: outqueue.ID(id), Sender: sender, Destination: destination, Due: time.Unix(int64(id), 0)}
+}
+
+// order takes everything that can go.
+func order(t *turns, reserve func(uint64) (*seat, string)) (ids []int) {
+	for {
+		r, ok := t.next(anybody, reserve)
+		if !ok {
+			return ids
+		}
+		ids = append(ids, int(r.ID))
+	}
+}
+
+// One message passes the thousand of another sender, to the same destination
+// and to others; a sender's destinations take turns.
+func TestTurns(t *testing.T) {
+	list := newTurns()
+	for i := range 1000 {
+		list.add(ready(i, 1, 7))
+	}
+	list.add(ready(2000, 2, 7))
+	list.add(ready(2001, 1, 8))
+	list.add(ready(2001, 1, 8)) // is there already
+	got := order(list, plenty)
+	if len(got) != 1002 || got[0] != 0 || got[1] != 2000 || got[2] != 2001 || got[3] != 1 {
+		t.Errorf("%d items, %v", len(got), got[:4])
+	}
+}
+
+// What is urgent comes first within a sender's flow, then what has waited
+// longest.
+func TestTurnsPriority(t *testing.T) {
+	list := newTurns()
+	for i, p := range []int8{0, -2, 3, 0, 9} {
+		r := ready(i, 1, 1)
+		r.Priority = p
+		list.add(r)
+	}
+	got := order(list, plenty)
+	for i, want := range []int{4, 2, 0, 3, 1} {
+		if got[i] != want {
+			t.Fatalf("order %v", got)
+		}
+	}
+}
+
+// Who sends what is large waits for his next turn while others have theirs.
+func TestTurnsOctets(t *testing.T) {
+	list := newTurns()
+	for i := range 10 {
+		r := ready(i, 1, 1)
+		r.Size = 4 * turnOctets
+		list.add(r)
+		list.add(ready(100+i, 2, 1))
+	}
+	got := order(list, plenty)
+	small := 0
+	for _, id := range got[:8] {
+		if id >= 100 {
+			small++
+		}
+	}
+	if len(got) != 20 || small < 6 {
+		t.Errorf("order %v", got)
+	}
+}
+
+// A destination without a place keeps nobody waiting, and costs nothing until
+// there is one.
+func TestTurnsBlocked(t *testing.T) {
+	list := newTurns()
+	asked := map[uint64]int{}
+	full := map[uint64]bool{1: true, 2: true}
+	reserve := func(d uint64) (*seat, string) {
+		asked[d]++
+		if full[d] {
+			return nil, unknownHop(d)
+		}
+		return &seat{}, ""
+	}
+	for i := range 30 {
+		list.add(ready(i, uint64(i%2), uint64(1+i%3)))
+	}
+	if got := order(list, reserve); len(got) != 10 {
+		t.Fatalf("%d items go", len(got))
+	}
+	for i := range 30 {
+		list.add(ready(100+i, 1, 1))
+	}
+	if got := order(list, reserve); len(got) != 0 || asked[1] != 2 {
+		t.Fatalf("%d items go, asked %d times", len(got), asked[1])
+	}
+	full[1] = false
+	list.unblock(map[string]bool{unknownHop(1): true, unknownHop(9): true})
+	if got := order(list, reserve); len(got) != 40 {
+		t.Errorf("%d items go", len(got))
+	}
+	full[2] = false
+	list.unblockAll()
+	if got := order(list, reserve); len(got) != 10 {
+		t.Errorf("%d items go", len(got))
+	}
+}
+
+// However much is due, what is held in memory is bounded, no destination is
+// left out, and the rest has its turn when there is room.
+func TestTurnsBounds(t *testing.T) {
+	list := newTurns()
+	const dead, each = 1000, 200
+	total := 0
+	all := map[int]outqueue.Ready{}
+	for i := range dead * each {
+		all[i] = ready(i+1, 1, uint64(1+i%dead))
+		total++
+	}
+	for i := range 3 * maxFlow {
+		all[total] = ready(total+1, 2, 5000)
+		total++
+		_ = i
+	}
+	fill := func() {
+		list.reread()
+		for i := range total {
+			if r, ok := all[i]; ok {
+				list.add(r)
+			}
+		}
+	}
+	fill()
+	if len(list.listed) > maxTurns+1 || !list.left || list.wanting() {
+		t.Fatalf("%d items are listed", len(list.listed))
+	}
+	lone := ready(total+1, 3, 6000)
+	list.add(lone)
+	if got, ok := list.next(anybody, plenty); !ok || got.Sender != 1 {
+		t.Error(got, ok)
+	}
+	seen := 1
+	for n := 0; n < 3; n++ {
+		got, ok := list.next(anybody, plenty)
+		if seen++; ok && got.ID == lone.ID {
+			break
+		}
+		if n == 2 {
+			t.Error("the lone message waits")
+		}
+	}
+}
+
+// What is known to be in vain has half of the attempts, one sender half of
+// what there is, and a part is kept for those of whom nothing runs.
+func TestLanes(t *testing.T) {
+	p := newPlaces(1000)
+	l := newLanes(80, p)
+	now := time.Unix(0, 0)
+	count := func() (n int) {
+		for {
+			if _, _, ok := l.next(now); !ok {
+				return n
+			}
+			n++
+		}
+	}
+	for i := range 500 {
+		r := ready(i, 1, uint64(i))
+		r.Tried = true
+		l.add(r)
+	}
+	if n := count(); n != 20 {
+		t.Errorf("%d in vain of one sender run", n)
+	}
+	for i := range 500 {
+		r := ready(1000+i, uint64(2+i%2), uint64(i))
+		r.Tried = true
+		l.add(r)
+	}
+	if n := count(); n != 15 {
+		t.Errorf("%d more in vain run", n)
+	}
+	for i := range 500 {
+		l.add(ready(2000+i, 5, uint64(1000+i)))
+	}
+	if n := count(); n != 40 {
+		t.Errorf("%d new ones of one sender run", n)
+	}
+	for i := range 500 {
+		l.add(ready(3000+i, 6, uint64(2000+i)))
+	}
+	if n := count(); n != 20 {
+		t.Errorf("%d new ones of another sender run", n)
+	}
+	for i := range 20 {
+		l.add(ready(4000+i, uint64(100+i), uint64(3000+i)))
+	}
+	if n := count(); n != 10 {
+		t.Errorf("%d single messages run", n)
+	}
+}
+
+// Listing and choosing among a hundred thousand costs little for each.
+func BenchmarkTurns(b *testing.B) {
+	b.ReportAllocs()
+	list := newTurns()
+	for i := range 90_000 {
+		list.add(ready(i, 1, uint64(i%10_000)))
+	}
+	dead := func(d uint64) (*seat, string) {
+		if d < 10_000 {
+			return nil, unknownHop(d)
+		}
+		return &seat{}, ""
+	}
+	for i := 0; b.Loop(); i++ {
+		r := ready(1_000_000+i, 2, 20_000)
+		list.add(r)
+		t, ok := list.next(anybody, dead)
+		if !ok {
+			b.Fatal("the live message has no turn")
+		}
+		list.done(t.Ready)
+	}
+}
