@@ -45,7 +45,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	logins := auth.New(s.directory, auth.Options{Log: a.log})
+	logins := auth.New(s.directory, auth.Options{Log: a.log, Peers: s.peers})
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
 	})

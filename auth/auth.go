@@ -12,6 +12,7 @@ import (
 	"waxwing/mail"
 	"waxwing/proto/sasl"
 	"waxwing/store/directory"
+	"waxwing/store/peers"
 )
 
 // Options change how an Authenticator works; the zero value is sensible.
@@ -28,6 +29,9 @@ type Options struct {
 	Remember time.Duration
 	// Limits bound guessing.
 	Limits Limits
+	// Peers counts failures by network, for all who want to know of them and
+	// beyond a restart; nil counts in memory.
+	Peers *peers.Store
 }
 
 // An Authenticator checks logins. It is a sasl.Backend.
@@ -64,7 +68,7 @@ func New(dir *directory.Directory, o Options) *Authenticator {
 		log:      o.Log,
 		hashing:  newGate(o.Parallel, o.Queue),
 		verified: newVerified(o.Remember),
-		throttle: newThrottle(o.Limits),
+		throttle: newThrottle(o.Limits, o.Peers),
 		dummy:    directory.DummyHash(),
 	}
 }

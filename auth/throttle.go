@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waxwing/proto/sasl"
+	"waxwing/store/peers"
 )
 
 // Limits bound how often somebody may be wrong. Zero values stand for the
@@ -14,7 +15,8 @@ import (
 type Limits struct {
 	// PerAddress is how many failures an IPv4 address or an IPv6 /64 may
 	// have standing, 20 unless set; AddressHalfLife is how long it takes
-	// until half of them are forgotten, 10 minutes unless set.
+	// until half of them are forgotten, 10 minutes unless set; with
+	// Options.Peers it always is that.
 	PerAddress      int
 	AddressHalfLife time.Duration
 	// PerAccount and AccountHalfLife are the same for one account, from
@@ -58,6 +60,7 @@ func sourceOf(addr netip.Addr) source {
 // and settled once it has been decided.
 type throttle struct {
 	limits Limits
+	peers  *peers.Store // counts for sources, if not nil
 
 	mu       sync.Mutex // guards all tables
 	sources  counters[source]
@@ -73,7 +76,7 @@ type pair struct {
 	subject subject
 }
 
-func newThrottle(l Limits) *throttle {
+func newThrottle(l Limits, known *peers.Store) *throttle {
 	set := func(n *int, otherwise int) {
 		if *n <= 0 {
 			*n = otherwise
@@ -90,6 +93,7 @@ func newThrottle(l Limits) *throttle {
 	}
 	return &throttle{
 		limits:   l,
+		peers:    known,
 		sources:  newCounters[source](l.AddressHalfLife),
 		subjects: newCounters[subject](l.AccountHalfLife),
 		pairs:    newCounters[pair](l.AddressHalfLife),
@@ -122,7 +126,7 @@ func (t *throttle) settle(from source, about subject, succeeded bool, now time.T
 	case t.trusts(p, now):
 		t.pairs.add(p, now)
 	default:
-		t.sources.add(from, now)
+		t.addFailure(from, now)
 		t.subjects.add(about, now)
 	}
 	return nil
@@ -137,8 +141,26 @@ func (t *throttle) blocked(from source, about subject, now time.Time) bool {
 	if from.loopback {
 		limit = t.limits.PerLoopback
 	}
-	return t.sources.value(from, now) >= float64(limit) ||
+	return t.failures(from, now) >= float64(limit) ||
 		t.subjects.value(about, now) >= float64(t.limits.PerAccount)
+}
+
+// failures tells how many failures a source has standing. Those of others than
+// this machine are peers', so that a restart does not forgive them and the
+// doors know of them too.
+func (t *throttle) failures(from source, now time.Time) float64 {
+	if t.peers == nil || from.loopback {
+		return t.sources.value(from, now)
+	}
+	return t.peers.Peer(peers.OfAddress(from.prefix.Addr()), now).Counts[peers.FailedLogins]
+}
+
+func (t *throttle) addFailure(from source, now time.Time) {
+	if t.peers == nil || from.loopback {
+		t.sources.add(from, now)
+		return
+	}
+	t.peers.Add(peers.OfAddress(from.prefix.Addr()), now, peers.FailedLogins, 1)
 }
 
 func (t *throttle) trusts(p pair, now time.Time) bool {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"waxwing/proto/sasl"
+	"waxwing/store/kv/memkv"
+	"waxwing/store/peers"
 )
 
 func TestSourceOf(t *testing.T) {
@@ -90,7 +92,7 @@ func TestThrottle(t *testing.T) {
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) {
 			th := newThrottle(Limits{PerAddress: 5, AddressHalfLife: time.Minute,
-				PerAccount: 8, AccountHalfLife: 10 * time.Hour, PerLoopback: 20})
+				PerAccount: 8, AccountHalfLife: 10 * time.Hour, PerLoopback: 20}, nil)
 			now := time.Unix(0, 0)
 			for i, s := range story {
 				now = now.Add(s.after)
@@ -105,6 +107,42 @@ func TestThrottle(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What peers count outlives the process, and is told to the doors.
+func TestThrottleSurvives(t *testing.T) {
+	db, now := memkv.New(), time.Unix(1e9, 0)
+	var known *peers.Store
+	restart := func() *throttle {
+		var err error
+		if known, err = peers.Open(t.Context(), db, peers.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		return newThrottle(Limits{PerAddress: 5}, known)
+	}
+	home, loop := sourceOf(netip.MustParseAddr("2001:db8::1")), sourceOf(netip.MustParseAddr("127.0.0.1"))
+	th := restart()
+	for i := range 5 {
+		if err := th.settle(home, subject(i), false, now); err != nil {
+			t.Fatal(err)
+		}
+		if err := th.settle(loop, subject(i), false, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := known.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	th = restart()
+	if err := th.check(home, 99, now); !errors.Is(err, sasl.ErrThrottled) {
+		t.Errorf("after a restart: %v", err)
+	}
+	if err := th.check(home, 99, now.Add(10*time.Minute)); err != nil {
+		t.Errorf("after ten minutes: %v", err)
+	}
+	if n := len(known.All(now)); n != 1 {
+		t.Errorf("%d peers are known, and this machine is none", n)
 	}
 }
 
