@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/dns"
+	"waxwing/dns/dnstest"
+	"waxwing/flow/relay"
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/pop3/pop3server"
 	"waxwing/proto/smtp/smtpserver"
@@ -34,15 +37,17 @@ type server struct {
 	disk   *Disk
 	db     *pebblekv.Store
 	blobs  *fsblob.Store
+	far    *traffic.Sink
 	failed chan error // told when the store cannot write any more
 	stop   context.CancelFunc
 	doors  sync.WaitGroup
 }
 
-// open starts a server; a new disk gets its people.
-func open(t *testing.T, disk *Disk) *server {
+// open starts a server that relays to far, unless that is nil; a new disk gets
+// its people.
+func open(t *testing.T, disk *Disk, far *traffic.Sink) *server {
 	t.Helper()
-	s := &server{t: t, disk: disk, failed: make(chan error, 1)}
+	s := &server{t: t, disk: disk, far: far, failed: make(chan error, 1)}
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
@@ -73,8 +78,8 @@ func open(t *testing.T, disk *Disk) *server {
 				t.Fatal(err)
 			}
 		}
-	} else {
-		_ = s.Queue.Reclaim(t.Context(), time.Now())
+	} else if err := s.Queue.Reclaim(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
 	}
 	s.openDoors()
 	if fresh {
@@ -96,6 +101,10 @@ func (s *server) openDoors() {
 		s.doors.Go(func() { _ = serve(ctx, l) })
 		return l.Addr().String()
 	}
+	if s.far != nil {
+		s.doors.Go(func() { s.relay(ctx) })
+	}
+	s.doors.Go(func() { s.purge(ctx) })
 	const drain = 10 * time.Second
 	s.MX = serve(smtpserver.New(mx.Door(s.Receiver, house.Hostname),
 		smtpserver.Options{Hostname: house.Hostname, Service: "smtp", Log: s.Log, DrainTimeout: drain}).Serve)
@@ -111,6 +120,28 @@ func (s *server) openDoors() {
 	}).Serve)
 }
 
+// relay sends what is in the queue to the host far away.
+func (s *server) relay(ctx context.Context) {
+	zone := dnstest.Zone{
+		MX: map[string][]dns.MX{"far.test": {{Host: "mx.far.test", Preference: 10}}},
+		A:  map[string][]string{"mx.far.test": {"127.0.0.1"}},
+	}
+	r := relay.New(s.Queue, s.Deliverer, s.House.Blobs, zone, relay.Options{
+		Hostname: house.Hostname, Port: s.far.Port(), Log: s.Log, Schedule: relay.Schedule{First: 200 * time.Millisecond},
+	})
+	if err := r.Run(ctx); ctx.Err() == nil {
+		s.t.Errorf("the relay has ended: %v", err)
+	}
+}
+
+// purge lets go of all that was expunged, again and again.
+func (s *server) purge(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = s.Mailboxes.Purge(ctx, time.Now().AddDate(1, 0, 0)) // the disk fails now and then
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
 // close ends the server. It gives what the stores say at their end.
 func (s *server) close() error {
 	s.stop()
@@ -118,10 +149,16 @@ func (s *server) close() error {
 	return errors.Join(s.Mailboxes.Close(), s.blobs.Close(), s.db.Close())
 }
 
-// away gives the numbers of the messages in the queue.
+// away gives the numbers of the messages that are in the queue or have
+// arrived, and how often.
 func (s *server) away() map[string]int {
 	s.t.Helper()
 	all := map[string]int{}
+	if s.far != nil {
+		for number, takings := range s.far.Takings() {
+			all[number] += len(takings)
+		}
+	}
 	for _, it := range s.Queued() {
 		body, err := s.Queue.OpenBody(s.t.Context(), it)
 		if err != nil {
