@@ -72,6 +72,7 @@ func ConfigOf(configFile, dir string) (config.Config, error) {
 type Offline struct {
 	DB    kv.Store
 	Blobs blob.Store
+	c     config.Config
 	s     stores
 }
 
@@ -83,13 +84,13 @@ func OpenOffline(c config.Config, restoring bool) (*Offline, error) {
 	}
 	s, err := openStores(c, Options{Restoring: restoring}, memoryOf(os.DirFS("/")), slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, own(c, c.Data))
 	}
-	return &Offline{DB: s.db, Blobs: s.blobs, s: s}, nil
+	return &Offline{DB: s.db, Blobs: s.blobs, c: c, s: s}, nil
 }
 
-// Close closes the store.
-func (o *Offline) Close() error { return o.s.Close() }
+// Close closes the store. What root has written belongs to the server's user then.
+func (o *Offline) Close() error { return errors.Join(o.s.Close(), own(o.c, o.c.Data)) }
 
 // Source reads the store for a backup.
 func (o *Offline) Source() backup.Source {
@@ -176,10 +177,17 @@ func BackedUpConfig(ctx context.Context, repo *backup.Repository, k backup.Keys,
 	return text.Bytes(), err
 }
 
-// OwnData gives the data directory to the user that the server becomes.
-func OwnData(c config.Config) error {
-	if c.User == "" || os.Getuid() != 0 {
+// own gives what root has written in the data directory to the user that the
+// server becomes, or else to whoever owns the directory.
+func own(c config.Config, tree string) error {
+	switch {
+	case os.Getuid() != 0:
 		return nil
+	case c.User != "":
+		return confine.Own(tree, c.User)
 	}
-	return confine.Own(c.Data, c.User)
+	return confine.OwnLike(tree, c.Data)
 }
+
+// OwnMemory does that for what backups keep in mind.
+func OwnMemory(c config.Config) error { return own(c, BackupMemory(c.Data)) }

@@ -245,6 +245,10 @@ func DataOf(configFile, dir string) (string, error) {
 		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err == nil { // nobody's but the one that was named
 			return filepath.Abs(dir)
 		}
+		_, err := os.Stat(adminapi.SocketPath(dir))
+		if errors.Is(err, os.ErrPermission) {
+			return "", fmt.Errorf("not allowed to look into %s: run this as the server's user or as root", dir)
+		}
 		if _, err := os.Stat(dir); err != nil {
 			return "", err
 		}

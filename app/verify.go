@@ -21,7 +21,7 @@ func Verify(ctx context.Context, c config.Config, request adminapi.VerifyRequest
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Close(), own(c, c.Data)) }()
 	api := adminapi.New(adminapi.Options{Directory: s.directory, Mailboxes: s.mailboxes, Queue: s.queue, Log: log})
 	return api.Verify(ctx, request, tell)
 }

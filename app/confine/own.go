@@ -1,9 +1,21 @@
 package confine
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
+
+// OwnLike gives a directory tree to whoever owns another directory. Links are
+// not followed.
+func OwnLike(tree, like string) error {
+	var stat syscall.Stat_t
+	if err := syscall.Stat(like, &stat); err != nil {
+		return fmt.Errorf("owner of %s: %w", like, err)
+	}
+	return own(tree, int(stat.Uid), int(stat.Gid))
+}
 
 // own changes the owner of everything in a tree. It works within the opened
 // root, so that nobody can lead it elsewhere with links.

@@ -141,11 +141,14 @@ func (p place) keys() (backup.Keys, error) {
 }
 
 // explain adds to an error what to do about it.
-func explain(err error) error {
-	if errors.Is(err, backup.ErrSealed) {
-		return fmt.Errorf("%w: name the file with the secret key with --identity", err)
+func (p place) explain(err error) error {
+	switch {
+	case !errors.Is(err, backup.ErrSealed):
+		return err
+	case len(p.Identity) > 0:
+		return fmt.Errorf("the backup is encrypted to another key than that in %s", strings.Join(p.Identity, ", "))
 	}
-	return err
+	return errors.New("the backup is encrypted: name the file with the secret key with --identity")
 }
 
 func (c backupCmd) recipients() ([]backup.Recipient, error) {
@@ -172,10 +175,9 @@ func (c backupCmd) recipients() ([]backup.Recipient, error) {
 }
 
 // run makes a backup.
-func (c backupCmd) run(ctx context.Context, s streams) error {
+func (c backupCmd) run(ctx context.Context, s streams) (err error) {
 	var keep backup.Keep
 	if c.Keep != "" {
-		var err error
 		if keep, err = backup.ParseKeep(c.Keep); err != nil {
 			return fmt.Errorf("--keep: %w", err)
 		}
@@ -211,7 +213,7 @@ func (c backupCmd) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	defer memory.Close()
+	defer func() { err = errors.Join(err, memory.Close(), app.OwnMemory(conf)) }()
 	recipients, err := memory.Recipients(repo, given)
 	if err != nil {
 		return err
@@ -230,6 +232,9 @@ func (c backupCmd) run(ctx context.Context, s streams) error {
 		Recipients: recipients, Full: c.Full, Stopped: stopped, Host: host, Program: app.Version(), Files: files, Progress: progress,
 	})
 	stop()
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted: no backup was made; run the same again, and it goes on where it was")
+	}
 	if err != nil {
 		return err
 	}
@@ -334,7 +339,7 @@ func (c backupCmd) check(ctx context.Context, s streams) error {
 	}
 	found, err := backup.Check(ctx, repo, k, progress)
 	if err != nil {
-		return explain(err)
+		return c.explain(err)
 	}
 	if c.JSON {
 		if err := printJSON(s.out, found); err != nil {
@@ -352,7 +357,7 @@ func (c backupCmd) check(ctx context.Context, s streams) error {
 	return nil
 }
 
-func (c backupCmd) prune(ctx context.Context, s streams) error {
+func (c backupCmd) prune(ctx context.Context, s streams) (err error) {
 	if c.Keep == "" {
 		return errors.New("say what stays, such as --keep 7d,4w,12m")
 	}
@@ -373,7 +378,7 @@ func (c backupCmd) prune(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	defer memory.Close()
+	defer func() { err = errors.Join(err, memory.Close(), app.OwnMemory(conf)) }()
 	done, err := backup.Prune(ctx, repo, memory, keep, time.Now(), time.Local)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"waxwing/app"
@@ -51,7 +52,11 @@ func (c restoreCmd) findBackup(ctx context.Context) (*backup.Repository, backup.
 	found, err := repo.Find(ctx, name, at)
 	if err != nil {
 		repo.Close()
-		return nil, k, none, fmt.Errorf("%w; see: waxwing backup --list %s", err, c.From)
+		hint := "see"
+		if name != "" {
+			hint = "a time is written \"2026-11-20 14:00\"; for names see"
+		}
+		return nil, k, none, fmt.Errorf("%w; %s: waxwing backup --list %s", err, hint, c.From)
 	}
 	return repo, k, found, nil
 }
@@ -73,9 +78,9 @@ func (c restoreCmd) restoreBackup(ctx context.Context, s streams) error {
 	}
 	defer repo.Close()
 	if c.Account == "" {
-		return explain(c.everything(ctx, s, repo, k, found))
+		return c.explain(c.everything(ctx, s, repo, k, found))
 	}
-	return explain(c.account(ctx, s, repo, k, found))
+	return c.explain(c.account(ctx, s, repo, k, found))
 }
 
 // everything restores a whole store.
@@ -110,8 +115,8 @@ func (c restoreCmd) everything(ctx context.Context, s streams, repo *backup.Repo
 	if errors.Is(err, backup.ErrNotEmpty) {
 		return fmt.Errorf("%w. Everything is restored into an empty store only; for one account add --account", err)
 	}
-	if err == nil {
-		err = app.OwnData(conf)
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted: run the same again, and it goes on where it was; until then no server starts on this store")
 	}
 	if err != nil {
 		return err
@@ -121,6 +126,9 @@ func (c restoreCmd) everything(ctx context.Context, s streams, repo *backup.Repo
 	}
 	fmt.Fprintf(s.out, "restored the backup %s of %s: %v in %d accounts and lists, in %v\nCheck it with \"waxwing verify\" before you start the server.\n",
 		found.ID, when(found.Time), volume(uint64(progress.Written.Load())), found.Partitions, time.Since(began).Round(time.Second))
+	if ofRoot(conf) {
+		fmt.Fprintf(s.out, "The files belong to root. If the server runs as a user of its own, give them to it: chown -R waxwing: %s\n", conf.Data)
+	}
 	if len(found.Missing) > 0 {
 		return flawed{fmt.Errorf("when the backup was made these large messages were damaged or missing:\n  %s", strings.Join(found.Missing, "\n  "))}
 	}
@@ -158,8 +166,17 @@ func (c restoreCmd) target(ctx context.Context, s streams, repo *backup.Reposito
 	return config.Load(file)
 }
 
+// ofRoot tells whether the data of a server that is no trial belongs to root.
+func ofRoot(c config.Config) bool {
+	var stat syscall.Stat_t
+	return c.File != "" && os.Getuid() == 0 && syscall.Stat(c.Data, &stat) == nil && stat.Uid == 0
+}
+
 // writeNew writes a file that is not there yet.
 func writeNew(name string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err

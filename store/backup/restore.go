@@ -21,7 +21,7 @@ import (
 var ErrNotEmpty = errors.New("the store is not empty")
 
 // ErrHalfRestored says that a restore into the store has not come to its end.
-var ErrHalfRestored = errors.New("the store has been restored by half only; run the same \"waxwing restore\" again")
+var ErrHalfRestored = errors.New("a restore into this store has not come to its end: run the same \"waxwing restore\" again")
 
 // ErrNotStopped says that a server ran on while a backup was made, so that the
 // store may have changed after it.
@@ -65,7 +65,7 @@ type mark struct {
 func Whole(ctx context.Context, db kv.Store) error {
 	m, err := readMark(ctx, db)
 	if err == nil && m != nil {
-		err = fmt.Errorf("%w, of the backup %s", ErrHalfRestored, m.Snapshot)
+		err = fmt.Errorf("%w (with --at %s, if there are newer backups by now)", ErrHalfRestored, m.Snapshot)
 	}
 	return err
 }
@@ -144,7 +144,7 @@ func begin(ctx context.Context, db kv.Store, want mark) error {
 		if isLocal(p) {
 			continue
 		}
-		return fmt.Errorf("%w: it has partition %x", ErrNotEmpty, uint64(p))
+		return ErrNotEmpty
 	}
 	text, err := json.Marshal(want)
 	if err != nil {
