@@ -10,7 +10,9 @@ import (
 
 // Limits of RFC 5321 §4.5.3.1.
 const (
-	maxLocalPart = 64
+	// RFC 5321 asks for 64 at least, and for no limit where that is possible:
+	// forwarders and lists put whole addresses in here.
+	maxLocalPart = 128
 	maxDomain    = 255
 	maxPath      = 254 // 256 with the angle brackets, RFC 5321 §4.5.3.1.3
 )

@@ -43,7 +43,7 @@ func TestParseAddressRefuses(t *testing.T) {
 		"ann @x.test", "ann@x test", "ann@x.test.", "ann@-x.test", "ann@x..test",
 		`"ann@x.test`, `""@x.test`, "a\r\nb@x.test", "\"a\nb\"@x.test", "a\xff@x.test",
 		"a@[192.0.2]", "a@[IPv6:192.0.2.1]", "a@[IPv6:fe80::1%eth0]", "a@[192.0.2.1",
-		strings.Repeat("a", 65) + "@x.test", "a@" + strings.Repeat("b.", 130) + "test",
+		strings.Repeat("a", 129) + "@x.test", "a@" + strings.Repeat("b.", 130) + "test",
 		"a@x.test>", "<a@x.test>", "a@b@c.test", "a@" + strings.Repeat("b", 64) + ".test",
 	} {
 		if a, err := ParseAddress(s); err == nil {

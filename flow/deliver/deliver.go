@@ -16,6 +16,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/store/sealkeys"
 )
 
 // parallel is how many accounts a message is written to at once.
@@ -29,6 +30,8 @@ type Deliverer struct {
 	blobs     blob.Store
 	hostname  string
 	elsewhere func(domain string, ours bool) bool
+	seals     *sealkeys.Store
+	srs       bool
 	log       *slog.Logger
 }
 
@@ -40,7 +43,12 @@ type Options struct {
 	// store takes its mail: it goes into the outqueue then, for the relay to
 	// bring there. Nil for none.
 	Elsewhere func(domain string, ours bool) bool
-	Log       *slog.Logger
+	// Seals has the keys for the addresses that we rewrite; nil rewrites none,
+	// and knows none that comes back.
+	Seals *sealkeys.Store
+	// SRS has senders rewritten in what is forwarded to others.
+	SRS bool
+	Log *slog.Logger
 }
 
 // New makes a Deliverer.
@@ -51,7 +59,7 @@ func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Deliverer{directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, log: o.Log}
+	return &Deliverer{directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, log: o.Log}
 }
 
 // A Recipient is one whose way is known.
@@ -75,6 +83,9 @@ func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, 
 	}
 	if d.elsewhere(to.Address.Domain, false) {
 		return Recipient{Recipient: to, Elsewhere: true}, nil
+	}
+	if r, ok, err := d.comesBack(ctx, time.Now(), to); ok || err != nil {
+		return r, err
 	}
 	route, err := d.directory.Resolve(ctx, to.Address)
 	switch {
@@ -163,7 +174,10 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	if len(plan.locals) > 0 && len(failures) == len(plan.locals) && !plan.remote() {
 		return gravest(failures)
 	}
-	submissions := plan.submissions(a, env, trace)
+	submissions, err := d.submissions(ctx, now, plan, a, env, trace)
+	if err != nil {
+		return err
+	}
 	for _, f := range failures {
 		d.log.Warn("local delivery put off", obs.Msg, a.ID, obs.Account, f.local.Account.String(), obs.Err, f.err)
 		submissions = append(submissions, redelivery(a, env, trace, f.local))

@@ -1,8 +1,10 @@
 package deliver
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"waxwing/format/message"
 	"waxwing/mail"
@@ -84,23 +86,24 @@ func (p *plan) breakLoops(a *Arrival) error {
 }
 
 // submissions gives what has to go into the outqueue.
-func (p plan) submissions(a *Arrival, env mail.Envelope, trace []byte) []outqueue.Submission {
+func (d *Deliverer) submissions(ctx context.Context, now time.Time, p plan, a *Arrival, env mail.Envelope, trace []byte) ([]outqueue.Submission, error) {
 	var all []outqueue.Submission
 	if len(p.relayed) > 0 {
 		all = append(all, submission(a, env, trace, p.relayed))
 	}
 	for _, f := range p.forwards {
-		var to []mail.Recipient
-		for _, target := range f.targets {
-			onward := f.recipient
-			onward.Address = target
-			to = append(to, onward)
-		}
 		// The mark by which the message is known if it comes back.
 		mark := append([]byte("Delivered-To: "+f.recipient.Address.String()+"\r\n"), trace...)
-		all = append(all, submission(a, env, mark, to))
+		parts, err := d.onwardParts(ctx, now, f, env.From)
+		if err != nil {
+			return nil, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot forward the message just now, try later", Err: err}
+		}
+		for _, part := range parts {
+			env.From = part.from
+			all = append(all, submission(a, env, mark, part.to))
+		}
 	}
-	return all
+	return all, nil
 }
 
 func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient) outqueue.Submission {

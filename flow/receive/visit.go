@@ -149,6 +149,9 @@ func (v *Visit) Mail(from mail.Address) error {
 func (v *Visit) Recipient(ctx context.Context, to mail.Recipient) (deliver.Recipient, error) {
 	resolved, missing := v.r.Recipient(ctx, to)
 	if v.trusted {
+		if missing == nil {
+			missing = v.checkBounce(ctx, to.Address)
+		}
 		return resolved, missing
 	}
 	now := time.Now()
@@ -167,8 +170,19 @@ func (v *Visit) Recipient(ctx context.Context, to mail.Recipient) (deliver.Recip
 	case missing != nil:
 		return deliver.Recipient{}, missing
 	}
+	if err := v.checkBounce(ctx, to.Address); err != nil {
+		return deliver.Recipient{}, err
+	}
 	v.recipients++
 	return resolved, nil
+}
+
+// checkBounce refuses bounces of what we have not sent.
+func (v *Visit) checkBounce(ctx context.Context, to mail.Address) error {
+	if !v.from.IsNull() {
+		return nil
+	}
+	return v.r.deliverer.CheckBounce(ctx, time.Now(), to)
 }
 
 // judge asks the policy about a recipient, and the greylist where that counts.

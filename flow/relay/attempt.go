@@ -128,7 +128,12 @@ func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, re
 	if g.way == toStore {
 		a.bring(ctx, work, g.hop.route, a.transfer(g), answers)
 	} else {
-		used = a.send(ctx, work, g.hop, a.transfer(g), answers)
+		t := a.transfer(g)
+		if t.mail.From, err = a.sender(work, t.mail.From); err != nil {
+			fill(answers, answer{err: err})
+		} else {
+			used = a.send(ctx, work, g.hop, t, answers)
+		}
 		a.known(ctx, g, outcomeOf(answers), answers[0])
 	}
 	return answers, func() {
@@ -259,6 +264,9 @@ func (a *attempt) stage(ctx context.Context) (*deliver.Arrival, error) {
 		return nil, fmt.Errorf("read queued message: %w", err)
 	}
 	arrival.ID, arrival.Token, arrival.Origin = a.item.Message, "queue "+a.item.ID.String(), a.item.Origin
+	if arrival.Junk, err = arrival.WasJunk(); err != nil {
+		return nil, errors.Join(err, arrival.Close())
+	}
 	return arrival, nil
 }
 

@@ -17,6 +17,7 @@ const (
 	Peers     kv.Partition = 0xFF03_0000_0000_0000 // what is known of other hosts
 	Trace     kv.Partition = 0xFF04_0000_0000_0000 // decisions, to be explained
 	Common    kv.Partition = 0xFF05_0000_0000_0000 // what those who share the store agree on
+	Seals     kv.Partition = 0xFF06_0000_0000_0000 // keys that sign addresses
 	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
 	outqueue kv.Partition = 0xFF02_0000_0000_0000
@@ -38,6 +39,12 @@ func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard)
 // Prefixes in Common.
 const (
 	BlobStore = 'b' // nothing -> the identity of the blob store that belongs to this one
+)
+
+// Prefixes in Seals, all of store/sealkeys.
+const (
+	SealKey   = 'k' // number -> key
+	SealSince = 's' // domain -> since when its senders are tagged
 )
 
 // Prefixes in an account's partition. Those of store/mailbox:
