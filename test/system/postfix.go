@@ -116,6 +116,18 @@ virtual_gid_maps = static:%s
 `, domain, strings.Join(maps, ", "), id("-u", "postfix"), id("-g", "postfix"))
 }
 
+// OneMailbox gives settings that deliver every user of a domain to one
+// Maildir, Dir/mail/all/.
+func OneMailbox(domain string) string {
+	return fmt.Sprintf(`virtual_mailbox_domains = %s
+virtual_mailbox_maps = static:all/
+virtual_mailbox_base = $queue_directory/../mail
+virtual_mailbox_limit = 0
+virtual_uid_maps = static:%s
+virtual_gid_maps = static:%s
+`, domain, id("-u", "postfix"), id("-g", "postfix"))
+}
+
 func id(flag, user string) string {
 	out, err := exec.Command("id", flag, user).Output()
 	if err != nil {
