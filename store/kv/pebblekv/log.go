@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"waxwing/store/kv"
 )
@@ -36,6 +37,8 @@ type bodyLog struct {
 	open    *group     // being filled
 	writing *group     // being written; nil if none is
 	closed  bool
+	lenient *time.Timer // nil before start; runs out for what nobody waits for
+	armed   bool        // it is running
 
 	// What follows belongs to whoever has taken the group that is written.
 	failure   error // once the disk has failed
@@ -80,6 +83,7 @@ func (l *bodyLog) start(end place) {
 		p.Store(uint64(end))
 	}
 	l.ended = make(chan struct{})
+	l.lenient = time.AfterFunc(time.Hour, l.runOut)
 	l.rooms.start(end.segment())
 	go l.run()
 }
@@ -148,6 +152,7 @@ func (l *bodyLog) sync() error {
 func (l *bodyLog) stop() error {
 	l.mu.Lock()
 	l.closed = true
+	l.lenient.Stop()
 	l.more.Signal()
 	l.room.Broadcast()
 	l.mu.Unlock()
@@ -197,11 +202,26 @@ func (l *bodyLog) take() *group {
 	return g
 }
 
+// leniency is how long a record may lie before it is written though nobody
+// waits for it. Who waits writes it himself: to wake run at once for what is
+// about to be waited for would cost that one two hand-overs.
+const leniency = time.Millisecond
+
 // nudge sees to it that what has been appended is written, even if nobody
 // waits for it.
 func (l *bodyLog) nudge() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.open.commits) > 0 && l.writing == nil && !l.armed && !l.closed {
+		l.armed = true
+		l.lenient.Reset(leniency)
+	}
+}
+
+func (l *bodyLog) runOut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
 	if len(l.open.commits) > 0 && l.writing == nil {
 		l.more.Signal()
 	}
