@@ -69,6 +69,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	admin := adminapi.New(adminapi.Options{
 		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue, Backup: s.backup,
+		Peers: s.peers, Sender: outgoing, Rules: rules,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})

@@ -17,6 +17,8 @@ type accountCmd struct {
 	Add      accountAddCmd      `cmd:"" help:"Make an account."`
 	Set      accountSetCmd      `cmd:"" help:"Change an account."`
 	Password accountPasswordCmd `cmd:"" help:"Set a new password."`
+	Pause    accountPauseCmd    `cmd:"" help:"Keep an account from sending."`
+	Resume   accountResumeCmd   `cmd:"" help:"Let a paused account send again."`
 	Delete   accountDeleteCmd   `cmd:"" help:"Delete an account and its mail."`
 }
 
@@ -35,8 +37,8 @@ type accountListCmd struct{ lister }
 
 func (c accountListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
-		return printList(s, c.JSON, client.Accounts(ctx), "no accounts", "ACCOUNT ADMIN DISABLED QUOTA USED DELETED NAME", func(a adminapi.Account) []string {
-			return []string{a.Address, yes(a.Admin), yes(a.Disabled), quota(a.Quota), octets(a.Used), octets(a.Lost), a.Name}
+		return printList(s, c.JSON, client.Accounts(ctx), "no accounts", "ACCOUNT ADMIN DISABLED PAUSED QUOTA USED DELETED NAME", func(a adminapi.Account) []string {
+			return []string{a.Address, yes(a.Admin), yes(a.Disabled), yes(a.Paused != ""), quota(a.Quota), octets(a.Used), octets(a.Lost), a.Name}
 		})
 	})
 }
@@ -72,7 +74,7 @@ func (c accountShowCmd) Run(ctx context.Context, s streams) error {
 		}
 		facts := []string{
 			"account", a.Address, "id", a.ID, "name", a.Name, "admin", yes(a.Admin),
-			"disabled", yes(a.Disabled), "quota", quota(a.Quota), "since", when(a.Created),
+			"disabled", yes(a.Disabled), "sending paused", a.Paused, "quota", quota(a.Quota), "since", when(a.Created),
 		}
 		if a.Used != nil && a.Messages != nil {
 			facts = append(facts, "used", octets(a.Used), "messages", strconv.Itoa(*a.Messages),

@@ -42,6 +42,7 @@ func (a *API) listAccounts(r *http.Request) (any, error) {
 		func(a directory.Account) string { return a.ID.String() })
 	for i := range list.Items {
 		id, _ := mail.ParseAccountID(list.Items[i].ID) // we have just written it
+		list.Items[i].Paused = a.pausedFor(id)
 		// One that is being made or deleted has no mailboxes, and that is all.
 		if e := a.usage(r.Context(), id, &list.Items[i]); e != nil && !errors.Is(e, mailbox.ErrNoAccount) {
 			return nil, e
@@ -142,6 +143,7 @@ func (a *API) getAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	answer := accountOf(account)
+	answer.Paused = a.pausedFor(account.ID)
 	if err := a.usage(r.Context(), account.ID, &answer); err != nil {
 		return nil, err
 	}

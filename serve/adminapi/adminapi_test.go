@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/flow/policy"
 	"waxwing/mail"
 	"waxwing/store/blob"
 	"waxwing/store/blob/memblob"
@@ -22,6 +23,7 @@ import (
 	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/store/peers"
 )
 
 // A house is an API over empty rooms, and its client.
@@ -33,6 +35,7 @@ type house struct {
 	mail  *mailbox.Store
 	db    kv.Store
 	blobs blob.Store
+	peers *peers.Store
 	log   *bytes.Buffer
 }
 
@@ -43,8 +46,12 @@ func open(t *testing.T, data string) house {
 	h.queue = outqueue.New(db, blobs, outqueue.Options{Shards: 2})
 	mailboxes := mailbox.New(db, blobs, mailbox.Options{})
 	h.mail = mailboxes
+	var err error
+	if h.peers, err = peers.Open(t.Context(), db, peers.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	api := New(Options{
-		Directory: h.dir, Mailboxes: mailboxes, Blobs: blobs, Queue: h.queue,
+		Directory: h.dir, Mailboxes: mailboxes, Blobs: blobs, Queue: h.queue, Peers: h.peers, Rules: policy.Defaults(),
 		Status: Status{Version: "v1", Hostname: "mx.example.test", Started: time.Now()},
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 	})

@@ -7,12 +7,15 @@ import (
 	"strconv"
 	"time"
 
+	"waxwing/flow/policy"
+	"waxwing/flow/submit"
 	"waxwing/mail"
 	"waxwing/store/backup"
 	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/store/peers"
 )
 
 // Options are the rooms that the API administers.
@@ -21,7 +24,10 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Blobs     blob.Store // where large messages on their way in are spooled
 	Queue     *outqueue.Queue
-	Backup    *backup.Local // what backups read; nil if they cannot
+	Peers     *peers.Store
+	Sender    *submit.Submitter // who pauses accounts
+	Rules     policy.Rules      // of the door, to foretell what they say
+	Backup    *backup.Local     // what backups read; nil if they cannot
 	Status    Status
 	Log       *slog.Logger
 }
@@ -61,6 +67,7 @@ func (a *API) Handler() http.Handler {
 
 	a.routeMail(mux)
 	a.routeBackup(mux)
+	a.routePeers(mux)
 
 	mux.Handle("POST /v1/verify", patient(http.HandlerFunc(a.serveVerify)))
 

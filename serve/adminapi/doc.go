@@ -18,6 +18,9 @@
 //	GET    /v1/accounts/{address}/imported/{source}  POST
 //	GET    /v1/aliases                         POST
 //	GET    /v1/aliases/{address}               PATCH  DELETE
+//	POST   /v1/accounts/{address}/pause  /resume
+//	GET    /v1/peers                           ?rules=true
+//	GET    /v1/peers/{name}                    PUT  DELETE
 //	POST   /v1/verify                          answers with a VerifyEvent a line
 //	GET    /v1/queue                           ?held=true&deferred=true&from=PART&to=PART
 //	GET    /v1/queue/counts

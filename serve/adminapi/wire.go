@@ -33,6 +33,9 @@ type Account struct {
 	Quota    int64     `json:"quota"` // octets; 0 for the server's default
 	Created  time.Time `json:"created"`
 
+	// Paused is why the account may not send for now; empty if it may.
+	Paused string `json:"paused,omitempty"`
+
 	// Recoverable is how many octets of deleted mail may be kept to be brought
 	// back; 0 for the server's default.
 	Recoverable int64 `json:"recoverable"`

@@ -59,7 +59,7 @@ func (s *Store) Resume(ctx context.Context, id mail.AccountID) error {
 	if err := s.remove(ctx, pauseKey(id), ErrNotPaused); err != nil {
 		return err
 	}
-	return s.Forget(ctx, OfAccount(id))
+	return s.forget(ctx, func(other Subject) bool { return other.account == id })
 }
 
 func pauseKey(id mail.AccountID) []byte {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -202,19 +203,22 @@ func (s *Store) All(now time.Time) []Peer {
 	return all
 }
 
-// Forget forgets what has been counted of a network and of what lies in it.
-func (s *Store) Forget(ctx context.Context, subject Subject) error {
-	within := func(other Subject) bool {
-		return other == subject || subject.network.IsValid() && other.network.IsValid() &&
-			subject.network.Overlaps(other.network) && other.network.Bits() >= subject.network.Bits()
-	}
+// Forget forgets what has been counted in a network.
+func (s *Store) Forget(ctx context.Context, network netip.Prefix) error {
+	return s.forget(ctx, func(other Subject) bool {
+		return other.network.IsValid() && network.Overlaps(other.network)
+	})
+}
+
+// forget forgets subjects.
+func (s *Store) forget(ctx context.Context, which func(Subject) bool) error {
 	s.mu.Lock()
-	gone := []Subject{subject}
-	delete(s.reached, subject)
-	for other := range s.peers {
-		if within(other) {
-			gone = append(gone, other)
-			delete(s.peers, other)
+	var gone []Subject
+	for subject := range s.peers {
+		if which(subject) {
+			gone = append(gone, subject)
+			delete(s.peers, subject)
+			delete(s.reached, subject)
 		}
 	}
 	s.mu.Unlock()
