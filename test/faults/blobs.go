@@ -61,7 +61,7 @@ func (b blobFS) Remove(name string) error                    { return b.d.Remove
 func (b blobFS) Stat(name string) (fs.FileInfo, error)       { return b.d.Stat(name) }
 func (b blobFS) Touch(name string, modified time.Time) error { return nil }
 func (b blobFS) Lock(name string) (io.Closer, error)         { return b.d.Lock(name) }
-func (b blobFS) Free(string) (int64, error)                  { return 1 << 40, nil }
+func (b blobFS) Free(string) (int64, error)                  { return b.d.free(), nil }
 
 func (b blobFS) OpenDir(name string) (fsblob.Dir, error) {
 	f, err := b.d.OpenDir(name)

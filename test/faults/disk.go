@@ -20,7 +20,11 @@ import (
 type Disk struct {
 	*vfs.MemFS
 	fault atomic.Pointer[Fault]
+	used  atomic.Int64 // octets that are not free, of plenty
 }
+
+// plenty is the size of a disk, in octets.
+const plenty = 1 << 40
 
 // An Op is a kind of operation that changes the disk.
 type Op int
@@ -142,9 +146,15 @@ func (d *Disk) Remove(name string) error {
 	return d.MemFS.Remove(name)
 }
 
-// GetDiskUsage implements vfs.FS: there seems to be room, always.
+// SetFree makes the disk tell that so many octets are free. It tells of plenty
+// without, also when it is full: programs find out late.
+func (d *Disk) SetFree(octets int64) { d.used.Store(plenty - octets) }
+
+func (d *Disk) free() int64 { return plenty - d.used.Load() }
+
+// GetDiskUsage implements vfs.FS.
 func (d *Disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	return vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 41}, nil
+	return vfs.DiskUsage{AvailBytes: uint64(d.free()), TotalBytes: plenty, UsedBytes: uint64(d.used.Load())}, nil
 }
 
 // Unwrap implements vfs.FS.

@@ -43,6 +43,9 @@ type server struct {
 	doors  sync.WaitGroup
 }
 
+// minFree is what the stores leave free for those who make room.
+const minFree = 256 << 20
+
 // open starts a server that relays to far, unless that is nil; a new disk gets
 // its people.
 func open(t *testing.T, disk *Disk, far *traffic.Sink) *server {
@@ -55,12 +58,12 @@ func open(t *testing.T, disk *Disk, far *traffic.Sink) *server {
 	_, err := disk.Stat("/store/FORMAT")
 	fresh := err != nil
 	s.db, err = pebblekv.Open("/store", pebblekv.Options{
-		FS: disk, SegmentSize: 4 << 20, Log: log, Failed: func(err error) { s.failed <- err },
+		FS: disk, SegmentSize: 4 << 20, MinFree: minFree, Log: log, Failed: func(err error) { s.failed <- err },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.blobs, err = fsblob.Open("/blobs", fsblob.Options{FS: disk.Blobs()}); err != nil {
+	if s.blobs, err = fsblob.Open("/blobs", fsblob.Options{FS: disk.Blobs(), MinFree: minFree}); err != nil {
 		t.Fatal(err)
 	}
 	s.House = house.Over(t, s.db, s.blobs, log)

@@ -119,7 +119,7 @@ func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn fun
 	if tx.batch.Empty() {
 		return &commit{after: read}, read, nil
 	}
-	if err := s.space.check(len(tx.slots)); err != nil {
+	if err := s.space.check(len(tx.own.values), int(tx.batch.Count())); err != nil {
 		return nil, read, err
 	}
 	c = &commit{store: s, partition: p, part: part}

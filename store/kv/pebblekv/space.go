@@ -24,16 +24,21 @@ type space struct {
 	known bool
 }
 
-// check says why a transaction cannot be written. While space is short, what
-// has no values that stay in the log still goes: flags, deletions, results of
-// attempts, for people must be able to make room. Messages do not.
-func (sp *space) check(stored int) error {
+// smallWrite is how many octets of values that stay in the log a small write
+// has for each of its keys. What is done to many entries at once has some in
+// its account's log of changes; a message has thousands and few keys.
+const smallWrite = 64
+
+// check says why a transaction cannot be written. While space is short, small
+// writes still go: flags, deletions, results of attempts, for people must be
+// able to make room. Messages do not, but for the smallest.
+func (sp *space) check(stored, keys int) error {
 	if sp.min < 0 {
 		return nil
 	}
 	free, known := sp.ask()
 	need := uint64(sp.min)
-	if stored == 0 {
+	if stored <= smallWrite*keys {
 		need /= 2
 	}
 	if known && free < need {
