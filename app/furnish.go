@@ -46,8 +46,13 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	logins := auth.New(s.directory, auth.Options{Log: a.log, Peers: s.peers})
+	seals, err := a.openSeals(now)
+	if err != nil {
+		return err
+	}
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
+		Seals: seals, SRS: c.Envelope.SRS,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
 	if err != nil {

@@ -34,6 +34,9 @@ type Config struct {
 	Sending Sending `toml:"sending"`
 	Mailbox Mailbox `toml:"mailbox"`
 	Filters Filters `toml:"filters"`
+
+	Envelope Envelope `toml:"envelope"`
+
 	Relay   Relay   `toml:"relay"`
 	Proxy   Proxy   `toml:"proxy"`
 	DNS     DNS     `toml:"dns"`
@@ -397,6 +400,21 @@ type Rspamd struct {
 	// WhenDown is what happens to mail while Rspamd does not answer: "tempfail",
 	// "accept", "reject" or "quarantine".
 	WhenDown string `toml:"when_down"`
+}
+
+// Envelope is how the senders in envelopes are rewritten on the way out; what
+// people see in the header stays as it is.
+type Envelope struct {
+	// SRS rewrites the senders of messages that your aliases forward to other
+	// servers, so that these do not take them for forged (SPF). Bounces find
+	// their way back for three weeks.
+	SRS bool `toml:"srs"`
+
+	// TagSenders are domains of yours whose senders get a tag (BATV), so that
+	// bounces of mail that others have sent in their names can be refused. They
+	// are, a week later. Some mailing lists know subscribers by the untagged
+	// address, and nothing may send in the domain's name but this server.
+	TagSenders []string `toml:"tag_senders"`
 }
 
 // Relay is how mail goes out to other servers.

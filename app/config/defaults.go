@@ -73,6 +73,7 @@ func Default() Config {
 			ClamAV: ClamAV{Outgoing: true, Timeout: Duration(2 * time.Minute), WhenDown: WhenTempFail, TooLarge: WhenAccept},
 			Rspamd: Rspamd{Timeout: Duration(time.Minute), WhenDown: WhenAccept},
 		},
+		Envelope: Envelope{SRS: true},
 		Relay: Relay{
 			Retry:    Duration(5 * time.Minute),
 			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1

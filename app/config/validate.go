@@ -31,6 +31,9 @@ func (d *decoder) validate(c *Config) {
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
 	d.filters(c.Filters)
+	for i, domain := range c.Envelope.TagSenders {
+		d.hostname(fmt.Sprintf("envelope.tag_senders[%d]", i), domain, "a domain of yours")
+	}
 	if c.DNS.Resolver != "" {
 		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {
 			d.invalid("dns.resolver", "must be an address with a port, such as \"127.0.0.1:53\"")
