@@ -33,7 +33,10 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	routes, err := a.routes()
+	if err := a.readProxies(); err != nil {
+		return err
+	}
+	routes, err := routesOf(c.Relay.Routes)
 	if err != nil {
 		return err
 	}
@@ -64,10 +67,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Filters: filtersOut, Log: a.log,
 	})
-	onward := relay.New(s.queue, delivery, s.blobs, resolver, relay.Options{
-		Hostname: c.Hostname, Port: c.Relay.Port, Log: a.log, Routes: routes, DelayWarning: c.Relay.DelayWarning.Std(),
-		Schedule: relay.Schedule{First: c.Relay.Retry.Std(), Lifetime: c.Relay.GiveUp.Std()},
-	})
+	onward := relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err
@@ -116,27 +116,6 @@ func (a *App) furnish(o Options, now time.Time) error {
 	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
 	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil
-}
-
-// routes reads who speaks for clients, and which domains have their mail in
-// another store.
-func (a *App) routes() (relay.Routes, error) {
-	var err error
-	if a.proxies.trusted, err = config.Networks(a.config.Proxy.Trusted); err != nil {
-		return nil, err
-	}
-	if a.proxies.xclient, err = config.Networks(a.config.Proxy.XCLIENT); err != nil {
-		return nil, err
-	}
-	var routes relay.Routes
-	for _, r := range a.config.Relay.Routes {
-		route, err := relay.ParseRoute(r.Domain, r.To)
-		if err != nil {
-			return nil, err
-		}
-		routes = append(routes, route)
-	}
-	return routes, nil
 }
 
 // openResolver asks the configured DNS server, or those of the machine.

@@ -51,7 +51,11 @@ func restrict(c config.Config, log *slog.Logger) error {
 			paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(file), linkedDir(file))
 		}
 	}
-	for _, file := range []string{c.TLS.ACME.Roots, c.Blobs.Roots, c.Blobs.Credentials} {
+	others := []string{c.TLS.ACME.Roots, c.Blobs.Roots, c.Blobs.Credentials}
+	for _, route := range c.Relay.Routes {
+		others = append(others, route.PasswordFile)
+	}
+	for _, file := range others {
 		if file != "" {
 			paths.ReadOnly = append(paths.ReadOnly, filepath.Dir(file), linkedDir(file))
 		}

@@ -435,9 +435,35 @@ type Relay struct {
 	// could not be delivered yet.
 	DelayWarning Duration `toml:"delay_warning"`
 
-	// Routes are domains whose mail goes to another mail store of yours, such as
-	// a Dovecot, instead of into mailboxes here. Mail for a domain that is not
-	// one of ours is taken for all its addresses.
+	// RetryFactor is how much longer each further pause is: with 2 they double,
+	// with 1 they stay equal.
+	RetryFactor float64 `toml:"retry_factor"`
+
+	// RetryLongest is the longest pause between two tries.
+	RetryLongest Duration `toml:"retry_longest"`
+
+	// RetryJitter is by which part of it each pause is made longer or shorter by
+	// chance, so that what failed together does not come again together.
+	RetryJitter float64 `toml:"retry_jitter"`
+
+	// GiveUpBounces is how long a notification is tried, which nobody waits for.
+	GiveUpBounces Duration `toml:"give_up_bounces"`
+
+	// Schedules are other pauses for the mail to some domains. The first whose
+	// domain fits counts.
+	Schedules []Schedule `toml:"schedules"`
+
+	// AtOnce is how many messages are tried at once.
+	AtOnce int `toml:"at_once"`
+
+	// PerDestination is how many messages are sent at once to the hosts of one
+	// destination, at most. It begins with 5, and adapts to what they bear.
+	PerDestination int `toml:"per_destination"`
+
+	// Routes are for mail that goes another way than the DNS says: into another
+	// mail store of yours, such as a Dovecot; over a smarthost, such as your
+	// provider's; or from another address of this machine. The first that fits
+	// counts.
 	Routes []Route `toml:"routes"`
 
 	// Port is the port that other servers are called on. Anything but 25 is for
@@ -445,15 +471,77 @@ type Relay struct {
 	Port int `toml:"port"`
 }
 
-// Route is the way to another mail store.
-type Route struct {
-	// Domain is the domain, or "*" for every domain of ours.
+// Schedule is when the mail to a domain is tried again. What is left out is as
+// in [relay].
+type Schedule struct {
+	// Domain is the recipients' domain, or ".example.org" for all below
+	// example.org.
 	Domain string `toml:"domain"`
 
-	// To is where the store takes mail by LMTP: "lmtp:127.0.0.1:24" or
-	// "unix:/run/dovecot/lmtp".
-	To string `toml:"to"`
+	// Retry is the pause after the first failure.
+	Retry Duration `toml:"retry"`
+
+	// RetryFactor is how much longer each further pause is.
+	RetryFactor float64 `toml:"retry_factor"`
+
+	// RetryLongest is the longest pause.
+	RetryLongest Duration `toml:"retry_longest"`
+
+	// GiveUp is when a message goes back to its sender.
+	GiveUp Duration `toml:"give_up"`
 }
+
+// Route is the way for some mail. What is left out fits all.
+type Route struct {
+	// Domain is the recipients' domain, ".example.org" for all below
+	// example.org, or "*" for every domain of ours. Left out it is every domain
+	// that is not ours.
+	Domain string `toml:"domain"`
+
+	// Recipient is one recipient's address.
+	Recipient string `toml:"recipient"`
+
+	// Sender is the address that the message comes from (that of the envelope).
+	Sender string `toml:"sender"`
+
+	// SenderDomain is the domain that it comes from, or ".example.org".
+	SenderDomain string `toml:"sender_domain"`
+
+	// To is where it goes. "lmtp:127.0.0.1:24" and "unix:/run/dovecot/lmtp" are
+	// mail stores that speak LMTP; mail for such a domain is taken from
+	// strangers for all its addresses even if it is not one of ours.
+	// "smtp:mail.example.net:587" is a smarthost, "smtps:mail.example.net" one
+	// with TLS from the first byte, "mx:example.net" the mail exchangers of a
+	// domain, and "direct" the way that the DNS says.
+	To string `toml:"to"`
+
+	// User is the name to log in with at a smarthost.
+	User string `toml:"user"`
+
+	// PasswordFile is a file with the password.
+	PasswordFile string `toml:"password_file"`
+
+	// TLS is "opportunistic" (used where it is offered), "require" (nothing goes
+	// without, whatever the certificate) or "verify" (the certificate must be
+	// for the host's name). Empty is "verify" with a user or "smtps:", else
+	// "opportunistic".
+	TLS string `toml:"tls"`
+
+	// Sources are the addresses of this machine to send from, one of IPv4, of
+	// IPv6, or one of each. With one alone, only that kind is used.
+	Sources []string `toml:"sources"`
+
+	// Hello is the name to greet with, if it is not the hostname: that to which
+	// the source address resolves.
+	Hello string `toml:"hello"`
+}
+
+// The values of Route.TLS.
+const (
+	TLSOpportunistic = "opportunistic"
+	TLSRequire       = "require"
+	TLSVerify        = "verify"
+)
 
 // Proxy is who may speak for clients: machines of yours that stand in front of
 // this server. Each is an address or a network such as "10.0.0.0/8".

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,14 +47,15 @@ func TestSample(t *testing.T) {
 		t.Error(diff)
 	}
 	// The keys that are comments are right, too, but for those of examples.
-	examples := []string{"certificate", "key", "domain", "to", "zone", "domains", "codes", "weight", "allow", "at", "when_down", "connect_timeout", "command_timeout", "content_timeout"}
 	var all strings.Builder
+	example := false
 	for line := range strings.Lines(sample) {
-		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && len(line) > 2 && !strings.Contains(line, "[[") {
-			line = line[1:]
-		}
-		if key, _, _ := strings.Cut(line, " ="); slices.Contains(examples, key) {
+		example = strings.HasPrefix(line, "#[[") || example && line != "\n"
+		if example {
 			continue
+		}
+		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") && len(line) > 2 {
+			line = line[1:]
 		}
 		all.WriteString(line)
 	}

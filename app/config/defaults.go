@@ -80,7 +80,13 @@ func Default() Config {
 			TakeOver: Duration(time.Minute),
 			Port:     25,
 
-			DelayWarning: Duration(4 * time.Hour),
+			DelayWarning:   Duration(4 * time.Hour),
+			RetryFactor:    2,
+			RetryLongest:   Duration(4 * time.Hour),
+			RetryJitter:    0.1,
+			GiveUpBounces:  Duration(5 * 24 * time.Hour),
+			AtOnce:         400,
+			PerDestination: 20,
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}

@@ -64,6 +64,9 @@ func syntaxProblem(err error) Problem {
 // absolute makes file names absolute that are relative to the file's directory.
 func (c *Config) absolute(dir string) {
 	names := []*string{&c.Data, &c.TLS.ACME.Roots, &c.Blobs.Credentials, &c.Blobs.Roots}
+	for i := range c.Relay.Routes {
+		names = append(names, &c.Relay.Routes[i].PasswordFile)
+	}
 	for i := range c.TLS.Files {
 		names = append(names, &c.TLS.Files[i].Certificate, &c.TLS.Files[i].Key)
 	}
@@ -161,6 +164,15 @@ func (d *decoder) value(path string, v any, into reflect.Value) {
 			return
 		}
 		d.report(path, false, "must be a whole number, not %s", describe(v))
+	case reflect.Float64:
+		switch n := v.(type) {
+		case float64:
+			into.SetFloat(n)
+		case int64:
+			into.SetFloat(float64(n))
+		default:
+			d.report(path, false, "must be a number, not %s", describe(v))
+		}
 	case reflect.Bool:
 		if b, ok := v.(bool); ok {
 			into.SetBool(b)

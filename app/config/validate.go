@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // validate reports what types cannot say. What could not be decoded is not
@@ -53,46 +52,17 @@ func (d *decoder) validate(c *Config) {
 			d.invalid(path, "must be at least 1")
 		}
 	}
-	if c.Relay.Port < 1 || c.Relay.Port > 65535 {
-		d.invalid("relay.port", "must be between 1 and 65535")
-	}
-	if c.Relay.Retry <= 0 {
-		d.invalid("relay.retry", "must be longer than nothing")
-	}
-	if c.Relay.TakeOver < Duration(5*time.Second) {
-		d.invalid("relay.take_over", "must be at least 5s")
-	}
-	if c.Relay.DelayWarning <= 0 {
-		d.invalid("relay.delay_warning", "must be longer than nothing")
-	}
+	d.relay(c.Relay)
 	if c.Limits.Hold <= 0 {
 		d.invalid("limits.hold", "must be longer than nothing")
 	}
 	if c.Limits.Unsolicited != nil && !isSolicitation(c.Limits.Unsolicited) {
 		d.invalid("limits.unsolicited", "must be classes such as \"net.example:ADV\"")
 	}
-	for i, r := range c.Relay.Routes {
-		d.route(fmt.Sprintf("relay.routes[%d]", i), r)
-	}
 	for path, list := range map[string][]string{"proxy.trusted": c.Proxy.Trusted, "proxy.xclient": c.Proxy.XCLIENT} {
 		if _, err := Networks(list); err != nil {
 			d.invalid(path, "%v", err)
 		}
-	}
-	if c.Relay.GiveUp < c.Relay.Retry {
-		d.invalid("relay.give_up", "must not be shorter than relay.retry")
-	}
-}
-
-// route checks the way to another store.
-func (d *decoder) route(path string, r Route) {
-	if r.Domain != "*" && !IsHostname(r.Domain) {
-		d.invalid(path, "domain %q is neither a domain nor \"*\"", r.Domain)
-	}
-	kind, at, _ := strings.Cut(r.To, ":")
-	_, port, err := net.SplitHostPort(at)
-	if !(kind == "unix" && strings.HasPrefix(at, "/")) && !(kind == "lmtp" && err == nil && port != "" && port != "25") {
-		d.invalid(path, "%q must be such as \"lmtp:127.0.0.1:24\" (not port 25) or \"unix:/run/dovecot/lmtp\"", r.To)
 	}
 }
 

@@ -66,7 +66,11 @@ func (l *link) unfit(t transfer, now time.Time) *smtp.Refusal {
 func tooLate() *smtp.Refusal { return ownRefusal(5, 4, 7, "delivery time expired") }
 
 func ownRefusal(class, subject, detail uint16, format string, args ...any) *smtp.Refusal {
-	return &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{class, subject, detail}, Text: fmt.Sprintf(format, args...)}
+	code := 550
+	if class == 4 {
+		code = 451
+	}
+	return &smtp.Refusal{Code: code, Enhanced: smtp.Enhanced{class, subject, detail}, Text: fmt.Sprintf(format, args...)}
 }
 
 // verified tells whether the host has shown a certificate for its name that

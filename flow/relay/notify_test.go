@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/dns/dnstest"
 	"waxwing/flow/relay"
 	"waxwing/mail"
 	"waxwing/proto/smtp/smtpserver"
@@ -54,8 +55,14 @@ func rcpt(address string, notify mail.Notify) mail.Recipient {
 // runWith runs a relay with options until the test ends.
 func runWith(t *testing.T, h *house.House, o relay.Options) {
 	t.Helper()
+	runIn(t, h, zone, o)
+}
+
+// runIn runs it in another world.
+func runIn(t *testing.T, h *house.House, world dnstest.Zone, o relay.Options) {
+	t.Helper()
 	o.Hostname, o.Log = house.Hostname, h.Log
-	r := relay.New(h.Queue, h.Deliverer, h.Blobs, zone, o)
+	r := relay.New(h.Queue, h.Deliverer, h.Blobs, world, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -30,7 +30,8 @@ type host struct {
 	answer func(line string) string
 
 	mu          sync.Mutex
-	connections int      // guarded by mu
+	connections int
+	from        []string // the addresses of clients      // guarded by mu
 	messages    []string // guarded by mu
 	lines       []string // guarded by mu
 }
@@ -41,6 +42,12 @@ func newHost(t *testing.T, answer func(line string) string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newHostOn(t, l, answer)
+}
+
+// newHostOn is a host that listens there.
+func newHostOn(t *testing.T, l net.Listener, answer func(line string) string) *host {
+	t.Helper()
 	h := &host{t: t, listener: l, answer: answer}
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -51,6 +58,7 @@ func newHost(t *testing.T, answer func(line string) string) *host {
 			}
 			h.mu.Lock()
 			h.connections++
+			h.from = append(h.from, conn.RemoteAddr().(*net.TCPAddr).IP.String())
 			h.mu.Unlock()
 			serving.Go(func() { h.serve(conn) })
 		}
