@@ -372,3 +372,24 @@ func TestDevConfig(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server whose store cannot write any more ends, and says why, so that it is
+// started again.
+func TestStoreFails(t *testing.T) {
+	log := new(logBuffer)
+	a, err := Open(anywhere(t), Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	broken := errors.New("sync log: input/output error")
+	a.stores.failed <- broken
+	if err := a.Run(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("the end is %v", err)
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	last := lines[len(lines)-1]
+	if !strings.Contains(last, "started again") || !strings.Contains(last, broken.Error()) {
+		t.Errorf("the last words are %q", last)
+	}
+}
