@@ -80,6 +80,9 @@ soak: build
 	WAXWING_FAULT_ROUNDS=100 $(GO) test -count=1 -timeout 3h ./test/faults/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=300 $(GO) test -count=1 -tags crash -timeout 3h ./test/crash/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_ATTACKERS=500 WAXWING_CROWD=9900 $(GO) test -count=1 -tags hostile -timeout 2h ./test/hostile/
+	$(GO) test -count=1 -timeout 1h -run TestRepairAnything ./store/mailbox -rapid.checks=20000
+	WAXWING_CHAOS=5000 $(GO) test -count=1 -timeout 1h -run 'TestChaos$$' ./store/mailbox
+	$(GO) test -count=1 -timeout 1h -run TestModel ./store/mailbox -rapid.checks=20000
 	test/fuzz.sh 5m
 
 fmt:
