@@ -45,27 +45,21 @@ func (a *Account) Twins(ctx context.Context, id mail.MailboxID, below mail.UID, 
 	if there.Len() == 0 {
 		return found, nil
 	}
-	byEmail, bySize := twinIndex(there, below, list)
+	bySize := twinIndex(there, below, list)
 	for i := range list {
 		c := &list[i]
-		var maybe []mail.EmailID
+		var maybe []Entry
 		own := message.ParseMessageIDs(c.Parsed.Envelope.MessageID)
 		if len(own) > 0 {
-			maybe, err = a.sameID(ctx, c.Parsed)
+			maybe, err = a.sameID(ctx, c.Parsed, there, below)
 		} else {
 			maybe = bySize[uint32(c.Body.Size())]
 		}
 		if err != nil {
 			return nil, err
 		}
-		for _, email := range maybe {
-			e, ok := byEmail[email]
-			if !ok {
-				if e, ok = findEmail(there, below, email); !ok {
-					continue
-				}
-			}
-			same, err := a.sameMessage(ctx, email, c, len(own) > 0)
+		for _, e := range maybe {
+			same, err := a.sameMessage(ctx, e.Email, c, len(own) > 0)
 			if err != nil {
 				return nil, err
 			}
@@ -80,44 +74,45 @@ func (a *Account) Twins(ctx context.Context, id mail.MailboxID, below mail.UID, 
 
 // twinIndex gathers the entries that are as long as a message without a
 // Message-ID.
-func twinIndex(there *Snapshot, below mail.UID, list []Candidate) (map[mail.EmailID]Entry, map[uint32][]mail.EmailID) {
-	byEmail, bySize := make(map[mail.EmailID]Entry), make(map[uint32][]mail.EmailID)
+func twinIndex(there *Snapshot, below mail.UID, list []Candidate) map[uint32][]Entry {
+	bySize := make(map[uint32][]Entry)
 	for i := range list {
 		if len(message.ParseMessageIDs(list[i].Parsed.Envelope.MessageID)) == 0 {
 			bySize[uint32(list[i].Body.Size())] = nil
 		}
 	}
 	if len(bySize) == 0 {
-		return byEmail, bySize
+		return nil
 	}
 	for _, e := range there.Entries(0) {
 		if e.UID >= below {
 			break
 		}
 		if had, wanted := bySize[e.Size]; wanted && len(had) < maxTwinSize {
-			bySize[e.Size] = append(had, e.Email)
-			byEmail[e.Email] = e
+			bySize[e.Size] = append(had, e)
 		}
 	}
-	return byEmail, bySize
+	return bySize
 }
 
-func findEmail(there *Snapshot, below mail.UID, email mail.EmailID) (Entry, bool) {
-	for _, e := range there.Entries(0) {
-		if e.UID >= below {
-			break
+// findPlace gives the first entry of a mailbox among the places of an email.
+func findPlace(there *Snapshot, below mail.UID, email mail.EmailID, p *places) (Entry, bool) {
+	var found Entry
+	for _, at := range p.at {
+		if at.Mailbox != there.Info().ID || at.UID >= below {
+			continue
 		}
-		if e.Email == email {
-			return e, true
+		if i, ok := there.Find(at.UID); ok && there.At(i).Email == email && (found.UID == 0 || at.UID < found.UID) {
+			found = there.At(i)
 		}
 	}
-	return Entry{}, false
+	return found, found.UID != 0
 }
 
-// sameID lists the emails of the account that have the Message-ID of m. They
+// sameID lists the entries of a mailbox that have the Message-ID of m. They
 // are of one thread, since they have also its subject.
-func (a *Account) sameID(ctx context.Context, m *message.Message) ([]mail.EmailID, error) {
-	var list []mail.EmailID
+func (a *Account) sameID(ctx context.Context, m *message.Message, there *Snapshot, below mail.UID) ([]Entry, error) {
+	var list []Entry
 	alone := *m
 	alone.References = nil
 	err := a.view(ctx, func(r kv.Reader, _ *head) error {
@@ -134,12 +129,28 @@ func (a *Account) sameID(ctx context.Context, m *message.Message) ([]mail.EmailI
 		if err != nil {
 			return err
 		}
-		rows, err := r.GetMany(recordKeys(emails))
+		want := recordKeys(emails)
+		for _, id := range emails {
+			want = append(want, appendPlacesKey(nil, id))
+		}
+		rows, err := r.GetMany(want)
 		if err != nil {
 			return err
 		}
-		for i, b := range rows {
+		for i, b := range rows[:len(emails)] {
 			if b == nil {
+				continue
+			}
+			record, err := decodeRecord(emails[i], b)
+			if err != nil {
+				return err
+			}
+			spots, err := decodePlaces(rows[len(emails)+i], record.home)
+			if err != nil {
+				return err
+			}
+			e, ok := findPlace(there, below, emails[i], &spots)
+			if !ok {
 				continue
 			}
 			f, _, err := readFacts(r, emails[i], b)
@@ -147,7 +158,7 @@ func (a *Account) sameID(ctx context.Context, m *message.Message) ([]mail.EmailI
 				return err
 			}
 			if f.Message.Envelope.MessageID == m.Envelope.MessageID {
-				list = append(list, emails[i])
+				list = append(list, e)
 			}
 		}
 		return nil
