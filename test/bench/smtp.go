@@ -29,6 +29,7 @@ type smtpLoad struct {
 	messages    int           // no more than this; zero for no end
 	size        int           // octets of a message
 	rcpt        func(i int) string
+	fresh       bool // each message on a connection of its own
 }
 
 // A rate is what a load came to.
@@ -73,52 +74,76 @@ func (l smtpLoad) run() (rate, error) {
 	return rate{len(took), elapsed, took[len(took)/2], took[len(took)*99/100]}, nil
 }
 
-func (l smtpLoad) connection(start time.Time, next *atomic.Int64, text []byte) ([]time.Duration, error) {
+// connection sends one message after the other, and gives how long each took.
+func (l smtpLoad) connection(start time.Time, next *atomic.Int64, text []byte) (took []time.Duration, err error) {
+	var c *smtpClient
+	defer func() {
+		if c != nil {
+			_ = c.conn.Close()
+		}
+	}()
+	for {
+		i := int(next.Add(1)) - 1
+		if l.messages > 0 && i >= l.messages || l.during > 0 && time.Since(start) >= l.during {
+			if c == nil {
+				return took, nil
+			}
+			return took, c.ask("221", []byte("QUIT\r\n"))
+		}
+		if c == nil {
+			if c, err = l.dial(); err != nil {
+				return took, err
+			}
+		}
+		begun := time.Now()
+		if err := c.message(i, l.rcpt(i), text); err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(begun))
+		if l.fresh {
+			if err := c.ask("221", []byte("QUIT\r\n")); err != nil {
+				return took, err
+			}
+			_ = c.conn.Close()
+			c = nil
+		}
+	}
+}
+
+// dial connects and says EHLO.
+func (l smtpLoad) dial() (*smtpClient, error) {
 	conn, err := net.Dial("tcp", l.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	c := &smtpClient{conn, bufio.NewReader(conn)}
+	c := &smtpClient{conn: conn, r: bufio.NewReader(conn)}
 	if err := c.expect("220"); err != nil {
-		return nil, err
+		return c, err
 	}
-	if err := c.ask("250", []byte("EHLO bench.test\r\n")); err != nil {
-		return nil, err
-	}
-	var (
-		took []time.Duration
-		line []byte
-		end  = []byte(".\r\n")
-	)
-	for {
-		i := int(next.Add(1)) - 1
-		begun := time.Now()
-		if l.messages > 0 && i >= l.messages || l.during > 0 && begun.Sub(start) >= l.during {
-			return took, c.ask("221", []byte("QUIT\r\n"))
-		}
-		if err := c.ask("250", []byte("MAIL FROM:<ann@elsewhere.test>\r\n")); err != nil {
-			return took, err
-		}
-		line = fmt.Appendf(line[:0], "RCPT TO:<%s>\r\n", l.rcpt(i))
-		if err := c.ask("250", line); err != nil {
-			return took, err
-		}
-		if err := c.ask("354", []byte("DATA\r\n")); err != nil {
-			return took, err
-		}
-		line = fmt.Appendf(line[:0], "Message-ID: <%d.%d@bench.test>\r\n", i, rand.Uint64())
-		if err := c.ask("250", line, text, end); err != nil {
-			return took, err
-		}
-		took = append(took, time.Since(begun))
-	}
+	return c, c.ask("250", []byte("EHLO bench.test\r\n"))
 }
 
 // An smtpClient is as little SMTP as a load needs.
 type smtpClient struct {
 	conn net.Conn
 	r    *bufio.Reader
+	line []byte
+}
+
+// message sends a message and waits for the reply to its final dot.
+func (c *smtpClient) message(i int, rcpt string, text []byte) error {
+	if err := c.ask("250", []byte("MAIL FROM:<ann@elsewhere.test>\r\n")); err != nil {
+		return err
+	}
+	c.line = fmt.Appendf(c.line[:0], "RCPT TO:<%s>\r\n", rcpt)
+	if err := c.ask("250", c.line); err != nil {
+		return err
+	}
+	if err := c.ask("354", []byte("DATA\r\n")); err != nil {
+		return err
+	}
+	c.line = fmt.Appendf(c.line[:0], "Message-ID: <%d.%d@bench.test>\r\n", i, rand.Uint64())
+	return c.ask("250", c.line, text, []byte(".\r\n"))
 }
 
 // ask sends the pieces at once and reads a reply, which must begin with want.
