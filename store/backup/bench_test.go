@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,11 +63,24 @@ func benchRun(b *testing.B, source backup.Source) {
 	b.Helper()
 	var read uint64
 	var took time.Duration
+	before := processorTime(b)
 	for b.Loop() {
 		s := newDesk(b).run(b, streamed{source.(*backup.Local)}, backup.Options{})
 		read, took = read+s.Read, took+s.Finished.Sub(s.Time)
 	}
 	b.ReportMetric(float64(read)/1e6/took.Seconds(), "MB/s")
+	b.ReportMetric((processorTime(b)-before).Seconds()/(float64(read)/1e9), "cpu-s/GB")
+}
+
+// processorTime gives what the process has used so far: what others do on the
+// machine does not change it much.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // deliveries delivers from a few sides while fn runs, and gives the p99.

@@ -38,7 +38,7 @@ func (d *dir) String() string { return d.root }
 func (d *dir) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
 
 // Put implements Place.
-func (d *dir) Put(ctx context.Context, name string, content []byte) error {
+func (d *dir) Put(ctx context.Context, name string, parts ...[]byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -50,7 +50,11 @@ func (d *dir) Put(ctx context.Context, name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
+	for _, part := range parts {
+		if _, err = f.Write(part); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -28,15 +28,15 @@ type faulty struct {
 	after bool
 }
 
-func (f *faulty) Put(ctx context.Context, name string, content []byte) error {
+func (f *faulty) Put(ctx context.Context, name string, content ...[]byte) error {
 	left := f.left.Add(-1)
 	if left < 0 {
 		return errPlug
 	}
 	if left == 0 && f.after {
-		return errors.Join(f.Place.Put(ctx, name, content), errPlug)
+		return errors.Join(f.Place.Put(ctx, name, content...), errPlug)
 	}
-	return f.Place.Put(ctx, name, content)
+	return f.Place.Put(ctx, name, content...)
 }
 
 // A run that is cut short leaves the backups as they were, and the next one

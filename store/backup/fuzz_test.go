@@ -27,8 +27,8 @@ func encoder(t testing.TB) *zstd.Encoder {
 func FuzzPack(f *testing.F) {
 	z := encoder(f)
 	raw := [][]byte{[]byte("one"), bytes.Repeat([]byte("two "), 1000)}
-	f.Add(joinPack([][]byte{z.EncodeAll(raw[0], nil), z.EncodeAll(raw[1], nil)}, []int{len(raw[0]), len(raw[1])}))
-	f.Add(joinPack(nil, nil))
+	f.Add(bytes.Join(packParts([][]byte{z.EncodeAll(raw[0], nil), z.EncodeAll(raw[1], nil)}, []int{len(raw[0]), len(raw[1])}), nil))
+	f.Add(bytes.Join(packParts(nil, nil), nil))
 	d, err := newDecoder()
 	if err != nil {
 		f.Fatal(err)

@@ -18,7 +18,7 @@ func TestManyPacks(t *testing.T) {
 	for i := range packs {
 		id := packID{byte(i)}
 		raw := binary.LittleEndian.AppendUint64(nil, uint64(i))
-		if err := place.Put(t.Context(), id.name(), joinPack([][]byte{z.EncodeAll(raw, nil)}, []int{len(raw)})); err != nil {
+		if err := place.Put(t.Context(), id.name(), packParts([][]byte{z.EncodeAll(raw, nil)}, []int{len(raw)})...); err != nil {
 			t.Fatal(err)
 		}
 	}

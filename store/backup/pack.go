@@ -79,22 +79,17 @@ func (d *decoder) ref(packs []packID) ref {
 	return r
 }
 
-// joinPack makes a pack of compressed frames.
-func joinPack(frames [][]byte, raw []int) []byte {
-	n := len(packMagic) + len(packEnd) + 4
-	for _, f := range frames {
-		n += len(f) + 8
-	}
-	b := append(make([]byte, 0, n), packMagic...)
-	for _, f := range frames {
-		b = append(b, f...)
-	}
+// packParts makes a pack of compressed frames: the parts that follow each other.
+func packParts(frames [][]byte, raw []int) [][]byte {
+	parts := append(make([][]byte, 0, len(frames)+2), []byte(packMagic))
+	parts = append(parts, frames...)
+	b := make([]byte, 0, 8*len(frames)+4+len(packEnd))
 	for i, f := range frames {
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(f)))
 		b = binary.LittleEndian.AppendUint32(b, uint32(raw[i]))
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(frames)))
-	return append(b, packEnd...)
+	return append(parts, append(b, packEnd...))
 }
 
 // A frameAt is where a frame lies in its pack.

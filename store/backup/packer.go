@@ -37,6 +37,10 @@ type packer struct {
 	durable func(packInfo, []note) error
 	written func(octets int) // of packs, for the progress
 
+	// Room that has been used: fresh one costs more than the copying.
+	buffers chan []byte // for frames
+	rooms   chan []byte // for sealed packs
+
 	cpu  chan struct{} // a slot for each frame being compressed
 	puts chan struct{} // a slot for each pack being finished
 	work sync.WaitGroup
@@ -79,6 +83,7 @@ func newPacker(ctx context.Context, place Place, k Keys, durable func(packInfo, 
 	return &packer{
 		ctx: ctx, place: place, keys: k, zstd: z, durable: durable, written: written,
 		cpu: make(chan struct{}, workers), puts: make(chan struct{}, 2),
+		buffers: make(chan []byte, 4*packFrames), rooms: make(chan []byte, 2),
 	}, nil
 }
 
@@ -105,7 +110,7 @@ func (p *packer) add(kind int, content []byte, n *note) (ref, error) {
 		p.open[kind] = f
 	}
 	if f.raw == nil {
-		f.raw = make([]byte, 0, max(frameSize, len(content)))
+		f.raw = p.buffer(max(frameSize, len(content)))
 	}
 	at := ref{f.id, uint32(len(f.sizes)), uint32(len(f.raw)), uint32(len(content))}
 	f.raw = append(f.raw, content...)
@@ -114,6 +119,29 @@ func (p *packer) add(kind int, content []byte, n *note) (ref, error) {
 		f.notes = append(f.notes, *n)
 	}
 	return at, nil
+}
+
+// buffer gives room for so many octets.
+func (p *packer) buffer(n int) []byte {
+	select {
+	case b := <-p.buffers:
+		if cap(b) >= n {
+			return b[:0]
+		}
+	default:
+	}
+	return make([]byte, 0, max(n, frameSize+frameSize/64))
+}
+
+// giveBack takes such room back, unless it is unusually large.
+func (p *packer) giveBack(b []byte) {
+	if cap(b) > 2*frameSize {
+		return
+	}
+	select {
+	case p.buffers <- b:
+	default:
+	}
 }
 
 // endFrame has a frame compressed, and the pack finished if it is full.
@@ -128,7 +156,8 @@ func (p *packer) endFrame(kind int) error {
 	}
 	f.busy.Go(func() {
 		defer func() { <-p.cpu }()
-		f.frames[i] = p.zstd.EncodeAll(raw, make([]byte, 0, len(raw)*3/4))
+		f.frames[i] = p.zstd.EncodeAll(raw, p.buffer(p.zstd.MaxEncodedSize(len(raw))))
+		p.giveBack(raw)
 	})
 	if len(f.sizes) == packFrames {
 		return p.endPack(kind)
@@ -156,17 +185,37 @@ func (p *packer) endPack(kind int) error {
 }
 
 func (p *packer) put(f *fillingPack) error {
-	content := joinPack(f.frames[:len(f.sizes)], f.sizes)
-	f.frames = [packFrames][]byte{}
-	sealed, err := p.keys.seal(content)
+	frames := f.frames[:len(f.sizes)]
+	var room []byte
+	select {
+	case room = <-p.rooms:
+	default:
+	}
+	parts, err := p.keys.sealParts(packParts(frames, f.sizes), room)
 	if err != nil {
 		return fmt.Errorf("encrypt: %w", err)
 	}
-	info := packInfo{f.id, uint64(len(sealed)), sha256.Sum256(sealed)}
-	if err := p.place.Put(p.ctx, f.id.name(), sealed); err != nil {
+	info := packInfo{id: f.id}
+	hash := sha256.New()
+	for _, part := range parts {
+		hash.Write(part)
+		info.size += uint64(len(part))
+	}
+	hash.Sum(info.sum[:0])
+	if err := p.place.Put(p.ctx, f.id.name(), parts...); err != nil {
 		return fmt.Errorf("write to the backup: %w", err)
 	}
-	p.written(len(sealed))
+	if len(p.keys.Recipients) > 0 {
+		select {
+		case p.rooms <- parts[0]:
+		default:
+		}
+	}
+	for i, frame := range frames {
+		p.giveBack(frame)
+		frames[i] = nil
+	}
+	p.written(int(info.size))
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	return p.durable(info, f.notes)

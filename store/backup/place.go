@@ -14,8 +14,9 @@ var ErrNoFile = errors.New("no such file in the backup")
 // A Place is where a repository lies. Names are paths with slashes. All
 // methods are safe for concurrent use.
 type Place interface {
-	// Put writes a file, whole or not at all; it is durable when Put returns.
-	Put(ctx context.Context, name string, content []byte) error
+	// Put writes a file of parts that follow each other, whole or not at all; it
+	// is durable when Put returns, and the parts are the caller's again.
+	Put(ctx context.Context, name string, parts ...[]byte) error
 
 	// Open opens a file, or returns ErrNoFile.
 	Open(ctx context.Context, name string) (File, error)

@@ -64,7 +64,11 @@ func S3(o S3Options) (Place, error) {
 func (s *s3) String() string { return "s3://" + s.bucket + "/" + s.prefix }
 
 // Put implements Place.
-func (s *s3) Put(ctx context.Context, name string, content []byte) error {
+func (s *s3) Put(ctx context.Context, name string, parts ...[]byte) error {
+	content := parts[0]
+	if len(parts) > 1 { // what is tried again is read from its beginning
+		content = bytes.Join(parts, nil)
+	}
 	_, err := s.client.PutObject(ctx, s.bucket, s.prefix+name, bytes.NewReader(content), int64(len(content)),
 		minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true})
 	return err

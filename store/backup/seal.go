@@ -97,6 +97,15 @@ func MakeKey() (secret, public string, err error) {
 
 // seal encrypts, if there is anybody to encrypt to.
 func (k Keys) seal(plain []byte) ([]byte, error) {
+	parts, err := k.sealParts([][]byte{plain}, make([]byte, 0, len(plain)+len(plain)/4096+1<<10))
+	if err != nil {
+		return nil, err
+	}
+	return parts[0], nil
+}
+
+// sealParts is seal for what comes in parts. It may use room.
+func (k Keys) sealParts(plain [][]byte, room []byte) ([][]byte, error) {
 	if len(k.Recipients) == 0 {
 		return plain, nil
 	}
@@ -104,18 +113,20 @@ func (k Keys) seal(plain []byte) ([]byte, error) {
 	for i, r := range k.Recipients {
 		to[i] = r.Recipient
 	}
-	out := bytes.NewBuffer(make([]byte, 0, len(plain)+len(plain)/4096+1<<10))
+	out := bytes.NewBuffer(room[:0])
 	w, err := age.Encrypt(out, to...)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(plain); err != nil {
-		return nil, err
+	for _, part := range plain {
+		if _, err := w.Write(part); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), nil
+	return [][]byte{out.Bytes()}, nil
 }
 
 // open gives what seal was given, to be read in any order.
