@@ -1,6 +1,8 @@
 package mail
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +14,11 @@ type AccountID uint64
 
 // String gives the fixed-width form that stands in paths and logs, such as
 // "a000000000000002f".
-func (id AccountID) String() string { return fmt.Sprintf("a%016x", uint64(id)) }
+func (id AccountID) String() string {
+	text := [17]byte{'a'}
+	hex.Encode(text[1:], binary.BigEndian.AppendUint64(nil, uint64(id)))
+	return string(text[:])
+}
 
 // ParseAccountID reads what String wrote.
 func ParseAccountID(s string) (AccountID, error) {

@@ -23,11 +23,12 @@ func NewSecure(config *tls.Config) *Secure {
 
 // Handshake runs the handshake on nc. leaf is the certificate that was
 // presented, in DER; nil when an earlier session was resumed. A deadline on nc
-// bounds the time.
+// bounds the time, and closing nc ends it: the end of ctx does not, since
+// watching for it would take a goroutine for each handshake.
 func (s *Secure) Handshake(ctx context.Context, nc net.Conn) (secured *tls.Conn, leaf []byte, err error) {
 	w := &witness{Conn: nc}
 	t := tls.Server(w, s.config)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(context.WithoutCancel(ctx)); err != nil {
 		return nil, nil, err
 	}
 	return t, w.leaf, nil
