@@ -163,14 +163,14 @@ func (r Rules) greylist(v Verdict, h Host, t Transaction, now time.Time) Verdict
 // the greylist has to be asked.
 func (r Rules) Greylists(h Host, t Transaction) bool {
 	switch {
-	case r.Greylist == GreyOff, r.Trusts(h.Addr), allowed(h), h.Known(), t.WrittenTo, !Public(h.Addr):
+	case r.Greylist == GreyOff, r.Trusts(h.Addr), allowed(h), h.Known(), t.WrittenTo:
 		return false
 	case r.GreyPasses > 0 && h.Near.Counts[peers.Passed] >= float64(r.GreyPasses)-0.5:
 		return false
 	case r.Greylist == GreyStrangers:
 		return true
 	}
-	return len(h.Marks(r)) > 0
+	return Public(h.Addr) && len(h.Marks(r)) > 0
 }
 
 // delay is the tar pit: how long an answer about a recipient takes for a host
