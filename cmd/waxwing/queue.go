@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"waxwing/app/config"
 	"waxwing/mail"
 	"waxwing/serve/adminapi"
 )
@@ -19,6 +20,13 @@ type queueCmd struct {
 	Release queueReleaseCmd `cmd:"" help:"Try held messages again."`
 	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
 	Delete  queueDeleteCmd  `cmd:"" help:"Delete messages; nobody is told."`
+
+	Destinations queueDestinationsCmd `cmd:"" help:"Add up what waits, by the recipients' domains."`
+	Reroute      queueRerouteCmd      `cmd:"" help:"Send messages another way."`
+	Readdress    queueReaddressCmd    `cmd:"" help:"Put another address in the place of a recipient's."`
+	Freeze       queueFreezeCmd       `cmd:"" help:"Hold all messages that fit a rule, and those to come."`
+	Freezes      queueFreezesCmd      `cmd:"" help:"List the rules that hold messages."`
+	Thaw         queueThawCmd         `cmd:"" help:"Remove such a rule and let its messages go."`
 }
 
 func (queueCmd) Help() string {
@@ -27,22 +35,38 @@ again with growing pauses, and goes back to its sender after some days.
 
 Examples:
 
-  waxwing queue list --deferred
+  waxwing queue destinations
+  waxwing queue list --deferred --domain example.com --older 2h
   waxwing queue show q10000000002f
   waxwing queue retry --all --to @example.com
-  waxwing queue delete q10000000002f`
+  waxwing queue reroute smtp:backup.example.net --all --domain example.com
+  waxwing queue freeze moving --to @example.com --reason "they are moving house"
+  waxwing queue delete q10000000002f
+
+Why a message waits, "show" says. docs/queue.md has more.`
 }
 
 // queueFilter chooses items.
 type queueFilter struct {
-	Held     bool   `help:"Only those that are held."`
-	Deferred bool   `help:"Only those that have been tried in vain."`
-	From     string `help:"Only those whose sender contains this." placeholder:"TEXT"`
-	To       string `help:"Only those with a recipient that contains this." placeholder:"TEXT"`
+	Held     bool            `help:"Only those that are held."`
+	Deferred bool            `help:"Only those that have been tried in vain."`
+	Untried  bool            `help:"Only those that have not been tried."`
+	Underway bool            `help:"Only those that are being tried right now."`
+	From     string          `help:"Only those whose sender contains this." placeholder:"TEXT"`
+	To       string          `help:"Only those with a recipient that contains this." placeholder:"TEXT"`
+	Domain   string          `help:"Only those that wait for a recipient of this domain." placeholder:"DOMAIN"`
+	Said     string          `help:"Only those of which the last answer contains this." placeholder:"TEXT"`
+	Frozen   string          `help:"Only those that this rule holds." placeholder:"RULE"`
+	Account  string          `help:"Only those of this account, by its id." placeholder:"ID"`
+	Older    config.Duration `help:"Only those that have been here for longer, such as \"2h\"." placeholder:"TIME"`
+	Larger   config.Size     `help:"Only those that are larger, such as \"10MB\"." placeholder:"SIZE"`
 }
 
 func (f queueFilter) wire() adminapi.QueueFilter {
-	return adminapi.QueueFilter{Held: f.Held, Deferred: f.Deferred, From: f.From, To: f.To}
+	return adminapi.QueueFilter{
+		Held: f.Held, Deferred: f.Deferred, Untried: f.Untried, Underway: f.Underway, From: f.From, To: f.To, Domain: f.Domain,
+		Said: f.Said, Frozen: f.Frozen, Account: f.Account, Older: f.Older.Std(), Larger: int64(f.Larger),
+	}
 }
 
 // none says that nothing was chosen.
@@ -147,19 +171,42 @@ func (c queueShowCmd) Run(ctx context.Context, s streams) error {
 			return printJSON(s.out, it)
 		}
 		facts := []string{
-			"item", it.ID, "message", it.Message, "state", stateOf(it), "next try", dueIn(it, time.Now()),
+			"item", it.ID, "message", it.Message, "state", stateOf(it), "waits", whyWaits(it, time.Now()), "next try", dueIn(it, time.Now()),
 			"since", when(it.Created), "size", mail.ByteCount(it.Size).String(),
-			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "from", sender(it.From),
+			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", it.Submitter, "from", sender(it.From), "rerouted to", it.Reroute,
 		}
 		for _, r := range it.Recipients {
 			facts = append(facts, "to", strings.Join(nonEmpty(r.Address, r.State, answer(r)), ", "))
 		}
 		for _, try := range it.History {
-			took := time.Duration(try.Seconds * float64(time.Second)).Round(time.Millisecond)
-			facts = append(facts, "tried "+when(try.Began), strings.Join(nonEmpty(try.Remote, try.Text, "took "+took.String()), ", "))
+			facts = append(facts, "tried "+when(try.Began), strings.Join(nonEmpty(try.Remote, try.Text, "took "+seconds(try.Seconds)), ", "))
+			for _, c := range try.Calls {
+				facts = append(facts, "  called", strings.Join(nonEmpty(c.Remote, c.TLS, c.Text, "took "+seconds(c.Seconds)), ", "))
+			}
 		}
 		return printFacts(s.out, facts...)
 	})
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
+}
+
+// whyWaits says in words what an item waits for.
+func whyWaits(it adminapi.QueueItem, now time.Time) string {
+	switch left := it.Due.Sub(now); {
+	case it.Held && it.Frozen != "":
+		return fmt.Sprintf("the rule %q holds it; see: waxwing queue freezes", it.Frozen)
+	case it.Held:
+		return "an administrator holds it; to end that: waxwing queue release " + it.ID
+	case it.Underway:
+		return "it is being tried right now"
+	case left > 0 && it.Tries == 0:
+		return "its time has not come, or too many others go to the same hosts at the moment"
+	case left > 0:
+		return "the last try was in vain: " + why(it)
+	}
+	return "for its turn"
 }
 
 // answer is what was last said of a recipient, and by whom.
@@ -190,7 +237,7 @@ type queueItems struct {
 	server
 	queueFilter
 	IDs []string `arg:"" optional:"" help:"The items, as in the list." name:"id"`
-	All bool     `help:"All items, or all that --held, --deferred, --from and --to choose."`
+	All bool     `help:"All items, or all that the options choose."`
 }
 
 // each calls fn for every chosen item.

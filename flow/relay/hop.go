@@ -81,14 +81,14 @@ func (a *attempt) direct(ctx, work context.Context, g *group) {
 	route, ok := a.routes.choose(a.item.Envelope.From, a.item.Envelope.To[g.indexes[0]].Address, local)
 	g.hop.route = route
 	switch {
-	case a.item.Reroute != "":
+	case a.item.Reroute != "" && !(a.item.Reroute == "direct" && local):
 		// An administrator has said where it goes.
 		if g.hop.route, err = ParseRoute("", a.item.Reroute); err != nil {
 			nobody(answer{err: ownRefusal(4, 3, 5, "the route %q that was set cannot be used: %v", a.item.Reroute, err)})
 			return
 		}
 		ok = true
-	case !ok && local:
+	case a.item.Reroute != "" || !ok && local:
 		g.way = toHere
 		return
 	}

@@ -224,6 +224,36 @@ func TestQueue(t *testing.T) {
 	if got := ids(QueueFilter{Held: true}); len(got) != 1 || got[0] != far[0] {
 		t.Errorf("held: %v", got)
 	}
+	all := must(h.Destinations(ctx))(t)
+	if len(all) != 2 || all[0].Domain != "far.test" || all[0].Items != 2 || all[0].Held != 1 {
+		t.Errorf("destinations: %+v", all)
+	}
+	if err := errors.Join(h.Reroute(ctx, far[1], "smtp:smart.test:587"), h.EditRecipient(ctx, far[1], must(h.QueueItem(ctx, far[1]))(t).Recipients[0].Address, "bob@near.test")); err != nil {
+		t.Error(err)
+	}
+	if got := ids(QueueFilter{Domain: "near.test", Untried: true}); len(got) != 1 || got[0] != far[1] || must(h.QueueItem(ctx, far[1]))(t).Reroute != "smtp:smart.test:587" {
+		t.Errorf("rerouted: %v", got)
+	}
+	if got := ids(QueueFilter{Older: time.Hour}); len(got) != 0 {
+		t.Errorf("old: %v", got)
+	}
+	refused(t, h.Reroute(ctx, far[1], "http:x"), http.StatusUnprocessableEntity, "smtp:host:port")
+	refused(t, h.EditRecipient(ctx, far[1], "bob@far.test", "bob@near.test"), http.StatusNotFound, "no recipient")
+	if n := must(h.Freeze(ctx, QueueFreeze{Name: "away", To: "@away", Reason: "moving"}))(t); n.Items != 1 {
+		t.Errorf("%d frozen", n.Items)
+	}
+	_, err := h.Freeze(ctx, QueueFreeze{Name: "away", To: "@away"})
+	refused(t, err, http.StatusConflict, "away")
+	_, err = h.Freeze(ctx, QueueFreeze{Name: "all"})
+	refused(t, err, http.StatusUnprocessableEntity, "needs a name")
+	if rules := must(h.Freezes(ctx))(t); len(rules) != 1 || rules[0].Reason != "moving" || len(ids(QueueFilter{Frozen: "away"})) != 1 {
+		t.Errorf("%+v", rules)
+	}
+	if n := must(h.Thaw(ctx, "away"))(t); n.Items != 1 {
+		t.Errorf("%d thawed", n.Items)
+	}
+	_, err = h.Thaw(ctx, "away")
+	refused(t, err, http.StatusNotFound, "freezes")
 	it := must(h.QueueItem(ctx, far[0]))(t)
 	if !it.Held || len(it.Recipients) != 1 || it.Recipients[0].State != "pending" || it.Size != 17 {
 		t.Errorf("%+v", it)
@@ -234,7 +264,7 @@ func TestQueue(t *testing.T) {
 	if counts := must(h.QueueCounts(ctx))(t); counts.Items != 2 {
 		t.Errorf("%+v", counts)
 	}
-	_, err := h.QueueItem(ctx, far[0])
+	_, err = h.QueueItem(ctx, far[0])
 	refused(t, err, http.StatusNotFound, "")
 	refused(t, h.Hold(ctx, "rubbish"), http.StatusUnprocessableEntity, "waxwing queue list")
 }

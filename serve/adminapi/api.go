@@ -77,13 +77,7 @@ func (a *API) Handler() http.Handler {
 	route("PATCH /v1/aliases/{address}", a.changeAlias)
 	route("DELETE /v1/aliases/{address}", a.deleteAlias)
 
-	route("GET /v1/queue", a.listQueue)
-	route("GET /v1/queue/counts", a.countQueue)
-	route("GET /v1/queue/{id}", a.getItem)
-	route("DELETE /v1/queue/{id}", a.deleteItem)
-	route("POST /v1/queue/{id}/hold", a.holdItem)
-	route("POST /v1/queue/{id}/release", a.releaseItem)
-	route("POST /v1/queue/{id}/retry", a.retryItem)
+	a.routeQueue(mux)
 
 	mux.Handle("/", a.handle(http.StatusOK, func(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusNotFound, "%s %s is not part of the API", r.Method, r.URL.Path)

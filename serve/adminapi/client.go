@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"syscall"
 )
 
@@ -204,17 +205,21 @@ func (c *Client) DeleteAlias(ctx context.Context, address string) error {
 // Queue lists what is on its way out.
 func (c *Client) Queue(ctx context.Context, f QueueFilter) iter.Seq2[QueueItem, error] {
 	query := url.Values{}
-	if f.Held {
-		query.Set("held", "true")
+	for key, set := range map[string]bool{"held": f.Held, "deferred": f.Deferred, "underway": f.Underway, "untried": f.Untried} {
+		if set {
+			query.Set(key, "true")
+		}
 	}
-	if f.Deferred {
-		query.Set("deferred", "true")
+	for key, text := range map[string]string{"from": f.From, "to": f.To, "domain": f.Domain, "said": f.Said, "frozen": f.Frozen, "account": f.Account} {
+		if text != "" {
+			query.Set(key, text)
+		}
 	}
-	if f.From != "" {
-		query.Set("from", f.From)
+	if f.Older > 0 {
+		query.Set("older", f.Older.String())
 	}
-	if f.To != "" {
-		query.Set("to", f.To)
+	if f.Larger > 0 {
+		query.Set("larger", strconv.FormatInt(f.Larger, 10))
 	}
 	return list[QueueItem](ctx, c, "/v1/queue", query)
 }
@@ -245,4 +250,37 @@ func (c *Client) steer(ctx context.Context, id, what string) error {
 // DeleteItem removes an item; nobody is told.
 func (c *Client) DeleteItem(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/queue/"+url.PathEscape(id), nil, nil)
+}
+
+// Reroute sends an item another way, such as "smtp:host:587"; "" for the
+// ordinary way again.
+func (c *Client) Reroute(ctx context.Context, id, to string) error {
+	return c.do(ctx, http.MethodPost, "/v1/queue/"+url.PathEscape(id)+"/reroute", queueReroute{to}, nil)
+}
+
+// EditRecipient puts another address in the place of a recipient's.
+func (c *Client) EditRecipient(ctx context.Context, id, old, to string) error {
+	return c.do(ctx, http.MethodPost, "/v1/queue/"+url.PathEscape(id)+"/recipient", queueRecipient{old, to}, nil)
+}
+
+// Destinations adds up what waits, by domain, the most first.
+func (c *Client) Destinations(ctx context.Context) ([]QueueDestination, error) {
+	p, err := call[page[QueueDestination]](ctx, c, http.MethodGet, "/v1/queue/destinations", nil)
+	return p.Items, err
+}
+
+// Freezes lists the rules that hold mail.
+func (c *Client) Freezes(ctx context.Context) ([]QueueFreeze, error) {
+	p, err := call[page[QueueFreeze]](ctx, c, http.MethodGet, "/v1/freezes", nil)
+	return p.Items, err
+}
+
+// Freeze adds a rule and tells how many items it holds now.
+func (c *Client) Freeze(ctx context.Context, f QueueFreeze) (QueueChanged, error) {
+	return call[QueueChanged](ctx, c, http.MethodPost, "/v1/freezes", f)
+}
+
+// Thaw removes a rule and tells how many items it has let go.
+func (c *Client) Thaw(ctx context.Context, name string) (QueueChanged, error) {
+	return call[QueueChanged](ctx, c, http.MethodDelete, "/v1/freezes/"+url.PathEscape(name), nil)
 }

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"waxwing/mail"
@@ -22,8 +23,12 @@ func itemOf(it *outqueue.Item) QueueItem {
 		Service:  it.Origin.Service,
 		Remote:   it.Origin.Remote,
 	}
+	item.Priority, item.Reroute, item.Frozen = int(it.Envelope.Priority), it.Reroute, it.Frozen
 	if it.Account != 0 {
 		item.Account = it.Account.String()
+	}
+	if it.Origin.Account != 0 {
+		item.Submitter = it.Origin.Account.String()
 	}
 	for i, to := range it.Envelope.To {
 		status := it.Status[i]
@@ -38,9 +43,11 @@ func itemOf(it *outqueue.Item) QueueItem {
 		})
 	}
 	for _, try := range it.History {
-		item.History = append(item.History, QueueTry{
-			Began: utc(try.Began), Seconds: try.Took.Seconds(), Remote: try.Remote, Text: try.Text,
-		})
+		told := QueueTry{Began: utc(try.Began), Seconds: try.Took.Seconds(), Remote: try.Remote, Text: try.Text}
+		for _, c := range try.Calls {
+			told.Calls = append(told.Calls, QueueCall{Remote: c.Remote, TLS: c.TLS, Text: c.Text, Seconds: c.Took.Seconds()})
+		}
+		item.History = append(item.History, told)
 	}
 	return item
 }
@@ -49,9 +56,24 @@ func (a *API) listQueue(r *http.Request) (any, error) {
 	query := r.URL.Query()
 	filter := outqueue.Filter{
 		Held: query.Get("held") == "true", Deferred: query.Get("deferred") == "true",
-		From: query.Get("from"), To: query.Get("to"),
+		Underway: query.Get("underway") == "true", Untried: query.Get("untried") == "true",
+		From: query.Get("from"), To: query.Get("to"), Domain: query.Get("domain"), Said: query.Get("said"), Frozen: query.Get("frozen"),
 	}
 	var err error
+	if s := query.Get("older"); s != "" {
+		older, err := time.ParseDuration(s)
+		if err != nil {
+			return nil, problemf(http.StatusBadRequest, "older: %v", err)
+		}
+		filter.Before = time.Now().Add(-older)
+	}
+	if s := query.Get("larger"); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, problemf(http.StatusBadRequest, "larger: %v", err)
+		}
+		filter.Larger = mail.ByteCount(n)
+	}
 	if s := query.Get("after"); s != "" {
 		if filter.After, err = outqueue.ParseID(s); err != nil {
 			return nil, problemf(http.StatusBadRequest, "after: %v", err)

@@ -120,10 +120,14 @@ type QueueItem struct {
 	Held       bool             `json:"held"`
 	Underway   bool             `json:"underway"` // being tried right now
 	Tries      int              `json:"tries"`
-	History    []QueueTry       `json:"history,omitempty"` // the last tries
-	Service    string           `json:"service,omitempty"` // by which door it came
-	Remote     string           `json:"remote,omitempty"`  // from where
-	Account    string           `json:"account,omitempty"` // id of the account that it goes to, if it is one of ours
+	History    []QueueTry       `json:"history,omitempty"`   // the last tries
+	Service    string           `json:"service,omitempty"`   // by which door it came
+	Remote     string           `json:"remote,omitempty"`    // from where
+	Account    string           `json:"account,omitempty"`   // id of the account that it goes to, if it is one of ours
+	Submitter  string           `json:"submitter,omitempty"` // id of the account whose submission it is
+	Priority   int              `json:"priority,omitempty"`
+	Reroute    string           `json:"reroute,omitempty"` // where an administrator sends it
+	Frozen     string           `json:"frozen,omitempty"`  // the rule that holds it
 }
 
 // QueueRecipient is one recipient of an item.
@@ -143,6 +147,54 @@ type QueueTry struct {
 	Seconds float64   `json:"seconds"`
 	Remote  string    `json:"remote,omitempty"`
 	Text    string    `json:"text"`
+
+	Calls []QueueCall `json:"calls,omitempty"` // the hosts that were called
+}
+
+// QueueCall is one host's part in a try.
+type QueueCall struct {
+	Remote  string  `json:"remote"`
+	TLS     string  `json:"tls,omitempty"`
+	Text    string  `json:"text"`
+	Seconds float64 `json:"seconds"`
+}
+
+// QueueDestination is what waits for one domain.
+type QueueDestination struct {
+	Domain   string    `json:"domain"` // empty for all that are too many to be told apart
+	Items    int64     `json:"items"`
+	Octets   int64     `json:"octets"`
+	Deferred int64     `json:"deferred"`
+	Held     int64     `json:"held"`
+	Oldest   time.Time `json:"oldest"`
+	Next     time.Time `json:"next,omitzero"` // zero if all are held
+	Said     string    `json:"said,omitempty"`
+}
+
+// QueueFreeze is a rule that holds mail.
+type QueueFreeze struct {
+	Name    string    `json:"name"`
+	From    string    `json:"from,omitempty"`    // part of the reverse-path
+	To      string    `json:"to,omitempty"`      // part of a recipient's address
+	Account string    `json:"account,omitempty"` // id of the account that submits
+	Reason  string    `json:"reason,omitempty"`
+	Created time.Time `json:"created,omitzero"`
+}
+
+// QueueChanged tells how many items a rule has held or released.
+type QueueChanged struct {
+	Items int `json:"items"`
+}
+
+// queueReroute is a POST.
+type queueReroute struct {
+	To string `json:"to"`
+}
+
+// queueRecipient is a POST: another address for a recipient.
+type queueRecipient struct {
+	Old string `json:"old"`
+	To  string `json:"to"`
 }
 
 // QueueCounts tell how much is in the queue.
@@ -157,6 +209,14 @@ type QueueCounts struct {
 type QueueFilter struct {
 	Held     bool   // only those that are held
 	Deferred bool   // only those that were tried in vain
+	Underway bool   // only those that are being tried
+	Untried  bool   // only those that were not tried
 	From     string // part of the reverse-path
 	To       string // part of a recipient's address
+	Domain   string // of a recipient who still waits
+	Said     string // part of the last answer
+	Frozen   string // the rule that holds it
+	Account  string // id of the account that submits, or that it goes to
+	Older    time.Duration
+	Larger   int64 // octets
 }

@@ -38,7 +38,8 @@ func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard)
 
 // Prefixes in Common.
 const (
-	BlobStore = 'b' // nothing -> the identity of the blob store that belongs to this one
+	BlobStore   = 'b' // nothing -> the identity of the blob store that belongs to this one
+	QueueFreeze = 'f' // name -> which mail is held in the outqueue; store/outqueue
 )
 
 // Prefixes in Seals, all of store/sealkeys.

@@ -50,32 +50,52 @@ type Filter struct {
 
 	Held     bool // only those that are held
 	Deferred bool // only those that have been tried in vain
+	Underway bool // only those that are being tried
+	Untried  bool // only those that have not been tried
 
 	Account mail.AccountID // whose submission or redelivery it is
 	From    string         // part of the reverse-path
 	To      string         // part of a recipient's address
+	Domain  string         // the domain of a recipient who still waits
+	Said    string         // part of what was last said of such a recipient
+	Frozen  string         // the rule that holds it
+	Before  time.Time      // only those that came before; zero for all
+	Larger  mail.ByteCount // only those with more octets
 }
 
 func (f *Filter) wantsState(s state) bool {
-	return (!f.Held || s.held) && (!f.Deferred || s.tried)
+	return (!f.Held || s.held) && (!f.Deferred || s.tried) && (!f.Underway || s.leased) && (!f.Untried || !s.tried) &&
+		(f.Larger == 0 || mail.ByteCount(s.octets) > f.Larger)
 }
 
 func (f *Filter) wants(it *Item) bool {
-	if f.Account != 0 && it.Account != f.Account && it.Origin.Account != f.Account {
+	switch {
+	case f.Account != 0 && it.Account != f.Account && it.Origin.Account != f.Account,
+		!contains(it.Envelope.From, f.From),
+		f.Frozen != "" && it.Frozen != f.Frozen,
+		!f.Before.IsZero() && !it.Created.Before(f.Before):
 		return false
 	}
-	if !contains(it.Envelope.From, f.From) {
-		return false
-	}
-	if f.To == "" {
-		return true
-	}
-	for _, to := range it.Envelope.To {
-		if contains(to.Address, f.To) {
+	return (f.To == "" || f.some(it, false, func(i int) bool { return contains(it.Envelope.To[i].Address, f.To) })) &&
+		(f.Domain == "" || f.some(it, true, func(i int) bool { return strings.EqualFold(it.Envelope.To[i].Address.Domain, f.Domain) })) &&
+		(f.Said == "" || f.some(it, true, func(i int) bool { return it.Status[i].said(f.Said) }))
+}
+
+// some tells whether something holds for a recipient, of those who still wait
+// or of all.
+func (f *Filter) some(it *Item, pending bool, holds func(int) bool) bool {
+	for i, s := range it.Status {
+		if (!pending || s.State == Pending) && holds(i) {
 			return true
 		}
 	}
 	return false
+}
+
+// said tells whether a text is in the last answer.
+func (s *Status) said(text string) bool {
+	all := strings.Join(strings.Fields(fmt.Sprintf("%s %d %s %s", s.Remote, s.Reply.Code, s.Reply.Enhanced, s.Reply.Text)), " ")
+	return strings.Contains(strings.ToLower(all), strings.ToLower(text))
 }
 
 func contains(a mail.Address, part string) bool {

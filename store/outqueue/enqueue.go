@@ -148,6 +148,7 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 	if err != nil {
 		return nil, err
 	}
+	rules := q.rules(ctx)
 	c, err := q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
 		tx, err := begin(kvtx, g.shard, shards)
 		if err != nil {
@@ -157,7 +158,7 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 			return ErrFull
 		}
 		for n, i := range g.indexes {
-			if ids[i], err = tx.enqueue(now, &own[n]); err != nil {
+			if ids[i], err = tx.enqueue(now, rules, &own[n]); err != nil {
 				return err
 			}
 		}
@@ -246,7 +247,7 @@ func (q *Queue) dropOne(ctx context.Context, shard int, sum blob.Sum) error {
 }
 
 // enqueue writes one item.
-func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
+func (tx *shardTxn) enqueue(now time.Time, rules []Freeze, s *Submission) (ID, error) {
 	token, id, err := tx.token(now, s.Token)
 	if err != nil || id != 0 {
 		return id, err
@@ -270,7 +271,8 @@ func (tx *shardTxn) enqueue(now time.Time, s *Submission) (ID, error) {
 			return 0, err
 		}
 	}
-	st := state{due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
+	it.Frozen = frozenBy(rules, it)
+	st := state{held: it.Frozen != "", due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
 	if st.chunks, err = tx.putBody(id, inline, int(it.inline)); err != nil {
 		return 0, err
 	}

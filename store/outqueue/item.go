@@ -17,6 +17,8 @@ var (
 	ErrLeaseLost = errors.New("lease has been lost")
 	// ErrFull says that the queue takes no more for now.
 	ErrFull = errors.New("queue is full")
+	// ErrUnderway says that somebody is at the item, which must not change then.
+	ErrUnderway = errors.New("the item is being tried")
 	// ErrTooLarge says that an envelope is over the limits.
 	ErrTooLarge = errors.New("envelope is too large for the queue")
 )
@@ -160,6 +162,7 @@ type Item struct {
 	Origin   Origin
 	Account  mail.AccountID // see Submission
 	Reroute  string         // where an administrator sends it instead; empty for its ordinary way
+	Frozen   string         // the rule that holds it; empty for none
 	Created  time.Time
 	Size     mail.ByteCount // prefix and body
 

@@ -59,6 +59,7 @@ type itemRecord struct {
 	Hold     string            `cbor:"24,keyasint,omitempty"`
 	Solicit  string            `cbor:"25,keyasint,omitempty"`
 	Reroute  string            `cbor:"26,keyasint,omitempty"`
+	Frozen   string            `cbor:"27,keyasint,omitempty"`
 }
 
 type addressRecord struct {
@@ -117,7 +118,7 @@ func encodeItem(it *Item) ([]byte, error) {
 			Account: uint64(it.Origin.Account), Service: it.Origin.Service, Remote: it.Origin.Remote, Hello: it.Origin.Hello,
 		},
 		Account: uint64(it.Account), Created: it.Created.UnixNano(), Size: int64(it.Size), Inline: int64(it.inline),
-		Tries: it.Tries, Reroute: it.Reroute,
+		Tries: it.Tries, Reroute: it.Reroute, Frozen: it.Frozen,
 		To: make([]recipientRecord, len(it.Envelope.To)),
 	}
 	if it.blob != nil {
@@ -169,7 +170,7 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 			Account: mail.AccountID(r.Origin.Account), Service: r.Origin.Service, Remote: r.Origin.Remote, Hello: r.Origin.Hello,
 		},
 		Account: mail.AccountID(r.Account), Created: time.Unix(0, r.Created),
-		Size: mail.ByteCount(r.Size), inline: mail.ByteCount(r.Inline), Tries: r.Tries, Reroute: r.Reroute,
+		Size: mail.ByteCount(r.Size), inline: mail.ByteCount(r.Inline), Tries: r.Tries, Reroute: r.Reroute, Frozen: r.Frozen,
 	}
 	if len(r.Blob) == len(blob.Sum{}) {
 		it.blob = (*blob.Sum)(r.Blob)

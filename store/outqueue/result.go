@@ -30,6 +30,10 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 	if err != nil {
 		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
 	}
+	var rules []Freeze
+	if len(a.Then) > 0 {
+		rules = q.rules(ctx)
+	}
 	var tx *shardTxn
 	commit, err := q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) (err error) {
 		if tx, err = begin(kvtx, shard, shards); err != nil {
@@ -39,7 +43,7 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 			return err
 		}
 		for i := range a.Then {
-			if _, err := tx.enqueue(now, &a.Then[i]); err != nil {
+			if _, err := tx.enqueue(now, rules, &a.Then[i]); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,141 @@
+package adminapi
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"waxwing/flow/relay"
+	"waxwing/mail"
+	"waxwing/store/outqueue"
+)
+
+// routeQueue adds what steers mail that is on its way out.
+func (a *API) routeQueue(mux *http.ServeMux) {
+	route := func(pattern string, run endpoint) { mux.Handle(pattern, a.handle(http.StatusOK, run)) }
+	route("GET /v1/queue", a.listQueue)
+	route("GET /v1/queue/counts", a.countQueue)
+	route("GET /v1/queue/destinations", a.destinations)
+	route("GET /v1/queue/{id}", a.getItem)
+	route("DELETE /v1/queue/{id}", a.deleteItem)
+	route("POST /v1/queue/{id}/hold", a.holdItem)
+	route("POST /v1/queue/{id}/release", a.releaseItem)
+	route("POST /v1/queue/{id}/retry", a.retryItem)
+	route("POST /v1/queue/{id}/reroute", a.rerouteItem)
+	route("POST /v1/queue/{id}/recipient", a.editRecipient)
+	route("GET /v1/freezes", a.listFreezes)
+	route("POST /v1/freezes", a.freeze)
+	route("DELETE /v1/freezes/{name}", a.thaw)
+}
+
+// maxDestinations is how many domains are told.
+const maxDestinations = 1000
+
+func (a *API) destinations(r *http.Request) (any, error) {
+	totals, err := a.o.Queue.Destinations(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(totals, func(x, y *outqueue.Total) int {
+		return cmp.Or(cmp.Compare(y.Items, x.Items), cmp.Compare(x.Domain, y.Domain))
+	})
+	p := page[QueueDestination]{Items: []QueueDestination{}}
+	for _, t := range totals[:min(len(totals), maxDestinations)] {
+		p.Items = append(p.Items, QueueDestination{
+			Domain: t.Domain, Items: t.Items, Octets: int64(t.Octets), Deferred: t.Deferred, Held: t.Held,
+			Oldest: utc(t.Oldest), Next: utc(t.Next), Said: t.Said,
+		})
+	}
+	return p, nil
+}
+
+func (a *API) rerouteItem(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := decode[queueReroute](r)
+	if err != nil {
+		return nil, err
+	}
+	if wanted.To != "" {
+		if _, err := relay.ParseRoute("", wanted.To); err != nil {
+			return nil, problemf(http.StatusUnprocessableEntity, "%v", err)
+		}
+	}
+	return nil, a.o.Queue.Reroute(r.Context(), time.Now(), wanted.To, id)
+}
+
+func (a *API) editRecipient(r *http.Request) (any, error) {
+	id, err := itemID(r)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := decode[queueRecipient](r)
+	if err != nil {
+		return nil, err
+	}
+	old, err := address(wanted.Old)
+	if err != nil {
+		return nil, err
+	}
+	to, err := address(wanted.To)
+	if err != nil {
+		return nil, err
+	}
+	err = a.o.Queue.EditRecipient(r.Context(), time.Now(), id, old, to)
+	switch {
+	case errors.Is(err, outqueue.ErrUnderway):
+		return nil, problemf(http.StatusConflict, "the message is being tried right now; hold it, and change it when that is over")
+	case errors.Is(err, outqueue.ErrNotFound):
+		return nil, problemf(http.StatusNotFound, "there is no such message, or %s is no recipient who still waits", old)
+	}
+	return nil, err
+}
+
+func (a *API) listFreezes(r *http.Request) (any, error) {
+	rules, err := a.o.Queue.Freezes(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	p := page[QueueFreeze]{Items: []QueueFreeze{}}
+	for _, f := range rules {
+		rule := QueueFreeze{Name: f.Name, From: f.From, To: f.To, Reason: f.Reason, Created: utc(f.Created)}
+		if f.Account != 0 {
+			rule.Account = f.Account.String()
+		}
+		p.Items = append(p.Items, rule)
+	}
+	return p, nil
+}
+
+func (a *API) freeze(r *http.Request) (any, error) {
+	wanted, err := decode[QueueFreeze](r)
+	if err != nil {
+		return nil, err
+	}
+	rule := outqueue.Freeze{Name: wanted.Name, From: wanted.From, To: wanted.To, Reason: wanted.Reason, Created: time.Now()}
+	if wanted.Account != "" {
+		if rule.Account, err = mail.ParseAccountID(wanted.Account); err != nil {
+			return nil, problemf(http.StatusUnprocessableEntity, "account: %v", err)
+		}
+	}
+	if rule.Name == "" || rule.From == "" && rule.To == "" && rule.Account == 0 {
+		return nil, problemf(http.StatusUnprocessableEntity, "a rule needs a name, and part of a sender's or recipient's address, or an account")
+	}
+	n, err := a.o.Queue.Freeze(r.Context(), rule)
+	if errors.Is(err, outqueue.ErrExists) {
+		return nil, problemf(http.StatusConflict, "there is a rule %q; see: waxwing queue freezes", rule.Name)
+	}
+	return QueueChanged{n}, err
+}
+
+func (a *API) thaw(r *http.Request) (any, error) {
+	n, err := a.o.Queue.Thaw(r.Context(), r.PathValue("name"))
+	if errors.Is(err, outqueue.ErrNotFound) {
+		return nil, problemf(http.StatusNotFound, "there is no rule %q; see: waxwing queue freezes", r.PathValue("name"))
+	}
+	return QueueChanged{n}, err
+}
