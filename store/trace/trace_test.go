@@ -1,0 +1,181 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"waxwing/store/keys"
+	"waxwing/store/kv"
+	"waxwing/store/kv/pebblekv"
+	"waxwing/test/engine"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func open(t *testing.T, o Options) *Store {
+	t.Helper()
+	db := engine.New(t)
+	t.Cleanup(func() { _ = db.Close() })
+	return New(db, o)
+}
+
+func (s *Store) find(t *testing.T, q Query) []Story {
+	t.Helper()
+	stories, err := s.Find(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stories
+}
+
+func way(s *Store, i int, at time.Time) {
+	id := fmt.Sprint("m", i)
+	to := []string{fmt.Sprintf("bob%d@b.example", i%10)}
+	for n, e := range []Event{
+		{Step: Received, MessageID: fmt.Sprintf("<%d@a.example>", i), Remote: "192.0.2.1:4711", From: "Ann@a.example", To: to, Reason: "by mx"},
+		{Step: Queued, Queue: fmt.Sprintf("q%x", i), To: to},
+		{Step: Sent, Queue: fmt.Sprintf("q%x", i), Remote: "mx.b.example[192.0.2.9:25]", To: to, Reason: "250 ok", Facts: []Fact{{"tls", "TLS 1.3"}}},
+	} {
+		e.Message, e.Time = id, at.Add(time.Duration(n)*time.Millisecond)
+		s.Record(context.Background(), e)
+	}
+}
+
+// A message is found by whatever is known of it, with all its steps.
+func TestFind(t *testing.T) {
+	s := open(t, Options{})
+	for i := range 30 {
+		way(s, i, start.Add(time.Duration(i)*time.Minute))
+		if i%7 == 0 { // a story may lie in several rows
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.Record(t.Context(), Event{Step: Connected, Time: start, Remote: "198.51.100.7:1", Reason: "too many connections"})
+	s.Record(t.Context(), Event{Step: Done, Time: start.Add(time.Hour), Message: "m3", Reason: "everybody has it"})
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for term, want := range map[string]int{
+		"m3": 1, "<3@A.example>": 1, "3@a.example": 1, "q1d": 1, "ann@a.example": 30, "BOB4@b.example": 3, "192.0.2.9": 30, "192.0.2.1": 30,
+		"198.51.100.7": 1, "nobody@b.example": 0, "": 31,
+	} {
+		if got := s.find(t, Query{Term: term}); len(got) != want {
+			t.Errorf("%q finds %d stories, want %d", term, len(got), want)
+		}
+	}
+	story := s.find(t, Query{Term: "m3"})[0]
+	if len(story.Events) != 4 || story.Events[0].Step != Received || story.Events[3].Step != Done || story.Events[2].Facts[0].Value != "TLS 1.3" {
+		t.Errorf("%+v", story)
+	}
+	if got := s.find(t, Query{Since: start.Add(10 * time.Minute), Until: start.Add(20 * time.Minute)}); len(got) != 10 || got[0].Message != "m10" {
+		t.Errorf("%d stories in ten minutes", len(got))
+	}
+	if got := s.find(t, Query{Term: "ann@a.example", Limit: 4}); len(got) != 4 || got[3].Message != "m29" {
+		t.Errorf("the newest four: %d", len(got))
+	}
+}
+
+// What is old goes, and what is too much, and nothing of it stays.
+func TestPurge(t *testing.T) {
+	s := open(t, Options{Keep: time.Hour, MaxOctets: 20_000})
+	for i := range 500 {
+		way(s, i, start.Add(time.Duration(i)*time.Second))
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Purge(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	left := len(s.find(t, Query{Term: "ann@a.example", Limit: 1000}))
+	if left < 20 || left > 100 || len(s.find(t, Query{Term: "m499"})) != 1 || len(s.find(t, Query{Term: "m0"})) != 0 {
+		t.Errorf("%d stories are left", left)
+	}
+	if _, err := s.Purge(t.Context(), start.Add(24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	err := s.db.View(t.Context(), keys.Trace, func(r kv.Reader) error {
+		for item := range r.Scan(nil, nil, kv.ScanOptions{}) {
+			if item.Key[0] != keys.TraceTotal || !bytes.Equal(item.Value[1:], make([]byte, 8)) {
+				t.Errorf("left behind: %q", item.Key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Long words are clipped, and where there is no room steps are dropped.
+func TestBounds(t *testing.T) {
+	s := open(t, Options{})
+	long := strings.Repeat("\xffé", 10_000)
+	for range 50 {
+		e := Event{Message: "m", Time: start, Reason: long, Hello: long, From: long}
+		for range 500 {
+			e.To = append(e.To, long)
+			e.Facts = append(e.Facts, Fact{long, long})
+		}
+		s.Record(t.Context(), e)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := s.find(t, Query{Term: "m"})
+	if e := got[0].Events; len(e) != 50 || len(e[0].Reason) > maxText || len(e[0].To) != maxRecipients {
+		t.Errorf("%d steps", len(e))
+	}
+	for range maxWaiting + 10 {
+		s.Record(t.Context(), Event{Message: "n", Time: start})
+	}
+	if n := s.dropped.Load(); n != 10 {
+		t.Errorf("%d were dropped", n)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	b, err := encode([]Event{{Message: "m", Time: start, Facts: []Fact{{"a", "b"}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		events, err := decode(b)
+		if err != nil {
+			return
+		}
+		again, err := encode(events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if more, err := decode(again); err != nil || len(more) != len(events) {
+			t.Fatalf("%d steps are %d, %v", len(events), len(more), err)
+		}
+	})
+}
+
+// BenchmarkRecord is the three steps of one message, recorded and written.
+func BenchmarkRecord(b *testing.B) {
+	db, err := pebblekv.Open(b.TempDir(), pebblekv.Options{MinFree: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	s := New(db, Options{})
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		way(s, i, start)
+		if i%600 == 0 {
+			if err := s.Flush(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
