@@ -39,6 +39,7 @@ type bodyLog struct {
 	closed  bool
 	lenient *time.Timer // nil before start; runs out for what nobody waits for
 	armed   bool        // it is running
+	gather  gathering
 
 	// What follows belongs to whoever has taken the group that is written.
 	failure   error // once the disk has failed
@@ -175,6 +176,11 @@ func (l *bodyLog) run() {
 			l.mu.Unlock()
 			return
 		}
+		if pause := l.gather.pause(len(l.open.commits), time.Now()); pause > 0 && !l.closed {
+			l.mu.Unlock()
+			time.Sleep(pause)
+			continue
+		}
 		g := l.take()
 		l.mu.Unlock()
 		l.carryOut(g)
@@ -186,6 +192,11 @@ func (l *bodyLog) run() {
 func (l *bodyLog) lead(g *group) {
 	l.mu.Lock()
 	if l.open != g || l.writing != nil || l.closed {
+		l.mu.Unlock()
+		return
+	}
+	if l.gather.pause(len(g.commits), time.Now()) > 0 {
+		l.more.Signal()
 		l.mu.Unlock()
 		return
 	}
@@ -229,17 +240,18 @@ func (l *bodyLog) runOut() {
 
 // carryOut writes the group and tells everybody, unless the log has failed.
 func (l *bodyLog) carryOut(g *group) {
+	began := time.Now()
 	if l.failure == nil {
 		if l.failure = l.write(g); l.failure != nil {
 			l.failed(l.failure) // before anybody can find that nothing waits
 		}
 	}
-	l.finish(g, l.failure)
+	l.finish(g, l.failure, time.Since(began))
 }
 
 // finish tells everybody what has become of the group, and lets the next be
 // taken.
-func (l *bodyLog) finish(g *group, failure error) {
+func (l *bodyLog) finish(g *group, failure error, took time.Duration) {
 	if failure == nil {
 		l.arrive(g)
 	} else {
@@ -249,6 +261,7 @@ func (l *bodyLog) finish(g *group, failure error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = nil
+	l.gather.note(len(g.commits), took, time.Now())
 	l.room.Broadcast()
 	if len(l.open.commits) > 0 || l.closed {
 		l.more.Signal()
