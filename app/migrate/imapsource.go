@@ -70,7 +70,11 @@ func openIMAP(ctx context.Context, u *url.URL, o OpenOptions) (Source, error) {
 			return nil, err
 		}
 	}
-	return s, s.connect(ctx)
+	err := s.connect(ctx)
+	if lost, ok := errors.AsType[*imapclient.Lost](err); ok {
+		return nil, fmt.Errorf("cannot connect to %s: %w", hostPort(u), lost.Err)
+	}
+	return s, err
 }
 
 // connect makes the connection and logs in.
@@ -126,7 +130,14 @@ func (s *imapSource) untrusted(err error) error {
 	if errors.As(err, &bad) {
 		return fmt.Errorf("the certificate of %s is not trusted: %w; name the authority's with --ca, or use --insecure", s.url.Host, bad.Err)
 	}
-	return err
+	var lost *imapclient.Lost
+	if _, alert := errors.AsType[tls.AlertError](err); err == nil || alert || errors.As(err, &lost) {
+		return err
+	}
+	if _, ours := errors.AsType[*imapclient.Refusal](err); ours {
+		return err
+	}
+	return &imapclient.Lost{Step: "the beginning of TLS", Err: err}
 }
 
 func (s *imapSource) Notes() []string { return s.notes }

@@ -180,12 +180,12 @@ func (s *mboxSource) List(ctx context.Context, f *Folder) ([]Message, error) {
 			continue
 		}
 		key := [16]byte(hash.Sum(nil))
-		item := hex.EncodeToString(key[:])
+		item, like := hex.EncodeToString(key[:]), ""
 		if equals[key]++; equals[key] > 1 {
-			item += "-" + strconv.Itoa(equals[key])
+			item, like = item+"-"+strconv.Itoa(equals[key]), item
 		}
 		list = append(list, Message{
-			Item: item, Flags: m.Meta.Flags, Keywords: m.Meta.Keywords, Date: m.From.Date, Size: size, Labels: m.Meta.Labels, at: m.Offset,
+			Item: item, Flags: m.Meta.Flags, Keywords: m.Meta.Keywords, Date: m.From.Date, Size: size, Labels: m.Meta.Labels, at: m.Offset, like: like,
 		})
 	}
 }

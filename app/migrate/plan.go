@@ -55,7 +55,11 @@ func (p *plan) add(ctx context.Context, m *Message) error {
 			p.im.fail(p.folder, m.Item, err.Error())
 			continue
 		}
-		places = append(places, adminapi.Place{Mailbox: t.id, Source: p.folder.ID, Item: item, Below: t.below})
+		below := t.below
+		if _, ours := p.before[m.like]; ours && m.like != "" { // an import that broke off brought the other
+			below = 0
+		}
+		places = append(places, adminapi.Place{Mailbox: t.id, Source: p.folder.ID, Item: item, Below: below})
 	}
 	switch {
 	case len(places) == 0:

@@ -56,6 +56,7 @@ type Message struct {
 
 	path string // where the source has it
 	at   int64
+	like string // the Item of one before it that is equal to it, if the source knows
 }
 
 // A Text is a message's octets, as they travel.

@@ -69,6 +69,8 @@ func TestScripts(t *testing.T) {
 
 			"subjects": subjects,
 			"validity": validity,
+			"mbox":     makeMbox,
+			"cutter":   cutter,
 
 			"await-output": awaitOutput,
 			"browse":       browse,
