@@ -78,27 +78,29 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
-	return r.message(ctx, nil, env, to, hop, body)
+	id, _, err = r.message(ctx, nil, env, to, hop, body)
+	return id, err
 }
 
 // message is Message with the filters' side of the conversation, nil if there
-// are none.
-func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+// are none. Junk says that they hold the message to be spam, whether it was
+// taken or not.
+func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
 	now := time.Now()
 	arrival, trace, err := r.stage(ctx, now, "mx", checks.ID(), env, to, hop, body)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer func() { err = errors.Join(err, arrival.Close()) }()
 	if checks != nil {
 		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: trace}
 		err = checks.Examine(ctx, now, &m)
 		arrival, env, to, trace = m.Arrival, m.Envelope, m.To, m.Trace
-		if err != nil || m.Discarded {
-			return m.Arrival.ID, err
+		if refusal, ok := errors.AsType[*smtp.Refusal](err); err != nil || m.Discarded {
+			return m.Arrival.ID, m.Discarded || ok && !refusal.Temporary(), err
 		}
 	}
-	return arrival.ID, r.deliverer.Deliver(ctx, now, arrival, env, trace, to)
+	return arrival.ID, arrival.Junk, r.deliverer.Deliver(ctx, now, arrival, env, trace, to)
 }
 
 // MessageEach is Message with an outcome for each recipient by itself, as LMTP

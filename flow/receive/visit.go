@@ -224,16 +224,22 @@ func (v *Visit) Check(d *spam.Dialogue) { v.checks = d }
 // from; ID, For and At are filled in.
 func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	if v.trusted {
-		return v.r.message(ctx, v.checks, env, to, hop, body)
+		id, _, err = v.r.message(ctx, v.checks, env, to, hop, body)
+		return id, err
 	}
-	id, err = v.r.message(ctx, v.checks, env, to, hop, body)
+	id, junk, err := v.r.message(ctx, v.checks, env, to, hop, body)
 	now, o := time.Now(), v.r.o.Peers
 	refusal, isRefusal := errors.AsType[*smtp.Refusal](err)
+	if junk {
+		o.Add(v.subject, now, peers.Spam, 1)
+	}
 	switch {
 	case err == nil:
 		o.Add(v.subject, now, peers.Messages, 1)
 		o.Add(v.subject, now, peers.Recipients, float64(len(to)))
-		o.Add(v.subject, now, peers.Delivered, 1)
+		if !junk {
+			o.Add(v.subject, now, peers.Delivered, 1)
+		}
 		if marks := v.host.Marks(v.r.o.Rules); len(marks) > 0 {
 			v.log.Info("message from a suspicious host", obs.Msg, id, obs.Verdict, strings.Join(marks, "; "))
 		}
