@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,13 +129,15 @@ func daemon(t *testing.T, network, address, name string, args ...string) {
 	var said strings.Builder
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with its workers
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // libmilter takes seconds to end in order
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // in order they take seconds
 		<-ended
 		if t.Failed() {
 			t.Logf("%s said:\n%s", name, said.String())
