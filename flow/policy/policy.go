@@ -8,7 +8,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -117,6 +116,6 @@ type Verdict struct {
 func refuse(code int, class, subject, detail uint16, text, reason string, args ...any) Verdict {
 	return Verdict{Refusal: &smtp.Refusal{
 		Code: code, Enhanced: smtp.Enhanced{class, subject, detail}, Text: text,
-		Err: errors.New(fmt.Sprintf(reason, args...)),
+		Err: fmt.Errorf(reason, args...),
 	}}
 }
