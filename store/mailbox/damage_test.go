@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -422,6 +423,22 @@ func TestRepair(t *testing.T) {
 				t.Errorf("after one more message: %+v", left)
 			}
 		})
+	}
+}
+
+// A log that was cut off says how far back it goes.
+func TestRestoreBeforeCut(t *testing.T) {
+	w := newWard(t)
+	w.fill(t)
+	if err := w.cutLog(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Restore(t.Context(), time.Now(), RestoreOptions{At: time.Now().Add(-time.Hour)})
+	if !errors.Is(err, ErrTooOld) {
+		t.Errorf("before the cut: %v", err)
+	}
+	if f := w.findings(t, CheckOptions{Deep: true}); len(f) > 0 {
+		t.Errorf("after the cut: %+v", f)
 	}
 }
 

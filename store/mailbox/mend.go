@@ -319,23 +319,30 @@ func (a *Account) raiseHead(ctx context.Context) error {
 			return err
 		}
 		if t.head.modseq != before {
-			t.cut()
+			return t.cut()
 		}
 		return nil
 	})
 }
 
-// cut forgets all changes.
-func (t *txn) cut() {
+// cut forgets all changes. The log begins anew with one of now, which says how
+// far back it goes.
+func (t *txn) cut() error {
 	t.Txn.DeleteRange([]byte{keys.Change}, []byte{keys.Change + 1})
 	t.head.forgotten = t.head.modseq
+	m, err := t.mailboxRow(Inbox)
+	if err == nil && m != nil {
+		t.changeBox(MailboxChanged, m)
+	}
+	return err
 }
 
 func (a *Account) cutLog(ctx context.Context) error {
 	return a.mend(ctx, func(t *txn) error {
-		err := t.raise()
-		t.cut()
-		return err
+		if err := t.raise(); err != nil {
+			return err
+		}
+		return t.cut()
 	})
 }
 
@@ -359,7 +366,9 @@ func (a *Account) rebuildHead(ctx context.Context) error {
 		}
 		t.head.modseq++
 		t.head.names = t.head.modseq
-		t.cut()
+		if err := t.cut(); err != nil {
+			return err
+		}
 		if err := t.total(); err != nil {
 			return err
 		}
