@@ -19,6 +19,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 )
 
 // stores are the rooms that survive a restart.
@@ -31,6 +32,7 @@ type stores struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
+	trace     *trace.Store
 	peers     *peers.Store
 	backup    *backup.Local // what backups read
 	failed    chan error    // told once that db cannot write any more
@@ -80,6 +82,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		Shared:      s.shared,
 		Log:         log,
 	})
+	s.trace = trace.New(s.db, trace.Options{Log: log})
 	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
 	if s.peers, err = openPeers(s.db, s.shared, log); err != nil {
 		return stores{}, errors.Join(err, s.Close())

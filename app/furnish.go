@@ -54,7 +54,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
-		Hostname: c.Hostname, Elsewhere: routes.Lead, Log: a.log,
+		Hostname: c.Hostname, Elsewhere: routes.Lead, Trace: s.trace, Log: a.log,
 		Seals: seals, SRS: c.Envelope.SRS,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
@@ -73,7 +73,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	admin := adminapi.New(adminapi.Options{
-		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue, Backup: s.backup,
+		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
 		Peers: s.peers, Sender: outgoing, Rules: rules,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
@@ -83,6 +83,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		worker{"directory", s.directory.Run},
 		worker{"peers", s.peers.Run},
 		worker{"outqueue", s.queue.Run},
+		worker{"trace", s.trace.Run},
 		worker{"relay", func(ctx context.Context) error {
 			// Where the store is locked whoever had leases before is dead. Where
 			// it is shared they may live, and their leases run out if not.

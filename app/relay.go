@@ -14,7 +14,7 @@ import (
 func (a *App) relayOptions(routes relay.Routes) relay.Options {
 	r := a.config.Relay
 	o := relay.Options{
-		Hostname: a.config.Hostname, Port: r.Port, Log: a.log, Routes: routes, DelayWarning: r.DelayWarning.Std(),
+		Hostname: a.config.Hostname, Port: r.Port, Log: a.log, Trace: a.stores.trace, Routes: routes, DelayWarning: r.DelayWarning.Std(),
 		Attempts: r.AtOnce, PerDestination: r.PerDestination,
 		Schedule: relay.Schedule{
 			First: r.Retry.Std(), Factor: r.RetryFactor, Longest: r.RetryLongest.Std(), Jitter: r.RetryJitter,

@@ -17,6 +17,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/sealkeys"
+	"waxwing/store/trace"
 )
 
 // parallel is how many accounts a message is written to at once.
@@ -27,6 +28,7 @@ type Deliverer struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	queue     *outqueue.Queue
+	trace     trace.Recorder
 	blobs     blob.Store
 	hostname  string
 	elsewhere func(domain string, ours bool) bool
@@ -48,7 +50,9 @@ type Options struct {
 	Seals *sealkeys.Store
 	// SRS has senders rewritten in what is forwarded to others.
 	SRS bool
-	Log *slog.Logger
+	// Trace is told what becomes of messages; nil for nobody.
+	Trace trace.Recorder
+	Log   *slog.Logger
 }
 
 // New makes a Deliverer.
@@ -59,7 +63,10 @@ func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Deliverer{directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, log: o.Log}
+	if o.Trace == nil {
+		o.Trace = trace.Discard{}
+	}
+	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, log: o.Log}
 }
 
 // A Recipient is one whose way is known.
@@ -163,6 +170,7 @@ func (d *Deliverer) Postmaster(ctx context.Context, to mail.Address, hostname st
 // one reply for all, so their part goes to the outqueue, which tries again
 // and in the end tells the sender.
 func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, trace []byte, to []Recipient) error {
+	d.received(ctx, now, a, env, to)
 	if env.HoldUntil.After(now) {
 		return d.hold(ctx, now, a, env, trace, to)
 	}
@@ -193,9 +201,11 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	if len(submissions) == 0 {
 		return nil
 	}
-	if _, err := d.queue.Enqueue(ctx, now, submissions...); err != nil {
+	ids, err := d.queue.Enqueue(ctx, now, submissions...)
+	if err != nil {
 		return smtp.Trouble("cannot keep the message just now, try later", err)
 	}
+	d.queued(ctx, now, ids, submissions)
 	return nil
 }
 
@@ -206,9 +216,12 @@ func (d *Deliverer) hold(ctx context.Context, now time.Time, a *Arrival, env mai
 	for i, r := range to {
 		recipients[i] = r.Recipient
 	}
-	if _, err := d.queue.Enqueue(ctx, now, submission(a, env, trace, recipients)); err != nil {
+	held := submission(a, env, trace, recipients)
+	ids, err := d.queue.Enqueue(ctx, now, held)
+	if err != nil {
 		return smtp.Trouble("cannot keep the message just now, try later", err)
 	}
+	d.queued(ctx, now, ids, []outqueue.Submission{held})
 	return nil
 }
 
@@ -267,6 +280,7 @@ func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from ma
 	}
 	d.log.Info("message delivered", obs.Msg, a.ID, obs.Account, to.Account.String(),
 		obs.Rcpt, to.Address.String(), obs.Size, int64(a.Body.Size()), "uid", uint32(appended[0].UID))
+	d.filed(ctx, now, a, from, to, entry.Mailbox, appended[0].UID)
 	return nil
 }
 

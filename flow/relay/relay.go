@@ -12,6 +12,7 @@ import (
 	"waxwing/obs"
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
+	"waxwing/store/trace"
 )
 
 // Options change how a relay works. The zero value is sensible.
@@ -39,7 +40,9 @@ type Options struct {
 	// TLS is the base of the client's settings, such as the versions; nil for
 	// the library's own.
 	TLS *tls.Config
-	Log *slog.Logger
+	// Trace is told what becomes of messages; nil for nobody.
+	Trace trace.Recorder
+	Log   *slog.Logger
 }
 
 // A Relay works through the outqueue.
@@ -57,6 +60,7 @@ type Relay struct {
 	warnAfter time.Duration
 	routes    Routes
 	attempts  int
+	trace     trace.Recorder
 	log       *slog.Logger
 }
 
@@ -73,6 +77,9 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Trace == nil {
+		o.Trace = trace.Discard{}
 	}
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -96,7 +103,7 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 		places:   newPlaces(o.PerDestination),
 		down:     down,
 		hostname: o.Hostname, schedule: schedule, schedules: schedules, warnAfter: o.DelayWarning,
-		routes: Routes(o.Routes).named(), attempts: o.Attempts, log: o.Log,
+		routes: Routes(o.Routes).named(), attempts: o.Attempts, trace: o.Trace, log: o.Log,
 	}
 }
 

@@ -43,6 +43,7 @@ func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 	}
 	for n, i := range g.indexes {
 		a.say(i, answers[n])
+		a.tell(ctx, i, answers[n])
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 )
 
 // Options are the rooms that the API administers.
@@ -24,6 +25,7 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Blobs     blob.Store // where large messages on their way in are spooled
 	Queue     *outqueue.Queue
+	Trace     *trace.Store
 	Peers     *peers.Store
 	Sender    *submit.Submitter // who pauses accounts
 	Rules     policy.Rules      // of the door, to foretell what they say
@@ -78,6 +80,7 @@ func (a *API) Handler() http.Handler {
 	route("DELETE /v1/aliases/{address}", a.deleteAlias)
 
 	a.routeQueue(mux)
+	route("GET /v1/trace", a.findSteps)
 
 	mux.Handle("/", a.handle(http.StatusOK, func(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusNotFound, "%s %s is not part of the API", r.Method, r.URL.Path)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"waxwing/app/config"
+	"waxwing/mail"
+	"waxwing/serve/adminapi"
+)
+
+type traceCmd struct {
+	lister
+	What  string          `arg:"" optional:"" help:"A message's id (ours, the queue's, or its Message-ID), an address, or a peer's IP address."`
+	Since config.Duration `help:"Only what has happened since so long ago, such as \"2h\"." placeholder:"TIME"`
+	Limit int             `help:"How many messages at most, the newest." default:"20"`
+}
+
+func (traceCmd) Help() string {
+	return `What became of messages, each step with its reason, for two weeks. A step shows up some moments after it was taken.
+
+Examples:
+
+  waxwing trace bob@example.com
+  waxwing trace q10000000002f
+  waxwing trace 192.0.2.7 --since 1d
+  waxwing trace --since 10m`
+}
+
+func (c traceCmd) Run(ctx context.Context, s streams) error {
+	if c.What == "" && c.Since == 0 {
+		return errors.New("say which message, or since when: waxwing trace ADDRESS, or waxwing trace --since 10m")
+	}
+	return c.with(func(client *adminapi.Client) error {
+		f := adminapi.StoryFilter{Term: c.What, Limit: c.Limit}
+		if c.Since > 0 {
+			f.Since = time.Now().Add(-c.Since.Std())
+		}
+		stories, err := client.Stories(ctx, f)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, stories)
+		}
+		if len(stories) == 0 {
+			fmt.Fprintln(s.err, "nothing is remembered of that")
+		}
+		for i, story := range stories {
+			if i > 0 {
+				fmt.Fprintln(s.out)
+			}
+			if story.Message != "" {
+				fmt.Fprintln(s.out, "message", printable(story.Message))
+			}
+			var facts []string
+			for _, step := range story.Steps {
+				facts = append(facts, when(step.Time)+"  "+step.Step, stepText(step))
+			}
+			if err := printFacts(s.out, facts...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// stepText tells a step in one line.
+func stepText(e adminapi.StoryStep) string {
+	named := func(name, value string) string {
+		if value == "" {
+			return ""
+		}
+		return name + " " + value
+	}
+	size, took := "", ""
+	if e.Size > 0 {
+		size = mail.ByteCount(e.Size).String()
+	}
+	if e.Seconds > 0 {
+		took = "took " + seconds(e.Seconds)
+	}
+	parts := []string{
+		e.Reason, named("by", e.Service), named("from", e.From), named("to", strings.Join(e.To, " ")), named("host", e.Remote),
+		named("hello", e.Hello), e.TLS, named("account", e.Account), named("queue", e.Queue), named("message-id", e.MessageID), size, took,
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Facts)) {
+		parts = append(parts, name+"="+e.Facts[name])
+	}
+	return strings.Join(nonEmpty(parts...), ", ")
+}

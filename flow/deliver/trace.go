@@ -1,0 +1,59 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/store/directory"
+	"waxwing/store/outqueue"
+	"waxwing/store/trace"
+)
+
+// received tells that a message is here and begins its way.
+func (d *Deliverer) received(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, to []Recipient) {
+	e := trace.Event{
+		Time: now, Step: trace.Received, Message: a.ID, MessageID: a.Parsed.Envelope.MessageID, Service: a.Origin.Service,
+		Remote: a.Origin.Remote, Hello: a.Origin.Hello, Account: a.Origin.Account, From: env.From.String(), Size: a.Body.Size(),
+		Reason: fmt.Sprintf("for %d recipients", len(to)),
+	}
+	for _, r := range to {
+		e.To = append(e.To, r.Address.String())
+	}
+	d.trace.Record(ctx, e)
+}
+
+// queued tells of what waits in the outqueue now.
+func (d *Deliverer) queued(ctx context.Context, now time.Time, ids []outqueue.ID, all []outqueue.Submission) {
+	for i, s := range all {
+		e := trace.Event{
+			Time: now, Step: trace.Queued, Message: s.Message, Queue: ids[i].String(), Service: "queue", From: s.Envelope.From.String(),
+			Reason: "goes on to other hosts",
+		}
+		switch {
+		case s.Account != 0:
+			e.Reason, e.Account = "could not be filed, and is tried again", s.Account
+		case s.Origin.Service == "dsn":
+			e.Step, e.Reason = trace.Notified, "a notification is on its way"
+		case s.Envelope.HoldUntil.After(now):
+			e.Reason = "is held until its time comes"
+		}
+		for _, to := range s.Envelope.To {
+			e.To = append(e.To, to.Address.String())
+		}
+		d.trace.Record(ctx, e)
+	}
+}
+
+// filed tells in which mailbox a message is.
+func (d *Deliverer) filed(ctx context.Context, now time.Time, a *Arrival, from mail.Address, to directory.Target, in mail.MailboxID, uid mail.UID) {
+	reason := fmt.Sprintf("in mailbox %d, uid %d", in, uid)
+	if a.Junk {
+		reason += ", as junk"
+	}
+	d.trace.Record(ctx, trace.Event{
+		Time: now, Step: trace.Filed, Message: a.ID, Service: "deliver", Account: to.Account, From: from.String(),
+		To: []string{to.Address.String()}, Reason: reason,
+	})
+}

@@ -1,0 +1,50 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"waxwing/store/outqueue"
+	"waxwing/store/trace"
+)
+
+// tell tells what an answer means for a recipient. That one has to wait for a
+// place is no step.
+func (a *attempt) tell(ctx context.Context, i int, w answer) {
+	if errors.Is(w.err, errCrowded) || errors.Is(w.err, errNotSent) || errors.Is(w.err, context.Canceled) {
+		return
+	}
+	if w.err == nil && w.remote == "" {
+		return // deliver tells
+	}
+	now := time.Now()
+	e := trace.Event{
+		Time: now, Step: trace.Sent, Message: a.item.Message, Queue: a.item.ID.String(), Service: "relay", Remote: w.remote,
+		Account: a.item.Origin.Account, From: a.item.Envelope.From.String(), To: []string{a.item.Envelope.To[i].Address.String()},
+		Reason: describe(w), TLS: a.tlsWith(w.remote), Took: now.Sub(a.began),
+	}
+	_, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)
+	switch {
+	case w.err == nil:
+	case temporary(w.err) && again:
+		e.Step = trace.Deferred
+	default:
+		e.Step = trace.Failed
+		if temporary(w.err) {
+			e.Reason = "tried for too long; at last: " + e.Reason
+		}
+	}
+	a.trace.Record(ctx, e)
+}
+
+// tlsWith gives the protection of the last call of a host; mu is held.
+func (a *attempt) tlsWith(remote string) string {
+	last := outqueue.Call{}
+	for _, c := range a.calls {
+		if c.Remote == remote {
+			last = c
+		}
+	}
+	return last.TLS
+}
