@@ -142,11 +142,14 @@ func (r *Repository) readSnapshot(ctx context.Context, k Keys, id string) (*snap
 func (r *Repository) Find(ctx context.Context, name string, at time.Time) (Snapshot, error) {
 	list, err := r.Snapshots(ctx)
 	for _, s := range slices.Backward(list) {
-		if name != "" && strings.HasPrefix(s.ID, name) || name == "" && (at.IsZero() || !s.Time.After(at)) {
+		if name != "" && strings.HasPrefix(s.ID, name) || name == "" && (at.IsZero() || !s.Time.Truncate(time.Second).After(at)) { // lists show seconds
 			return s, nil
 		}
 	}
 	what := "of that time or before"
+	if len(list) > 0 {
+		what += "; the oldest is " + list[0].ID
+	}
 	if name != "" {
 		what = fmt.Sprintf("named %q", name)
 	} else if at.IsZero() {
