@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waxwing/obs"
@@ -112,12 +113,17 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 
 func (s *Server) accept(ctx, working context.Context, l net.Listener, conns *sync.WaitGroup) error {
 	const shortest = 5 * time.Millisecond
+	resting := &crew{next: make(chan net.Conn)}
 	for pause := shortest; ; {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = shortest
-			conns.Go(func() { s.serve(ctx, working, nc) })
+			select {
+			case resting.next <- nc:
+			default:
+				conns.Go(func() { s.work(ctx, working, nc, resting) })
+			}
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -129,6 +135,33 @@ func (s *Server) accept(ctx, working context.Context, l net.Listener, conns *syn
 			case <-time.After(pause):
 			}
 			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+// maxResting is how many goroutines wait for another connection when theirs
+// has ended. A new one would have its stack to grow first, four times.
+const maxResting = 64
+
+// A crew is those who wait.
+type crew struct {
+	next  chan net.Conn
+	count atomic.Int32
+}
+
+// work serves a connection, and then others as long as there are some.
+func (s *Server) work(ctx, working context.Context, nc net.Conn, resting *crew) {
+	for {
+		s.serve(ctx, working, nc)
+		if resting.count.Add(1) > maxResting {
+			resting.count.Add(-1)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case nc = <-resting.next:
+			resting.count.Add(-1)
 		}
 	}
 }

@@ -83,22 +83,37 @@ func BenchmarkDelivery(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10} {
 		for _, connections := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("size=%dKiB/connections=%d", size>>10, connections), func(b *testing.B) {
-				h := open(b)
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				b.ResetTimer()
-				before := processorTime()
-				r, err := smtpLoad{addr: h.smtp, connections: connections, messages: b.N, size: size, rcpt: h.user}.run()
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.StopTimer()
-				b.ReportMetric(float64((processorTime()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
-				b.ReportMetric(r.perSecond(), "msg/s")
-				b.ReportMetric(float64(r.median.Microseconds())/1000, "ms/median")
+				benchmarkLoad(b, smtpLoad{connections: connections, size: size})
 			})
 		}
 	}
+}
+
+// BenchmarkOnePerConnection is the same with one message on each connection.
+func BenchmarkOnePerConnection(b *testing.B) {
+	for _, connections := range []int{16, 64} {
+		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
+			benchmarkLoad(b, smtpLoad{connections: connections, size: 4 << 10, fresh: true})
+		})
+	}
+}
+
+// benchmarkLoad sends b.N messages to a house of their own.
+func benchmarkLoad(b *testing.B, load smtpLoad) {
+	h := open(b)
+	load.addr, load.messages, load.rcpt = h.smtp, b.N, h.user
+	b.SetBytes(int64(load.size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime()
+	r, err := load.run()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64((processorTime()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(r.perSecond(), "msg/s")
+	b.ReportMetric(float64(r.median.Microseconds())/1000, "ms/median")
 }
 
 // BenchmarkIMAP runs commands on a mailbox of 2,000 messages of 8 KiB.
