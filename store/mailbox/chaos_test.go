@@ -60,11 +60,10 @@ type chaos struct {
 	seen  map[chaosUID]mail.EmailID
 	trail []string
 
-	mu     sync.Mutex // guards what follows
-	names  []string   // that there have been
-	stale  []mailbox.Lost
-	texts  map[string]bool
-	failed error
+	mu    sync.Mutex // guards what follows
+	names []string   // that there have been
+	stale []mailbox.Lost
+	texts map[string]bool
 }
 
 type chaosUID struct {

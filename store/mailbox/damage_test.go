@@ -442,6 +442,29 @@ func TestRestoreBeforeCut(t *testing.T) {
 	}
 }
 
+// A record that looks for its text in the wrong place costs nobody the text.
+func TestRepairWrongPlace(t *testing.T) {
+	w := newWard(t)
+	w.fill(t)
+	before := w.texts(t)
+	for n := range 7 {
+		key, value := w.find(t, keys.Message, n)
+		b := slices.Clone(value)
+		b[1] ^= bodyInline ^ bodyBlob
+		w.apply(t, func(tx kv.Txn) { tx.Put(key, b) })
+	}
+	w.findings(t, CheckOptions{Repair: true})
+	if left := w.findings(t, CheckOptions{Deep: true}); len(left) > 0 {
+		t.Errorf("after the repair: %+v", left)
+	}
+	after := w.texts(t)
+	for text, n := range before {
+		if after[text] < n {
+			t.Errorf("lost: %.60q", text)
+		}
+	}
+}
+
 // Random damage in random places never makes the repair panic, leaves nothing
 // to find, and loses no text that is still there.
 func TestRepairAnything(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -89,29 +90,28 @@ func (a *Account) giveUp(id mail.EmailID, found []spot, gone []goneSpot, why str
 	}
 }
 
-// heal puts right what is said about a text of which every octet is there.
+// heal puts right what is said about a text of which every octet is there,
+// also where it is: in the engine or in the blob store.
 func (a *Account) heal(ctx context.Context, id mail.EmailID, r *record) (whole bool, err error) {
-	var left []byte
-	var size mail.ByteCount
-	if r.where == bodyInline {
-		if left, err = a.readChunks(ctx, r.sum); err != nil || sha256.Sum256(left) != r.sum || len(left) > blob.Inline {
-			return false, err
-		}
-		size = mail.ByteCount(len(left))
-	} else {
-		b, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: r.sum})
-		if err != nil {
-			return false, nil
-		}
-		defer b.Close()
-		h := sha256.New()
-		if _, err := io.Copy(h, io.NewSectionReader(b, 0, int64(b.Size()))); err != nil || blob.Sum(h.Sum(nil)) != r.sum {
+	left, err := a.readChunks(ctx, r.sum)
+	if err != nil {
+		return false, err
+	}
+	where, size := r.where, mail.ByteCount(len(left))
+	inline := size <= blob.Inline && sha256.Sum256(left) == r.sum
+	if where == bodyBlob || !inline {
+		n, there := a.wholeBlob(ctx, r.sum)
+		switch {
+		case there:
+			where, size = bodyBlob, n
+		case inline:
+			where = bodyInline
+		default:
 			return false, ctx.Err()
 		}
-		size = b.Size()
 	}
 	return true, a.mend(ctx, func(t *txn) error {
-		got, err := t.Txn.GetMany([][]byte{appendRecordKey(nil, id)})
+		got, err := t.Txn.GetMany([][]byte{appendRecordKey(nil, id), appendRefsKey(nil, &r.sum)})
 		if err != nil || got[0] == nil {
 			return err
 		}
@@ -119,22 +119,38 @@ func (a *Account) heal(ctx context.Context, id mail.EmailID, r *record) (whole b
 		if err != nil || now.sum != r.sum || now.where != r.where {
 			return err
 		}
-		if r.where == bodyInline {
+		if where == bodyInline {
 			t.dropChunks(r.sum)
 			t.putChunks(&r.sum, left)
+		} else if got[1] == nil { // else it could be swept away before it is counted
+			t.Put(appendRefsKey(nil, &r.sum), binary.AppendUvarint([]byte{refsFormat}, 1))
 		}
-		if now.body == size {
+		if now.body == size && now.where == where {
 			return nil
 		}
 		if now.message, err = now.complete(t, id); err != nil {
 			return err
 		}
-		now.prefix, now.message, now.rest, now.body = slices.Clone(now.prefix), slices.Clone(now.message), 0, size
+		now.prefix, now.message, now.rest = slices.Clone(now.prefix), slices.Clone(now.message), 0
+		now.body, now.where = size, where
 		lo := appendRestKey(nil, id, 0)
 		t.Txn.DeleteRange(lo, kv.PrefixEnd(lo[:9]))
 		t.putRecord(id, &now)
 		return nil
 	})
+}
+
+// wholeBlob tells whether the blob store has every octet of a body, and how
+// many.
+func (a *Account) wholeBlob(ctx context.Context, sum blob.Sum) (mail.ByteCount, bool) {
+	b, err := a.store.blobs.Open(ctx, blob.Key{Owner: a.id, Sum: sum})
+	if err != nil {
+		return 0, false
+	}
+	defer b.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, io.NewSectionReader(b, 0, int64(b.Size())))
+	return b.Size(), err == nil && blob.Sum(h.Sum(nil)) == sum
 }
 
 // report writes the report of a message.
@@ -285,8 +301,10 @@ func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot
 	if n, err := decodeRefs(got[0]); err == nil && n > 1 {
 		return nil // others have it; if it is of no use to them either it is found next
 	}
-	t.dropBody(r.sum)
-	if r.where == bodyBlob {
+	if r.where == bodyInline {
+		t.dropBody(r.sum)
+	} else { // what is in the engine under its sum may be another's
+		t.Delete(appendRefsKey(nil, &r.sum))
 		t.Put(appendReleaseKey(nil, &r.sum), release{since: t.now.Unix()}.encode())
 	}
 	return nil
