@@ -5,7 +5,6 @@
 package faults
 
 import (
-	"io"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -220,5 +219,3 @@ func isBlob(name string) bool { return strings.HasPrefix(path.Clean(name), "/blo
 
 // isLog tells whether a file is of the engine's log.
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
-
-var _ io.Closer = (*diskFile)(nil)

@@ -42,7 +42,7 @@ func (l *Ledger) Check(tb testing.TB, s Server, before, later int64, away map[st
 		if strings.HasPrefix(place, elsewhere) && away == nil {
 			continue
 		}
-		if c.come.surely(before) && !c.go_.could(later) && !there[place] {
+		if c.come.surely(before) && !c.leave.could(later) && !there[place] {
 			tb.Errorf("%s was acknowledged and is lost", place)
 		}
 	}
@@ -100,7 +100,7 @@ func (l *Ledger) judge(tb testing.TB, place, uid, number, sum string, flagged bo
 		tb.Errorf("%s is there, and nobody has sent it", place)
 	case sum != l.sums[number]:
 		tb.Errorf("%s is damaged", place)
-	case c.go_.surely(before):
+	case c.leave.surely(before):
 		tb.Errorf("%s was deleted and is there again", place)
 	case c.mark.surely(before) && !flagged:
 		tb.Errorf("%s was flagged and is not", place)
@@ -122,7 +122,7 @@ func (l *Ledger) Settle(before int64) {
 		}
 	}
 	for _, c := range l.letters {
-		for _, a := range []*act{&c.come, &c.go_, &c.mark} {
+		for _, a := range []*act{&c.come, &c.leave, &c.mark} {
 			if a.told > before {
 				a.told = 0 // it may have happened
 			}

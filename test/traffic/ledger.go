@@ -31,7 +31,7 @@ func (a act) surely(before int64) bool { return a.told != 0 && a.told <= before 
 func (a act) could(before int64) bool  { return a.asked != 0 && a.asked <= before }
 
 // copies is one message in one mailbox.
-type copies struct{ come, go_, mark act }
+type copies struct{ come, leave, mark act }
 
 // A sighting is that a client was told the UID of a message.
 type sighting struct {
@@ -136,7 +136,7 @@ func (l *Ledger) told(field func(*copies) *act, places ...string) {
 }
 
 func coming(c *copies) *act  { return &c.come }
-func going(c *copies) *act   { return &c.go_ }
+func going(c *copies) *act   { return &c.leave }
 func marking(c *copies) *act { return &c.mark }
 
 // count notes an acknowledgement or a refusal of a kind.
