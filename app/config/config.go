@@ -37,10 +37,10 @@ type Config struct {
 
 	Envelope Envelope `toml:"envelope"`
 
-	Relay   Relay   `toml:"relay"`
-	Proxy   Proxy   `toml:"proxy"`
-	DNS     DNS     `toml:"dns"`
-	Log     Log     `toml:"log"`
+	Relay Relay `toml:"relay"`
+	Proxy Proxy `toml:"proxy"`
+	DNS   DNS   `toml:"dns"`
+	Log   Log   `toml:"log"`
 
 	// File is the file that this was read from; not a key.
 	File string `toml:"-"`
