@@ -126,7 +126,7 @@ func TestLMTPToDovecot(t *testing.T) {
 	ports := freePorts(t, 1)
 	config := fmt.Sprintf("hostname = \"mx.example.test\"\n[listen]\nmx = [%q]\n"+
 		"submission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\nhttps = []\n[tls]\nsource = \"own-ca\"\n"+
-		"[relay]\nretry = \"1s\"\n[[relay.routes]]\ndomain = \"dovecot.test\"\nto = \"unix:%s\"\n[proxy]\nxclient = [\"127.0.0.1\"]\n", ports[0], dovecot.LMTP)
+		"[door]\ngreylist = \"off\"\n[relay]\nretry = \"1s\"\n[[relay.routes]]\ndomain = \"dovecot.test\"\nto = \"unix:%s\"\n[proxy]\nxclient = [\"127.0.0.1\"]\n", ports[0], dovecot.LMTP)
 	file := filepath.Join(dir, "waxwing.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
