@@ -10,6 +10,7 @@ import (
 
 	"waxwing/dns/dnstest"
 	"waxwing/flow/relay"
+	"waxwing/mail"
 	"waxwing/test/house"
 )
 
@@ -62,6 +63,22 @@ func TestDeadDomain(t *testing.T) {
 			t.Fatalf("%s has been tried %d times, leased: %v", it.ID, it.Tries, it.Leased)
 		}
 	}
+}
+
+// One sender's mail for hundreds of domains whose hosts do not answer leaves
+// room for another's message.
+func TestDeadDomains(t *testing.T) {
+	h, far := house.New(t), newHost(t, nil)
+	silent(t, fmt.Sprintf("127.0.0.2:%d", far.port()))
+	world := dnstest.Zone{A: map[string][]string{"near.test": {"127.0.0.1"}}}
+	for i := range 400 {
+		domain := fmt.Sprintf("dead%d.test", i)
+		world.A[domain] = []string{"127.0.0.2"}
+		enqueue(t, h, text, "user@"+domain)
+	}
+	runIn(t, h, world, relay.Options{Port: far.port(), Attempts: 16})
+	send(t, h, text, mail.Envelope{From: house.Address("x@elsewhere.test"), To: []mail.Recipient{rcpt("carol@near.test", 0)}})
+	eventually(t, "the message for the living", func() bool { return len(far.got()) == 1 })
 }
 
 // That a host puts off one sender says nothing about other messages for it.
