@@ -20,6 +20,7 @@ type desk struct {
 	lanes   *lanes
 	cursor  outqueue.Cursor
 	reread  time.Time // when the index is to be read from its beginning
+	stirred bool      // something may be due that is not listed yet
 	working sync.WaitGroup
 
 	wake     chan struct{} // holds a token when an attempt has ended
@@ -32,8 +33,18 @@ type finished struct {
 	lane *lane
 }
 
-// look lists what has become due.
+// look lists what has become due, unless nothing can have.
 func (d *desk) look(ctx context.Context, now time.Time) error {
+	select {
+	case <-d.queue.Wake():
+		d.stirred = true
+	default:
+	}
+	next := d.cursor.Next()
+	if !d.stirred && now.Before(d.reread) && (next.IsZero() || now.Before(next)) && !d.lanes.fresh.wanting() && !d.lanes.doubtful.wanting() {
+		return nil
+	}
+	d.stirred = false
 	full := !now.Before(d.reread) || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
 	if full {
 		d.cursor = outqueue.Cursor{}
@@ -47,6 +58,9 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		d.lanes.add(r)
 		return true
 	})
+	if err != nil {
+		d.stirred = true
+	}
 	if full {
 		d.reread = now.Add(max(patience, rereadShare*time.Since(now)))
 	}
@@ -129,7 +143,9 @@ func (d *desk) pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+		d.stirred = true
 	case <-d.queue.Wake():
+		d.stirred = true
 	case <-d.wake:
 	}
 }

@@ -60,8 +60,8 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
 	}
 	q.drop(ctx, shard, tx.freed)
-	if len(a.Then) > 0 {
-		q.poke()
+	if len(a.Then) > 0 || !a.Next.IsZero() {
+		q.poke() // something will be due that was not
 	}
 	return nil
 }
