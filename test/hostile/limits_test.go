@@ -58,7 +58,9 @@ connections = %d
 connections_per_address = %d
 [proxy]
 trusted = ["127.0.0.1"]
-`, filepath.Join(dir, "data"), f.mx, f.imaps, fortConnections, fortPerAddress)
+[dns]
+resolver = "127.0.0.1:%d" # nobody answers there
+`, filepath.Join(dir, "data"), f.mx, f.imaps, fortConnections, fortPerAddress, system.FreePort(t))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
