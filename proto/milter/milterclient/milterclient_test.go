@@ -215,16 +215,16 @@ func TestTrouble(t *testing.T) {
 // and the end of the context costs nothing.
 func TestTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: map[byte][]string{'H': nil, 'M': nil}}
+		silent := func() *script { return &script{answers: map[byte][]string{'H': nil, 'M': nil}} }
 		began := time.Now()
-		c := dial(t, s, Options{CommandTimeout: 7 * time.Second})
+		c := dial(t, silent(), Options{CommandTimeout: 7 * time.Second})
 		if _, err := c.Helo(t.Context(), "h"); err == nil || time.Since(began) != 7*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 		began = time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		c = dial(t, s, Options{})
+		c = dial(t, silent(), Options{})
 		if _, err := c.Mail(ctx, "<a>"); err == nil || time.Since(began) != 2*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}

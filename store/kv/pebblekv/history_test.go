@@ -211,8 +211,8 @@ func TestHistoriesAreCut(t *testing.T) {
 		})
 		close(stop)
 		running.Wait()
+		s.Close() // collecting has ended
 		collected += before + int(s.log.next.segment()) + 1 - s.log.segments.count()
-		s.Close()
 		fs = after
 		s = testOpen(t, "data/store", Options{FS: fs, SegmentSize: o.SegmentSize, MinFree: -1})
 		for i := range partitions {
