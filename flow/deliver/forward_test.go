@@ -103,6 +103,7 @@ func TestRewritten(t *testing.T) {
 // An address that was rewritten works for three weeks, a key that has been
 // renewed meanwhile or not.
 func TestRewrittenExpires(t *testing.T) {
+	engine.NeedsBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		h := house.New(t)
 		d, _ := rewriting(t, h)
@@ -124,6 +125,7 @@ func TestRewrittenExpires(t *testing.T) {
 // Bounces of what was not sent are refused, once all that was sent without a
 // tag is too old to come back.
 func TestTagged(t *testing.T) {
+	engine.NeedsBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		h := house.New(t)
 		d, seals := rewriting(t, h)
