@@ -40,6 +40,8 @@ func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard)
 const (
 	BlobStore   = 'b' // nothing -> the identity of the blob store that belongs to this one
 	QueueFreeze = 'f' // name -> which mail is held in the outqueue; store/outqueue
+	SharedByAll = 's' // domain, 0, account -> when it last shared a mailbox with everybody in the domain; store/mailbox
+	ServerNote  = 'm' // hash of name -> annotation of the server; store/mailbox
 )
 
 // Prefixes in Seals, all of store/sealkeys.
@@ -71,4 +73,7 @@ const (
 	Tidy          = 'y' // who purges the account
 	Maildrop      = 'l' // nothing -> who has the lock of POP3, and until when
 	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
+	ACL           = 'a' // mailbox -> what others may do with it
+	Annotation    = 'n' // account of the mailbox or 0, mailbox or 0, scope, hash of name -> annotation
+	Sharer        = 'h' // account -> when it last shared a mailbox with this one
 )

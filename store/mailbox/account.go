@@ -167,6 +167,10 @@ type Usage struct {
 
 	RecoverableQuota mail.ByteCount // what Recoverable may be; zero: no limit
 	RecoverableOwn   mail.ByteCount // as SetRecoverable has set it
+
+	MaxMessages  int // zero: no limit
+	Mailboxes    int
+	MaxMailboxes int
 }
 
 // Usage tells how full the account is.
@@ -175,7 +179,8 @@ func (a *Account) Usage(ctx context.Context) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	u := Usage{Bytes: h.bytes, Quota: a.store.quota(&h), Recoverable: h.goneBytes, Messages: int(h.messages), RecoverableOwn: h.recoverable}
+	u := Usage{Bytes: h.bytes, Quota: a.store.quota(&h), Recoverable: h.goneBytes, Messages: int(h.messages), RecoverableOwn: h.recoverable,
+		MaxMessages: int(h.maxMessages), Mailboxes: int(h.boxes), MaxMailboxes: a.store.maxBoxes(&h)}
 	if most := a.store.recoverable(&h); most < math.MaxInt64 {
 		u.RecoverableQuota = most
 	}

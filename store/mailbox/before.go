@@ -35,7 +35,7 @@ const octetsOf = 15
 // fit gives how many of n entries fit into a record that has room for so many,
 // with what was before, and how much of the room they take.
 func fit(kind byte, n int, list []before, room int) (fits, cost int) {
-	if kind == itemRenamed {
+	if kind == itemRenamed || kind == itemNoted {
 		return 0, 1 + len(list[0].words)/octetsOf
 	}
 	if kind != itemSet {

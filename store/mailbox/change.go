@@ -21,6 +21,14 @@ type Change struct {
 	Created   []Affected
 	Changed   []Affected // flags or keywords
 	Vanished  []Affected
+	Noted     []Noting // annotations
+}
+
+// A Noting tells that an annotation has changed, of a mailbox or, as of
+// mailbox zero, of the server.
+type Noting struct {
+	Mailbox mail.MailboxID
+	Name    string
 }
 
 // A MailboxChange tells of one mailbox. MailboxDeleted stands for all that
@@ -58,6 +66,7 @@ const (
 	itemVanished = 18
 	itemSet      = 19 // changed, with what was before
 	itemRenamed  = 20 // MailboxChanged, with the name before
+	itemNoted    = 21 // an annotation has changed, with its name
 )
 
 // An item is one line of a change record.
@@ -80,8 +89,9 @@ func appendChangeKey(dst []byte, m mail.ModSeq, part int) []byte {
 //	key: 'c', modseq u64, part u8
 //	version, varint seconds, {kind, uvarint mailbox, runs of uids, runs of emails}...
 //
-// After an itemSet follow runs of what was before, after an itemRenamed the
-// old name's length and the name; the version is changeBefore then.
+// After an itemSet follow runs of what was before, after an itemRenamed and an
+// itemNoted the length of a name and the name; the version is changeBefore
+// then.
 func putChange(tx kv.Txn, scratch []byte, m mail.ModSeq, now time.Time, items []item) error {
 	part, used := 0, 0
 	key := appendChangeKey(make([]byte, 0, 10), m, 0)
@@ -115,7 +125,7 @@ func putChange(tx kv.Txn, scratch []byte, m mail.ModSeq, now time.Time, items []
 			case itemSet:
 				b, earlier = appendBefore(b, earlier, n)
 				b[0] = changeBefore
-			case itemRenamed:
+			case itemRenamed, itemNoted:
 				b = binary.AppendUvarint(b, uint64(len(earlier[0].words)))
 				b = append(b, earlier[0].words...)
 				b[0] = changeBefore
@@ -197,6 +207,8 @@ func decodeChange(c *Change, b []byte) error {
 			c.Changed = append(c.Changed, of)
 		case itemVanished:
 			c.Vanished = append(c.Vanished, of)
+		case itemNoted:
+			c.Noted = append(c.Noted, Noting{id, string(d.bytes(d.uvarint()))})
 		case itemRenamed:
 			c.Mailboxes = append(c.Mailboxes, MailboxChange{id, MailboxChanged, string(d.bytes(d.uvarint()))})
 		default:

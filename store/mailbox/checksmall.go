@@ -150,7 +150,7 @@ func (c *check) checkSmall() error {
 				"mailbox %q is subscribed by its record or by the list of subscriptions, but not by both", m.Name)
 		}
 	}
-	pending := int64(0)
+	pending, notes := int64(0), mail.ByteCount(0)
 	for _, table := range []struct {
 		prefix byte
 		length int
@@ -161,6 +161,18 @@ func (c *check) checkSmall() error {
 		{keys.Release, 33, "texts to be deleted", func(it kv.Item) error { _, err := decodeRelease(it.Value); return err }},
 		{keys.Tidy, 1, "who purges", func(it kv.Item) error { _, err := decodeLease(it.Value); return err }},
 		{keys.Doomed, 9, "messages to be expunged", func(it kv.Item) error {
+			if len(it.Value) < 1 || it.Value[0] != rowFormat {
+				return errCorrupt
+			}
+			return nil
+		}},
+		{keys.ACL, 5, "lists of rights", func(it kv.Item) error { _, err := decodeACL(it.Value); return err }},
+		{keys.Annotation, notedKeyLen, "annotations", func(it kv.Item) error {
+			notes += mail.ByteCount(len(it.Value))
+			_, err := decodeAnnotation(it.Value)
+			return err
+		}},
+		{keys.Sharer, 9, "accounts that share mailboxes", func(it kv.Item) error {
 			if len(it.Value) < 1 || it.Value[0] != rowFormat {
 				return errCorrupt
 			}
@@ -178,13 +190,16 @@ func (c *check) checkSmall() error {
 		err := c.rows(table.prefix, table.length, table.what, false, func(it kv.Item) error {
 			if table.read(it) != nil {
 				key := slices.Clone(it.Key)
-				c.wrong(string(key), c.a.dropKey(key), "purging, or delivery, may stop there", "forgets it", "a row of %s cannot be read", table.what)
+				c.wrong(string(key), c.a.dropKey(key), "purging, delivery or sharing may stop there", "forgets it", "a row of %s cannot be read", table.what)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+	}
+	if notes != c.head.notes {
+		c.wrong("totals", c.a.recountAll, "annotations may be refused", "counts again", "the account says that its annotations have %d octets, and they have %d", c.head.notes, notes)
 	}
 	if pending != c.head.pending {
 		c.wrong("totals", c.a.recountAll, "large copies may be refused", "counts again", "the account says that %d copies are under way, and there are %d", c.head.pending, pending)

@@ -151,7 +151,7 @@ func (t *txn) checkQuota(rows []row) error {
 	for i := range rows {
 		more += mail.ByteCount(rows[i].Size)
 	}
-	if q := t.a.store.quota(&t.head); q > 0 && t.head.bytes+more > q {
+	if !t.a.store.fits(&t.head, more, len(rows)) {
 		return ErrOverQuota
 	}
 	return nil

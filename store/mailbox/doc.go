@@ -35,6 +35,9 @@
 //	p number                 copyMark   a copy in several transactions
 //	q mailbox part           doomed     a maildrop's messages that are to be expunged
 //	y                        lease      of the node that purges
+//	a mailbox                ACL        what others may do with it
+//	n account mailbox hash   Annotation of a mailbox or the server
+//	h account                when it last shared a mailbox with this one
 //
 // A message that arrives costs seven of them: A, M, u, e, b, i and c. It is
 // read and written in one round trip each.
@@ -49,5 +52,6 @@
 // lie nowhere else, with their bodies.
 //
 // Standards: RFC 9051 (mailboxes, UIDs, flags), RFC 7162 (modseq), RFC 8474
-// (object ids), RFC 8514 (SAVEDATE), RFC 8621 §3 (threads), RFC 6154 (roles).
+// (object ids), RFC 8514 (SAVEDATE), RFC 8621 §3 (threads), RFC 6154 (roles),
+// RFC 4314 (rights), RFC 5464 (annotations), RFC 9208 (limits).
 package mailbox

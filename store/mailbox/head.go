@@ -16,7 +16,7 @@ var errCorrupt = errors.New("mailbox: record is corrupt")
 // Every value begins with the version of its format. Readers know all older
 // ones.
 const (
-	headFormat   = 3 // 1 has no recoverable, 2 no stamp
+	headFormat   = 4 // 1 has no recoverable, 2 no stamp, 3 nothing after it
 	boxFormat    = 1
 	entryFormat  = 1
 	recordFormat = 1
@@ -51,9 +51,16 @@ type head struct {
 	recoverable mail.ByteCount // as AccountOptions has it
 
 	stamp uint64 // tells this writing of the head apart from all others
+
+	maxMessages int64          // as SetLimits has it, 0 for no limit
+	maxBoxes    int64          // the same, 0 for the Store's own
+	notes       mail.ByteCount // octets of annotations
 }
 
-const headFields = 16
+const headFields = 19
+
+// headLengths is how many fields each format has.
+var headLengths = [1 + headFormat]int{1: 14, 2: 15, 3: 16, 4: headFields}
 
 var headKey = []byte{keys.AccountRecord}
 
@@ -63,7 +70,7 @@ func (h *head) fields() [headFields]uint64 {
 		uint64(h.mailbox), uint64(h.validity), uint64(h.quota), uint64(h.bytes),
 		uint64(h.messages), uint64(h.goneBytes), uint64(h.boxes), uint64(h.keywords),
 		uint64(h.deletions), uint64(h.pending), uint64(h.recoverable),
-		h.stamp,
+		h.stamp, uint64(h.maxMessages), uint64(h.maxBoxes), uint64(h.notes),
 	}
 }
 
@@ -80,7 +87,7 @@ func decodeHead(b []byte) (head, error) {
 	if b == nil {
 		return head{}, ErrNoAccount
 	}
-	if len(b) == 0 || b[0] < 1 || b[0] > headFormat || len(b) != 1+8*(headFields-headFormat+int(b[0])) {
+	if len(b) == 0 || b[0] < 1 || b[0] > headFormat || len(b) != 1+8*headLengths[b[0]] {
 		return head{}, fmt.Errorf("account: %w", errCorrupt)
 	}
 	n := func(i int) uint64 { return binary.LittleEndian.Uint64(b[1+8*i:]) }
@@ -96,6 +103,9 @@ func decodeHead(b []byte) (head, error) {
 	}
 	if b[0] > 2 {
 		h.stamp = n(15)
+	}
+	if b[0] > 3 {
+		h.maxMessages, h.maxBoxes, h.notes = int64(n(16)), int64(n(17)), mail.ByteCount(n(18))
 	}
 	return h, nil
 }

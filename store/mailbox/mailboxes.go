@@ -242,7 +242,7 @@ func (t *txn) makeMailbox(name string, role mail.Role) (*box, error) {
 		return m, nil
 	}
 	// Those that wait to be purged have a limit too.
-	if most := t.a.store.o.MaxMailboxes; t.head.boxes >= int64(most) || t.removed >= most {
+	if most := t.a.store.maxBoxes(&t.head); t.head.boxes >= int64(most) || t.removed >= most {
 		return nil, fmt.Errorf("mailboxes: %w", ErrTooMany)
 	}
 	got, err := t.GetMany([][]byte{appendSubscriptionKey(nil, name)})
@@ -253,7 +253,7 @@ func (t *txn) makeMailbox(name string, role mail.Role) (*box, error) {
 	m.Subscribed = got[0] != nil
 	t.boxes = append(t.boxes, m)
 	t.changeBox(MailboxCreated, m)
-	return m, nil
+	return m, t.inheritACL(m)
 }
 
 // changeBox logs that a mailbox itself has changed.

@@ -235,7 +235,7 @@ func (a *Account) recount(id mail.MailboxID) func(context.Context) error {
 // total adds up the account from its mailboxes and what is expunged.
 func (t *txn) total() error {
 	h := &t.head
-	h.bytes, h.messages, h.goneBytes, h.boxes, h.pending = 0, 0, 0, 0, 0
+	h.bytes, h.messages, h.goneBytes, h.boxes, h.pending, h.notes = 0, 0, 0, 0, 0, 0
 	add := func(m *box) {
 		if m.removed != 0 {
 			h.goneBytes += m.Size
@@ -272,6 +272,12 @@ func (t *txn) total() error {
 		if _, err := decodeMark(it.Value); err == nil {
 			h.pending++
 		}
+	}
+	for it, err := range t.Scan([]byte{keys.Annotation}, []byte{keys.Annotation + 1}, kv.ScanOptions{}) {
+		if err != nil {
+			return err
+		}
+		h.notes += mail.ByteCount(len(it.Value))
 	}
 	return nil
 }

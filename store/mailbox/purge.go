@@ -193,9 +193,9 @@ func (t *txn) emptyDeleted(m *box, limit int) ([]purged, error) {
 	key := appendBoxKey(nil, m.ID)
 	if len(list) < limit {
 		t.Delete(key)
-	} else {
-		t.Put(key, m.append(nil))
+		return list, t.forget(m.ID)
 	}
+	t.Put(key, m.append(nil))
 	return list, nil
 }
 

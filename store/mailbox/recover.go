@@ -336,7 +336,7 @@ func (a *Account) RecoverMailbox(ctx context.Context, id mail.MailboxID, name st
 		if m.removed == 0 {
 			return ErrNoMailbox
 		}
-		if q := t.a.store.quota(&t.head); q > 0 && t.head.bytes+m.Size > q {
+		if !t.a.store.fits(&t.head, m.Size, m.Messages) {
 			return ErrOverQuota
 		}
 		if bare != nil { // it kept the place of the mailbox

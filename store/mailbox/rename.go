@@ -97,8 +97,10 @@ func (a *Account) emptyInbox(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.Move(ctx, time.Now(), Inbox, uids, made.ID)
-	return err
+	if _, err = a.Move(ctx, time.Now(), Inbox, uids, made.ID); err != nil {
+		return err
+	}
+	return a.copyAnnotations(ctx, time.Now(), Inbox, made.ID) // RFC 5464 §4.1
 }
 
 // DeleteMailbox deletes a mailbox and what it holds. It can be recovered for

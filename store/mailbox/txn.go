@@ -153,13 +153,20 @@ func (t *txn) finish() error {
 			return err
 		}
 	}
+	for _, m := range t.boxes {
+		if m.HighestModSeq == t.head.modseq && t.drops(m) {
+			if err := t.forget(m.ID); err != nil {
+				return err
+			}
+		}
+	}
 	t.head.stamp = t.a.store.stamps.Add(1)
 	t.scratch = t.head.append(t.scratch[:0])
 	t.Put(headKey, t.scratch)
 	for _, m := range t.boxes {
 		if m.HighestModSeq == t.head.modseq {
 			var key [5]byte
-			if m.removed != 0 && m.Messages == 0 && !t.keepEmpty(m) { // there is nothing to recover
+			if t.drops(m) {
 				t.Delete(appendBoxKey(key[:0], m.ID))
 				continue
 			}
@@ -180,6 +187,9 @@ func (t *txn) finish() error {
 	}
 	return nil
 }
+
+// drops tells whether there is nothing to recover of a mailbox.
+func (t *txn) drops(m *box) bool { return m.removed != 0 && m.Messages == 0 && !t.keepEmpty(m) }
 
 // settle waits until the transaction is durable and then lets the views see
 // it.
