@@ -62,10 +62,10 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	incoming := receive.New(delivery, s.blobs, receive.Options{
-		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Log: a.log,
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Trace: s.trace, Log: a.log,
 	})
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
-		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Filters: filtersOut, Log: a.log,
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})

@@ -14,6 +14,7 @@ import (
 	"waxwing/proto/smtp"
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
+	"waxwing/store/trace"
 )
 
 // MaxHops is how many Received fields a message may have; one more and it is
@@ -42,6 +43,11 @@ type Arrival struct {
 
 	// Origin is what the queue tells of where the message came from.
 	Origin outqueue.Origin
+
+	// TLS is how the connection was protected that it came by, and Facts what
+	// was found about it on its way in. Both are for the trace.
+	TLS   string
+	Facts []trace.Fact
 }
 
 // token gives the token of one delivery; empty if there are none.

@@ -267,8 +267,9 @@ func (d *Deliverer) fileAll(ctx context.Context, now time.Time, a *Arrival, from
 // durable there, or a *smtp.Refusal.
 func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from mail.Address, trace []byte, to directory.Target) error {
 	account := d.mailboxes.Account(to.Account)
+	in, name := d.mailboxFor(ctx, account, a)
 	entry := mailbox.NewEntry{
-		Mailbox: d.mailboxFor(ctx, account, a),
+		Mailbox: in,
 		Body:    a.Body,
 		Parsed:  a.Parsed,
 		Prefix:  deliveryHeader(from, to, trace),
@@ -280,19 +281,19 @@ func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from ma
 	}
 	d.log.Info("message delivered", obs.Msg, a.ID, obs.Account, to.Account.String(),
 		obs.Rcpt, to.Address.String(), obs.Size, int64(a.Body.Size()), "uid", uint32(appended[0].UID))
-	d.filed(ctx, now, a, from, to, entry.Mailbox, appended[0].UID)
+	d.filed(ctx, now, a, from, to, name, appended[0].UID)
 	return nil
 }
 
 // mailboxFor chooses INBOX, or Junk for what is held to be spam, where the
 // account has one.
-func (d *Deliverer) mailboxFor(ctx context.Context, account *mailbox.Account, a *Arrival) mail.MailboxID {
+func (d *Deliverer) mailboxFor(ctx context.Context, account *mailbox.Account, a *Arrival) (id mail.MailboxID, name string) {
 	if a.Junk {
 		if junk, err := account.MailboxByRole(ctx, mail.RoleJunk); err == nil {
-			return junk.ID
+			return junk.ID, junk.Name
 		}
 	}
-	return mailbox.Inbox
+	return mailbox.Inbox, "INBOX"
 }
 
 // deliveryHeader gives what final delivery puts in front of a message.

@@ -47,6 +47,14 @@ func (h Hop) Received() []byte {
 	return []byte(b.String())
 }
 
+// Protection says how the connection was protected; empty if it was not.
+func (h Hop) Protection() string {
+	if h.TLS == nil {
+		return ""
+	}
+	return tls.VersionName(h.TLS.Version) + " " + tls.CipherSuiteName(h.TLS.CipherSuite)
+}
+
 // from gives the From-domain of RFC 5321 §4.4: the name given in HELO, with
 // the address that the connection came from. A name that is none is left out.
 func (h Hop) from() string {

@@ -2,7 +2,7 @@ package deliver
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"time"
 
 	"waxwing/mail"
@@ -15,8 +15,8 @@ import (
 func (d *Deliverer) received(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope, to []Recipient) {
 	e := trace.Event{
 		Time: now, Step: trace.Received, Message: a.ID, MessageID: a.Parsed.Envelope.MessageID, Service: a.Origin.Service,
-		Remote: a.Origin.Remote, Hello: a.Origin.Hello, Account: a.Origin.Account, From: env.From.String(), Size: a.Body.Size(),
-		Reason: fmt.Sprintf("for %d recipients", len(to)),
+		Remote: a.Origin.Remote, Hello: a.Origin.Hello, TLS: a.TLS, Account: a.Origin.Account, From: env.From.String(),
+		Size: a.Body.Size(), Reason: recipients(len(to)), Facts: a.Facts,
 	}
 	for _, r := range to {
 		e.To = append(e.To, r.Address.String())
@@ -46,9 +46,16 @@ func (d *Deliverer) queued(ctx context.Context, now time.Time, ids []outqueue.ID
 	}
 }
 
+func recipients(n int) string {
+	if n == 1 {
+		return "for one recipient"
+	}
+	return "for " + strconv.Itoa(n) + " recipients"
+}
+
 // filed tells in which mailbox a message is.
-func (d *Deliverer) filed(ctx context.Context, now time.Time, a *Arrival, from mail.Address, to directory.Target, in mail.MailboxID, uid mail.UID) {
-	reason := fmt.Sprintf("in mailbox %d, uid %d", in, uid)
+func (d *Deliverer) filed(ctx context.Context, now time.Time, a *Arrival, from mail.Address, to directory.Target, in string, uid mail.UID) {
+	reason := "in " + in + ", uid " + strconv.FormatUint(uint64(uid), 10)
 	if a.Junk {
 		reason += ", as junk"
 	}

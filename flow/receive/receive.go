@@ -24,6 +24,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 	"waxwing/trust/dnsbl"
 )
 
@@ -47,13 +48,18 @@ type Options struct {
 	Lists *dnsbl.Checker
 	// Filters are asked about what comes; nil for nobody.
 	Filters *spam.Filters
-	Log     *slog.Logger
+	// Trace is told what is refused, and why; nil for nobody.
+	Trace trace.Recorder
+	Log   *slog.Logger
 }
 
 // New makes a Receiver.
 func New(d *deliver.Deliverer, blobs blob.Store, o Options) *Receiver {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Trace == nil {
+		o.Trace = trace.Discard{}
 	}
 	return &Receiver{deliverer: d, blobs: blobs, o: o}
 }
@@ -78,29 +84,41 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
-	id, _, err = r.message(ctx, nil, env, to, hop, body)
+	id, _, err = r.message(ctx, nil, nil, env, to, hop, body)
 	return id, err
 }
 
 // message is Message with the filters' side of the conversation, nil if there
-// are none. Junk says that they hold the message to be spam, whether it was
-// taken or not.
-func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
+// are none, and what is known of the host, for the trace. Junk says that they
+// hold the message to be spam, whether it was taken or not. The id is given of
+// a message that is refused too, once it has one.
+func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []trace.Fact, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
 	now := time.Now()
-	arrival, trace, err := r.stage(ctx, now, "mx", checks.ID(), env, to, hop, body)
+	arrival, received, err := r.stage(ctx, now, "mx", checks.ID(), env, to, hop, body)
 	if err != nil {
+		r.refused(ctx, now, about(nil, "mx", hop, facts), env, to, err)
 		return "", false, err
 	}
-	defer func() { err = errors.Join(err, arrival.Close()) }()
+	arrival.Facts = facts
+	defer func() {
+		if err != nil {
+			r.refused(ctx, now, about(arrival, "mx", hop, arrival.Facts), env, to, err)
+		}
+		err = errors.Join(err, arrival.Close())
+	}()
 	if checks != nil {
-		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: trace}
+		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}
 		err = checks.Examine(ctx, now, &m)
-		arrival, env, to, trace = m.Arrival, m.Envelope, m.To, m.Trace
+		arrival, env, to, received = m.Arrival, m.Envelope, m.To, m.Trace
+		arrival.Facts = append(arrival.Facts, checks.Findings()...)
+		if m.Discarded {
+			r.discarded(ctx, now, about(arrival, "mx", hop, arrival.Facts), env, to)
+		}
 		if refusal, ok := errors.AsType[*smtp.Refusal](err); err != nil || m.Discarded {
 			return m.Arrival.ID, m.Discarded || ok && !refusal.Temporary(), err
 		}
 	}
-	return arrival.ID, arrival.Junk, r.deliverer.Deliver(ctx, now, arrival, env, trace, to)
+	return arrival.ID, arrival.Junk, r.deliverer.Deliver(ctx, now, arrival, env, received, to)
 }
 
 // MessageEach is Message with an outcome for each recipient by itself, as LMTP
@@ -108,14 +126,19 @@ func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, env mail.
 // RFC 2033 §4.2
 func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, outcomes []error, err error) {
 	now := time.Now()
-	arrival, trace, err := r.stage(ctx, now, "lmtp", "", env, to, hop, body)
+	arrival, received, err := r.stage(ctx, now, "lmtp", "", env, to, hop, body)
 	if err != nil {
+		r.refused(ctx, now, about(nil, "lmtp", hop, nil), env, to, err)
 		return "", nil, err
 	}
 	defer func() { err = errors.Join(err, arrival.Close()) }()
 	outcomes = make([]error, len(to))
 	for i, recipient := range to {
-		outcomes[i] = r.deliverer.Deliver(ctx, now, arrival, env, trace, []deliver.Recipient{recipient})
+		alone := []deliver.Recipient{recipient}
+		outcomes[i] = r.deliverer.Deliver(ctx, now, arrival, env, received, alone)
+		if outcomes[i] != nil {
+			r.refused(ctx, now, about(arrival, "lmtp", hop, nil), env, alone, outcomes[i])
+		}
 	}
 	return arrival.ID, outcomes, nil
 }
@@ -137,6 +160,7 @@ func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string,
 		arrival.ID = id
 	}
 	arrival.Origin = outqueue.Origin{Service: service, Remote: hop.Addr.String(), Hello: hop.Hello}
+	arrival.TLS = hop.Protection()
 	hop.ID, hop.At = arrival.ID, now
 	if len(to) == 1 {
 		hop.For = to[0].Address

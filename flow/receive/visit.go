@@ -17,6 +17,7 @@ import (
 	"waxwing/obs"
 	"waxwing/proto/smtp"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 	"waxwing/trust/dnsbl"
 )
 
@@ -44,8 +45,14 @@ type Visit struct {
 	lists        *answer[[]dnsbl.Hit]
 	helloMissing *answer[bool]
 
+	remote   netip.Addr
+	hello    string
+	refusals *trace.Refusals
+	message  string // the id of the transaction's, for the refusals
+
 	// Of the transaction:
 	from        mail.Address
+	cameBack    bool // a greylist had put it off
 	senderLists *answer[[]dnsbl.Hit]
 	recipients  int
 }
@@ -61,7 +68,10 @@ type Caller struct {
 
 // Visit begins a visit. A *smtp.Refusal turns the host away at once.
 func (r *Receiver) Visit(ctx context.Context, c Caller) (*Visit, error) {
-	v := &Visit{r: r, log: c.Log, local: c.Local, trusted: r.o.Peers == nil || r.o.Rules.Trusts(c.Addr)}
+	v := &Visit{
+		r: r, log: c.Log, local: c.Local, trusted: r.o.Peers == nil || r.o.Rules.Trusts(c.Addr),
+		remote: c.Addr, refusals: trace.Gather(r.o.Trace),
+	}
 	if v.trusted {
 		return v, nil
 	}
@@ -75,6 +85,7 @@ func (r *Receiver) Visit(ctx context.Context, c Caller) (*Visit, error) {
 	v.count(now)
 	verdict := r.o.Rules.Connect(v.host)
 	if verdict.Refusal != nil {
+		v.turnedAway(ctx, now, verdict.Refusal)
 		return nil, v.refused(now, verdict)
 	}
 	v.greeting = verdict.Delay
@@ -86,6 +97,7 @@ func (r *Receiver) Visit(ctx context.Context, c Caller) (*Visit, error) {
 
 // Close ends the visit and waits for what is still being looked up.
 func (v *Visit) Close() {
+	v.tellRefusals()
 	if v.stop != nil {
 		v.stop()
 		v.lookups.Wait()
@@ -114,7 +126,9 @@ func (v *Visit) GreetingDelay() time.Duration { return v.greeting }
 func (v *Visit) EarlyTalker() error {
 	v.host.Early = true
 	if verdict := v.r.o.Rules.Early(v.host); verdict.Refusal != nil {
-		return v.refused(time.Now(), verdict)
+		now := time.Now()
+		v.turnedAway(v.ctx, now, verdict.Refusal)
+		return v.refused(now, verdict)
 	}
 	return nil
 }
@@ -123,6 +137,7 @@ func (v *Visit) EarlyTalker() error {
 // refused for the name is so for each recipient, so that the log tells who
 // wanted to write to whom.
 func (v *Visit) Hello(name string) {
+	v.hello = name
 	if v.trusted {
 		return
 	}
@@ -139,6 +154,7 @@ func (v *Visit) Mail(from mail.Address) error {
 	now := time.Now()
 	v.count(now)
 	if verdict := v.r.o.Rules.Mail(v.host); verdict.Refusal != nil {
+		v.Note(mail.Address{}, verdict.Refusal)
 		return v.refused(now, verdict)
 	}
 	v.lookAtSender(from)
@@ -147,6 +163,14 @@ func (v *Visit) Mail(from mail.Address) error {
 
 // Recipient says whether the host may write to an address.
 func (v *Visit) Recipient(ctx context.Context, to mail.Recipient) (deliver.Recipient, error) {
+	resolved, err := v.recipient(ctx, to)
+	if err != nil {
+		v.Note(to.Address, err)
+	}
+	return resolved, err
+}
+
+func (v *Visit) recipient(ctx context.Context, to mail.Recipient) (deliver.Recipient, error) {
 	resolved, missing := v.r.Recipient(ctx, to)
 	if v.trusted {
 		if missing == nil {
@@ -209,6 +233,7 @@ func (v *Visit) judge(ctx context.Context, now time.Time, resolved deliver.Recip
 	}
 	t.GreyAsked, t.GreyFirst, t.GreyPassed = true, first, passed
 	verdict = o.Rules.Rcpt(v.host, t, now)
+	v.cameBack = v.cameBack || verdict.Came
 	if verdict.Came && !passed {
 		o.Peers.Pass(triple, now)
 		o.Peers.Add(v.near, now, peers.Passed, 1)
@@ -223,11 +248,11 @@ func (v *Visit) Check(d *spam.Dialogue) { v.checks = d }
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
+	id, junk, err := v.r.message(ctx, v.checks, v.facts(), env, to, hop, body)
+	v.message = id
 	if v.trusted {
-		id, _, err = v.r.message(ctx, v.checks, env, to, hop, body)
 		return id, err
 	}
-	id, junk, err := v.r.message(ctx, v.checks, env, to, hop, body)
 	now, o := time.Now(), v.r.o.Peers
 	refusal, isRefusal := errors.AsType[*smtp.Refusal](err)
 	if junk {
@@ -250,7 +275,16 @@ func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Rec
 }
 
 // Reset forgets the transaction.
-func (v *Visit) Reset() { v.from, v.recipients, v.senderLists = mail.Address{}, 0, nil }
+func (v *Visit) Reset() {
+	v.tellRefusals()
+	v.from, v.recipients, v.senderLists, v.cameBack = mail.Address{}, 0, nil, false
+}
+
+// tellRefusals tells what has been refused in the transaction that ends.
+func (v *Visit) tellRefusals() {
+	v.refusals.Tell(context.Background(), v.message)
+	v.message = ""
+}
 
 // isGuess tells whether a refusal says that there is no such recipient here.
 func isGuess(err error) bool {

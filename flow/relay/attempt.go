@@ -34,6 +34,7 @@ type attempt struct {
 	mu      sync.Mutex      // held over calls of the queue: one at a time for a lease
 	answers map[int]answer  // not recorded yet, by recipient; guarded by mu
 	open    int             // recipients not answered yet; guarded by mu
+	left    int             // recipients for whom something is left to do; guarded by mu
 	seat    *seat           // the place that it came with, until it is used; guarded by mu
 	calls   []outqueue.Call // guarded by mu
 }

@@ -44,6 +44,7 @@ func (a *attempt) groups(ctx, work context.Context) []*group {
 	at := map[string]*group{}
 	for _, i := range a.item.Pending() {
 		a.open++
+		a.left++
 		to := a.item.Envelope.To[i].Address
 		domain := to.Domain
 		ours, _ := a.routes.choose(a.item.Envelope.From, to, true)

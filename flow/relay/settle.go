@@ -45,6 +45,9 @@ func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 		a.say(i, answers[n])
 		a.tell(ctx, i, answers[n])
 	}
+	if last && a.left == 0 {
+		a.tellDone(ctx)
+	}
 }
 
 // say logs one answer.

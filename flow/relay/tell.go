@@ -12,19 +12,25 @@ import (
 // tell tells what an answer means for a recipient. That one has to wait for a
 // place is no step.
 func (a *attempt) tell(ctx context.Context, i int, w answer) {
-	if errors.Is(w.err, errCrowded) || errors.Is(w.err, errNotSent) || errors.Is(w.err, context.Canceled) {
+	if errors.Is(w.err, context.Canceled) {
 		return
+	}
+	now := time.Now()
+	_, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)
+	if again && (errors.Is(w.err, errCrowded) || errors.Is(w.err, errNotSent)) {
+		return
+	}
+	if w.err == nil || !temporary(w.err) || !again {
+		a.left--
 	}
 	if w.err == nil && w.remote == "" {
 		return // deliver tells
 	}
-	now := time.Now()
 	e := trace.Event{
 		Time: now, Step: trace.Sent, Message: a.item.Message, Queue: a.item.ID.String(), Service: "relay", Remote: w.remote,
 		Account: a.item.Origin.Account, From: a.item.Envelope.From.String(), To: []string{a.item.Envelope.To[i].Address.String()},
 		Reason: describe(w), TLS: a.tlsWith(w.remote), Took: now.Sub(a.began),
 	}
-	_, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)
 	switch {
 	case w.err == nil:
 	case temporary(w.err) && again:
@@ -36,6 +42,14 @@ func (a *attempt) tell(ctx context.Context, i int, w answer) {
 		}
 	}
 	a.trace.Record(ctx, e)
+}
+
+// tellDone tells that the item has left the queue; mu is held.
+func (a *attempt) tellDone(ctx context.Context) {
+	a.trace.Record(ctx, trace.Event{
+		Step: trace.Done, Message: a.item.Message, Queue: a.item.ID.String(), Service: "relay", Account: a.item.Origin.Account,
+		From: a.item.Envelope.From.String(), Reason: "nothing of it waits in the queue any more",
+	})
 }
 
 // tlsWith gives the protection of the last call of a host; mu is held.

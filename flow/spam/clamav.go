@@ -46,8 +46,10 @@ func (e *examination) askClamAV(ctx context.Context) error {
 	case err != nil:
 		return e.unasked(ctx, "clamd", clam.WhenDown, err)
 	case found == "":
+		e.found("clamd", "nothing found")
 		return nil
 	}
+	e.found("clamd", found)
 	e.filters.o.Log.Info("malware refused", obs.Msg, e.id, obs.Remote, e.info.Addr().String(),
 		obs.From, e.m.Envelope.From.String(), "signature", found)
 	return &smtp.Refusal{Code: 554, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "the message holds malware: " + found}

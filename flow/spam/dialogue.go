@@ -10,6 +10,7 @@ import (
 	"waxwing/proto/milter"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
+	"waxwing/store/trace"
 )
 
 // A Dialogue tells filters of one client's connection, as it goes on. Its
@@ -27,6 +28,7 @@ type Dialogue struct {
 	refused  *smtp.Refusal // why it was refused already
 	discard  bool
 	setAside bool
+	findings []trace.Fact
 }
 
 // Begin starts a Dialogue with whoever is at the other end of info. A refusal
@@ -133,6 +135,19 @@ func (d *Dialogue) Unknown(ctx context.Context, line string) error {
 	return d.each(ctx, aboutConnection, func(l *listener) (milter.Verdict, error) { return l.conn.Unknown(ctx, line) })
 }
 
+// Findings are what the filters have said about the message, for the trace.
+func (d *Dialogue) Findings() []trace.Fact {
+	if d == nil {
+		return nil
+	}
+	return d.findings
+}
+
+// found notes what a filter has said.
+func (d *Dialogue) found(who, what string) {
+	d.findings = append(d.findings, trace.Fact{Name: who, Value: what})
+}
+
 // Close ends the Dialogue.
 func (d *Dialogue) Close() {
 	if d == nil {
@@ -154,7 +169,7 @@ func (d *Dialogue) forget(ctx context.Context) {
 			}
 		}
 	}
-	d.discard, d.setAside = false, false
+	d.discard, d.setAside, d.findings = false, false, nil
 }
 
 // scope is what a verdict is about.
@@ -204,9 +219,11 @@ func (l *listener) heed(s scope, v milter.Verdict) error {
 		}
 	case milter.Discard:
 		l.dialogue.discard = true
+		l.found("throw it away")
 	case milter.Continue, milter.Skip:
 	default:
 		r := refusalOf(v, s)
+		l.found("refuse it: " + r.Reply().String())
 		l.dialogue.filters.o.Log.Info("refused by a milter", obs.Remote, l.dialogue.info.Addr().String(),
 			"milter", l.Address, obs.Reply, r.Reply())
 		return r

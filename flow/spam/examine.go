@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,6 +92,11 @@ func (e *examination) askMilters(ctx context.Context) error {
 			return v, err
 		}
 		l.passMessage = true // it has said what there is to say
+		if n := len(changes) + fresh; n > 0 {
+			l.found(strconv.Itoa(n) + " changes")
+		} else {
+			l.found("nothing against it")
+		}
 		return v, e.apply(ctx, changes)
 	})
 	e.m.Discarded = e.discard
@@ -141,6 +147,7 @@ func (e *examination) apply(ctx context.Context, changes []milter.Change) error 
 			}
 		case milter.Quarantine:
 			e.filters.o.Log.Info("set aside by a milter", obs.Msg, e.id, "reason", c.Reason)
+			e.found("quarantine", c.Reason)
 			e.setAside = true
 		}
 	}
@@ -194,6 +201,7 @@ func (e *examination) restage(ctx context.Context, now time.Time) error {
 		return err
 	}
 	fresh.ID, fresh.Origin, fresh.Token, fresh.Junk = was.ID, was.Origin, was.Token, was.Junk
+	fresh.TLS, fresh.Facts = was.TLS, was.Facts
 	e.m.Arrival = fresh
 	return was.Close()
 }
@@ -218,6 +226,7 @@ func (e *examination) unasked(ctx context.Context, who string, w WhenDown, err e
 		return ctx.Err()
 	}
 	e.filters.o.Log.Warn(who+" does not answer", obs.Msg, e.id, "when_down", string(w), obs.Err, err)
+	e.found(who, "not asked: "+err.Error())
 	if w == Quarantine {
 		e.setAside = true
 	}

@@ -65,10 +65,14 @@ func (l *listener) revive(ctx context.Context) {
 	}
 }
 
+// found notes what the milter has said.
+func (l *listener) found(what string) { l.dialogue.found("milter "+l.Address, what) }
+
 // fail notes that the milter cannot be asked.
 func (l *listener) fail(err error) {
 	l.dialogue.filters.o.Log.Warn("milter does not answer", "milter", l.Address, "when_down", string(l.WhenDown), obs.Err, err)
 	l.down = err
+	l.found("does not answer: " + err.Error())
 	if l.conn != nil {
 		_ = l.conn.Close() // it is of no more use
 		l.conn = nil

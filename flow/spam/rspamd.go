@@ -91,6 +91,7 @@ func (e *examination) askRspamd(ctx context.Context) error {
 		return e.unasked(ctx, "rspamd", rspamd.WhenDown, err)
 	}
 	e.filters.o.Log.Info("rspamd has checked", obs.Msg, e.id, "action", o.Action, "score", o.Score, "symbols", o.names())
+	e.found("rspamd", fmt.Sprintf("%s, %.2f of %.2f points, %s", oneLine(o.Action), o.Score, o.Required, o.names()))
 	text, _ := o.Messages["smtp_message"].(string)
 	say := func(other string) string {
 		if text = strings.TrimSpace(text); text != "" {

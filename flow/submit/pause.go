@@ -18,6 +18,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 )
 
 // Allow refuses an account that has sent too much, or is paused. It is asked
@@ -64,10 +65,14 @@ func (s *Submitter) Pause(ctx context.Context, now time.Time, account directory.
 	if err != nil {
 		return err
 	}
-	held, err := s.steer(ctx, account.ID, s.o.Queue.Hold)
+	held, err := s.steer(ctx, account.ID, "held: sending is paused for the account", s.o.Queue.Hold)
 	if !begun {
 		return err
 	}
+	s.o.Trace.Record(ctx, trace.Event{
+		Time: now, Step: trace.Steered, Service: "submission", Account: account.ID, From: account.Address.String(),
+		Reason: "sending is paused: " + reason,
+	})
 	s.log.Warn("account paused", obs.Account, account.ID.String(), obs.Login, account.Address.String(), "reason", reason, "held", held)
 	return errors.Join(err, s.tell(ctx, now, account, "Sending from your account is paused", fmt.Sprintf(pausedText, account.Address, reason, held)))
 }
@@ -78,13 +83,17 @@ func (s *Submitter) Resume(ctx context.Context, now time.Time, account directory
 	if err := s.o.Peers.Resume(ctx, account.ID); err != nil {
 		return err
 	}
-	released, err := s.steer(ctx, account.ID, s.o.Queue.Release)
+	released, err := s.steer(ctx, account.ID, "released: the account may send again", s.o.Queue.Release)
+	s.o.Trace.Record(ctx, trace.Event{
+		Time: now, Step: trace.Steered, Service: "submission", Account: account.ID, From: account.Address.String(),
+		Reason: "the account may send again",
+	})
 	s.log.Info("account resumed", obs.Account, account.ID.String(), obs.Login, account.Address.String(), "released", released)
 	return errors.Join(err, s.tell(ctx, now, account, "You can send mail again", fmt.Sprintf(resumedText, account.Address, released)))
 }
 
 // steer does something to all that an account has in the queue.
-func (s *Submitter) steer(ctx context.Context, id mail.AccountID, do func(context.Context, ...outqueue.ID) error) (n int, err error) {
+func (s *Submitter) steer(ctx context.Context, id mail.AccountID, what string, do func(context.Context, ...outqueue.ID) error) (n int, err error) {
 	var failed []error
 	for item, err := range s.o.Queue.List(ctx, outqueue.Filter{Account: id}) {
 		if err != nil {
@@ -96,6 +105,7 @@ func (s *Submitter) steer(ctx context.Context, id mail.AccountID, do func(contex
 		switch err := do(ctx, item.ID); {
 		case err == nil:
 			n++
+			s.steered(ctx, item, what)
 		case errors.Is(err, outqueue.ErrNotFound): // it has gone meanwhile
 		default:
 			failed = append(failed, err)

@@ -22,6 +22,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/trace"
 )
 
 // A Submitter takes mail from users. It is safe for concurrent use.
@@ -46,13 +47,18 @@ type Options struct {
 	Queue *outqueue.Queue
 	// Filters are asked about what is sent; nil for nobody.
 	Filters *spam.Filters
-	Log     *slog.Logger
+	// Trace is told what is refused, and why; nil for nobody.
+	Trace trace.Recorder
+	Log   *slog.Logger
 }
 
 // New makes a Submitter.
 func New(d *deliver.Deliverer, dir *directory.Directory, blobs blob.Store, o Options) *Submitter {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Trace == nil {
+		o.Trace = trace.Discard{}
 	}
 	return &Submitter{deliverer: d, directory: dir, blobs: blobs, hostname: o.Hostname, log: o.Log, o: o}
 }
@@ -125,6 +131,12 @@ func (s *Submitter) Recipient(ctx context.Context, to mail.Recipient) (deliver.R
 // filters' side of the conversation, nil if there are none.
 func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam.Dialogue, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
 	now := time.Now()
+	var arrival *deliver.Arrival
+	defer func() {
+		if err != nil {
+			s.refused(ctx, now, who, arrival, env, to, hop, err)
+		}
+	}()
 	// Again: other connections of the account have sent meanwhile.
 	if err := s.Allow(ctx, who, hop.Addr, len(to)); err != nil {
 		return "", err
@@ -137,10 +149,11 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	if err := s.checkAuthor(ctx, who, fields); err != nil {
 		return "", err
 	}
-	arrival, err := deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, fields, who, now), rest))
+	arrival, err = deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, fields, who, now), rest))
 	if err != nil {
 		return "", err
 	}
+	arrival.TLS = hop.Protection()
 	defer func() { err = errors.Join(err, arrival.Close()) }()
 	if err := arrival.CheckHops(); err != nil {
 		return "", err
@@ -156,16 +169,20 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	s.log.Info("message submitted", obs.Msg, arrival.ID, obs.Login, who.Login.String(), obs.Remote, hop.Addr.String(),
 		obs.From, env.From.String(), "recipients", len(to), obs.Size, int64(arrival.Body.Size()),
 		"message_id", arrival.Parsed.Envelope.MessageID)
-	trace := hop.Received()
+	received := hop.Received()
 	if checks != nil {
-		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: trace}
+		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}
 		err = checks.Examine(ctx, now, &m)
-		arrival, env, to, trace = m.Arrival, m.Envelope, m.To, m.Trace
+		arrival, env, to, received = m.Arrival, m.Envelope, m.To, m.Trace
+		arrival.Facts = append(arrival.Facts, checks.Findings()...)
+		if m.Discarded {
+			s.discarded(ctx, now, who, arrival, env, to, hop)
+		}
 		if err != nil || m.Discarded {
 			return m.Arrival.ID, err
 		}
 	}
-	if err := s.deliverer.Deliver(ctx, now, arrival, env, trace, to); err != nil {
+	if err := s.deliverer.Deliver(ctx, now, arrival, env, received, to); err != nil {
 		return "", err
 	}
 	s.sent(who, now, to)

@@ -1,12 +1,15 @@
 package adminapi
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"waxwing/mail"
 	"waxwing/store/outqueue"
+	"waxwing/store/trace"
 )
 
 func itemOf(it *outqueue.Item) QueueItem {
@@ -116,34 +119,55 @@ func (a *API) getItem(r *http.Request) (any, error) {
 	return itemOf(it), nil
 }
 
-func (a *API) deleteItem(r *http.Request) (any, error) {
+// steer does something to the item that a path names, and has the trace tell
+// what.
+func (a *API) steer(r *http.Request, what string, do func(outqueue.ID) error) (any, error) {
 	id, err := itemID(r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.o.Queue.Delete(r.Context(), id)
+	item, err := a.o.Queue.Get(r.Context(), id)
+	if errors.Is(err, outqueue.ErrNotFound) {
+		return nil, err
+	}
+	if err != nil {
+		item = &outqueue.Item{ID: id} // it cannot be read, but it can be deleted
+	}
+	if err := do(id); err != nil {
+		return nil, err
+	}
+	a.steered(r.Context(), item, what)
+	return nil, nil
+}
+
+// steered tells what an administrator has done to an item.
+func (a *API) steered(ctx context.Context, item *outqueue.Item, what string) {
+	a.record(ctx, trace.Event{
+		Step: trace.Steered, Message: item.Message, Queue: item.ID.String(), Service: "admin", Account: item.Origin.Account,
+		From: item.Envelope.From.String(), Reason: what,
+	})
+}
+
+func (a *API) record(ctx context.Context, e trace.Event) {
+	if a.o.Trace != nil {
+		a.o.Trace.Record(ctx, e)
+	}
+}
+
+func (a *API) deleteItem(r *http.Request) (any, error) {
+	return a.steer(r, "deleted by an administrator: nobody is told", func(id outqueue.ID) error { return a.o.Queue.Delete(r.Context(), id) })
 }
 
 func (a *API) holdItem(r *http.Request) (any, error) {
-	id, err := itemID(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.o.Queue.Hold(r.Context(), id)
+	return a.steer(r, "held by an administrator", func(id outqueue.ID) error { return a.o.Queue.Hold(r.Context(), id) })
 }
 
 func (a *API) releaseItem(r *http.Request) (any, error) {
-	id, err := itemID(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.o.Queue.Release(r.Context(), id)
+	return a.steer(r, "released by an administrator", func(id outqueue.ID) error { return a.o.Queue.Release(r.Context(), id) })
 }
 
 func (a *API) retryItem(r *http.Request) (any, error) {
-	id, err := itemID(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.o.Queue.Retry(r.Context(), time.Now(), id)
+	return a.steer(r, "an administrator wants it tried now", func(id outqueue.ID) error {
+		return a.o.Queue.Retry(r.Context(), time.Now(), id)
+	})
 }

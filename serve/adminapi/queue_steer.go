@@ -2,7 +2,9 @@ package adminapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"waxwing/flow/relay"
 	"waxwing/mail"
 	"waxwing/store/outqueue"
+	"waxwing/store/trace"
 )
 
 // routeQueue adds what steers mail that is on its way out.
@@ -52,10 +55,6 @@ func (a *API) destinations(r *http.Request) (any, error) {
 }
 
 func (a *API) rerouteItem(r *http.Request) (any, error) {
-	id, err := itemID(r)
-	if err != nil {
-		return nil, err
-	}
 	wanted, err := decode[queueReroute](r)
 	if err != nil {
 		return nil, err
@@ -65,14 +64,14 @@ func (a *API) rerouteItem(r *http.Request) (any, error) {
 			return nil, problemf(http.StatusUnprocessableEntity, "%v", err)
 		}
 	}
-	return nil, a.o.Queue.Reroute(r.Context(), time.Now(), wanted.To, id)
+	what := "sent by an administrator to " + wanted.To
+	if wanted.To == "" {
+		what = "sent by an administrator on its usual way again"
+	}
+	return a.steer(r, what, func(id outqueue.ID) error { return a.o.Queue.Reroute(r.Context(), time.Now(), wanted.To, id) })
 }
 
 func (a *API) editRecipient(r *http.Request) (any, error) {
-	id, err := itemID(r)
-	if err != nil {
-		return nil, err
-	}
 	wanted, err := decode[queueRecipient](r)
 	if err != nil {
 		return nil, err
@@ -85,14 +84,16 @@ func (a *API) editRecipient(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = a.o.Queue.EditRecipient(r.Context(), time.Now(), id, old, to)
+	answer, err := a.steer(r, "an administrator has written "+to.String()+" for "+old.String(), func(id outqueue.ID) error {
+		return a.o.Queue.EditRecipient(r.Context(), time.Now(), id, old, to)
+	})
 	switch {
 	case errors.Is(err, outqueue.ErrUnderway):
 		return nil, problemf(http.StatusConflict, "the message is being tried right now; hold it, and change it when that is over")
 	case errors.Is(err, outqueue.ErrNotFound):
 		return nil, problemf(http.StatusNotFound, "there is no such message, or %s is no recipient who still waits", old)
 	}
-	return nil, err
+	return answer, err
 }
 
 func (a *API) listFreezes(r *http.Request) (any, error) {
@@ -129,13 +130,43 @@ func (a *API) freeze(r *http.Request) (any, error) {
 	if errors.Is(err, outqueue.ErrExists) {
 		return nil, problemf(http.StatusConflict, "there is a rule %q; see: waxwing queue freezes", rule.Name)
 	}
+	if err == nil {
+		a.tellFrozen(r.Context(), rule, n)
+	}
 	return QueueChanged{n}, err
+}
+
+// maxFrozenTold is of how many messages that a rule holds the trace is told one
+// by one.
+const maxFrozenTold = 1000
+
+// tellFrozen tells that a rule holds messages.
+func (a *API) tellFrozen(ctx context.Context, rule outqueue.Freeze, n int) {
+	what := "held by the rule " + rule.Name
+	if rule.Reason != "" {
+		what += ": " + rule.Reason
+	}
+	a.record(ctx, trace.Event{
+		Step: trace.Steered, Service: "admin", From: rule.From, Reason: fmt.Sprintf("%d messages are %s", n, what),
+	})
+	told := 0
+	for item, err := range a.o.Queue.List(ctx, outqueue.Filter{Frozen: rule.Name}) {
+		if told++; err != nil || told > maxFrozenTold {
+			return
+		}
+		a.steered(ctx, item, what)
+	}
 }
 
 func (a *API) thaw(r *http.Request) (any, error) {
 	n, err := a.o.Queue.Thaw(r.Context(), r.PathValue("name"))
 	if errors.Is(err, outqueue.ErrNotFound) {
 		return nil, problemf(http.StatusNotFound, "there is no rule %q; see: waxwing queue freezes", r.PathValue("name"))
+	}
+	if err == nil {
+		a.record(r.Context(), trace.Event{
+			Step: trace.Steered, Service: "admin", Reason: fmt.Sprintf("the rule %s is gone, and %d messages that it held may go", r.PathValue("name"), n),
+		})
 	}
 	return QueueChanged{n}, err
 }

@@ -72,6 +72,7 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 		return err
 	}
 	if err := s.checks.Mail(ctx, m); err != nil {
+		s.visit.Note(mail.Address{}, err)
 		return err
 	}
 	s.envelope = m.Envelope(time.Now())
@@ -90,6 +91,7 @@ func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 		return err
 	}
 	if err := s.checks.Rcpt(ctx, r); err != nil {
+		s.visit.Note(r.To, err)
 		return err
 	}
 	s.recipients = append(s.recipients, to)

@@ -14,6 +14,7 @@ import (
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
+	"waxwing/store/trace"
 )
 
 // Door gives what makes a session for each connection. The hostname stands in
@@ -24,7 +25,7 @@ func Door(s *submit.Submitter, hostname string) smtpserver.Newer {
 		if err != nil {
 			return nil, err
 		}
-		return &session{submitter: s, hostname: hostname, info: info, checks: checks}, nil
+		return &session{submitter: s, hostname: hostname, info: info, checks: checks, refusals: trace.Gather(s.Trace())}, nil
 	}
 }
 
@@ -34,8 +35,10 @@ type session struct {
 	hostname   string
 	info       *smtpserver.Info
 	checks     *spam.Dialogue
+	refusals   *trace.Refusals
 	envelope   mail.Envelope
 	recipients []deliver.Recipient
+	message    string // the id, once it has one
 }
 
 // errNotLoggedIn refuses what strangers may not do. RFC 4954 §6, RFC 6409 §4.3
@@ -49,6 +52,15 @@ func (s *session) Authenticated(context.Context, sasl.Identity) error { return n
 
 func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	s.Reset()
+	err := s.begin(ctx, m)
+	if err != nil {
+		s.note(m.From, "", err)
+	}
+	return err
+}
+
+// begin decides whether a transaction may begin.
+func (s *session) begin(ctx context.Context, m smtp.Mail) error {
 	if s.info.Identity == nil {
 		return errNotLoggedIn
 	}
@@ -66,6 +78,27 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 }
 
 func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
+	err := s.add(ctx, r)
+	if err != nil {
+		s.note(s.envelope.From, r.To.String(), err)
+	}
+	return err
+}
+
+// note remembers a refusal, for the trace. Who has not logged in is nobody.
+func (s *session) note(from mail.Address, to string, why error) {
+	who := s.info.Identity
+	if who == nil {
+		return
+	}
+	s.refusals.Add(trace.Event{
+		Time: time.Now(), Service: "submission", Remote: s.info.Addr().String(), Hello: s.info.Hello, Account: who.Account,
+		From: from.String(), Reason: why.Error(),
+	}, to)
+}
+
+// add decides whether a recipient may be written to.
+func (s *session) add(ctx context.Context, r smtp.Rcpt) error {
 	to, err := s.submitter.Recipient(ctx, r.Recipient())
 	if err != nil {
 		s.checks.Refused(ctx, r, err)
@@ -93,6 +126,7 @@ func (s *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 		Protocol: s.info.Protocol(), TLS: s.info.TLS, Priority: s.envelope.Priority, Solicit: s.envelope.Solicit,
 	}
 	id, err := s.submitter.Message(ctx, *s.info.Identity, s.checks, s.envelope, s.recipients, hop, body)
+	s.message = id
 	s.Reset()
 	if err != nil {
 		return smtp.Reply{}, err
@@ -123,10 +157,14 @@ func (s *session) Expand(ctx context.Context, list string) (smtp.Reply, error) {
 }
 
 func (s *session) Reset() {
-	s.envelope, s.recipients = mail.Envelope{}, nil
+	s.refusals.Tell(context.Background(), s.message)
+	s.envelope, s.recipients, s.message = mail.Envelope{}, nil, ""
 }
 
 // Unknown implements smtpserver.Listener.
 func (s *session) Unknown(ctx context.Context, line string) error { return s.checks.Unknown(ctx, line) }
 
-func (s *session) Close() { s.checks.Close() }
+func (s *session) Close() {
+	s.Reset()
+	s.checks.Close()
+}
