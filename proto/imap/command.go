@@ -1,6 +1,10 @@
 package imap
 
-import "time"
+import (
+	"time"
+
+	"waxwing/mail"
+)
 
 // A Command is one of the types below.
 type Command interface {
@@ -35,8 +39,10 @@ type Enable struct{ Capabilities []string }
 
 // Select is SELECT, or EXAMINE when ReadOnly. RFC 9051 §6.3.2
 type Select struct {
-	Mailbox  string
-	ReadOnly bool
+	Mailbox   string
+	ReadOnly  bool
+	CondStore bool     // RFC 7162 §3.1.8
+	QResync   *QResync // nil without it
 }
 
 // Create is RFC 9051 §6.3.4; Use holds the special-use attributes of
@@ -107,6 +113,9 @@ const (
 	StatusUnseen
 	StatusDeleted
 	StatusSize
+	StatusHighestModSeq // RFC 7162 §3.1.7
+	StatusMailboxID     // RFC 8474 §4.3
+	StatusAppendLimit   // RFC 7889 §3
 )
 
 // Status is RFC 9051 §6.3.11.
@@ -131,6 +140,11 @@ type Fetch struct {
 	UID   bool
 	Set   Set
 	Items []FetchItem
+	// ChangedSince asks only for what has changed after it, and Vanished for
+	// what is gone since then. RFC 7162 §3.1.4.1, §3.2.6
+	ChangedSince *mail.ModSeq
+	Vanished     bool
+	Page         *PageRange // of the messages that are left; nil for all
 }
 
 // A StoreOp says what STORE does to the flags.
@@ -150,6 +164,8 @@ type Store struct {
 	Op     StoreOp
 	Silent bool
 	Flags  FlagList
+	// UnchangedSince leaves alone what has changed after it. RFC 7162 §3.1.3
+	UnchangedSince *mail.ModSeq
 }
 
 // Copy is COPY, UID COPY, MOVE or UID MOVE. RFC 9051 §6.4.7, §6.4.8

@@ -23,6 +23,12 @@ const (
 	FetchRFC822     // the same as BODY[], under its old name
 	FetchRFC822Header
 	FetchRFC822Text
+	FetchModSeq   // RFC 7162 §3.1.4.2
+	FetchEmailID  // RFC 8474 §5.3
+	FetchThreadID // the same
+	FetchSaveDate // RFC 8514 §4.2
+	FetchPreview  // RFC 8970 §3
+	FetchSnippet  // the same as Dovecot has called it: SNIPPET, with its algorithm
 )
 
 // A FetchItem is one thing that FETCH asks for.
@@ -73,6 +79,7 @@ func parseFetch(s *scanner, uid bool) Command {
 	} else {
 		s.fetchItem(&c.Items)
 	}
+	s.fetchModifiers(&c)
 	return c
 }
 
@@ -146,6 +153,20 @@ func (s *scanner) fetchItem(items *[]FetchItem) {
 		item.Kind, item.Peek = FetchRFC822Header, true
 	case "RFC822.TEXT":
 		item.Kind = FetchRFC822Text
+	case "MODSEQ":
+		item.Kind = FetchModSeq
+	case "EMAILID":
+		item.Kind = FetchEmailID
+	case "THREADID":
+		item.Kind = FetchThreadID
+	case "SAVEDATE":
+		item.Kind = FetchSaveDate
+	case "PREVIEW", "SNIPPET":
+		item.Kind = FetchPreview
+		if name == "SNIPPET" {
+			item.Kind = FetchSnippet
+		}
+		s.previewModifiers()
 	case "BODY", "BODY.PEEK":
 		item.Kind, item.Peek = FetchBody, name == "BODY.PEEK"
 		if s.peek() != '[' {
@@ -285,6 +306,8 @@ var fetchLabels = [...]string{
 	FetchEnvelope: "ENVELOPE", FetchBodyStructure: "BODYSTRUCTURE", FetchStructure: "BODY",
 	FetchBody: "BODY", FetchBinary: "BINARY", FetchBinarySize: "BINARY.SIZE",
 	FetchRFC822: "RFC822", FetchRFC822Header: "RFC822.HEADER", FetchRFC822Text: "RFC822.TEXT",
+	FetchModSeq: "MODSEQ", FetchEmailID: "EMAILID", FetchThreadID: "THREADID", FetchSaveDate: "SAVEDATE",
+	FetchPreview: "PREVIEW", FetchSnippet: "SNIPPET",
 }
 
 var sectionWords = [...]string{

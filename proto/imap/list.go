@@ -81,7 +81,8 @@ func parseLsub(s *scanner) Command {
 }
 
 // The names of the status items, in order.
-var statusNames = [...]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE"}
+var statusNames = [...]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE",
+	"HIGHESTMODSEQ", "MAILBOXID", "APPENDLIMIT"}
 
 // String gives the item's name.
 func (i StatusItem) String() string { return statusNames[i] }

@@ -31,8 +31,8 @@ var grammars = map[string]grammar{
 		return Login{User: s.argument(), Password: s.argument()}
 	},
 	"ENABLE":      parseEnable,
-	"SELECT":      func(s *scanner) Command { return Select{Mailbox: s.argument()} },
-	"EXAMINE":     func(s *scanner) Command { return Select{Mailbox: s.argument(), ReadOnly: true} },
+	"SELECT":      func(s *scanner) Command { return parseSelect(s, false) },
+	"EXAMINE":     func(s *scanner) Command { return parseSelect(s, true) },
 	"CREATE":      parseCreate,
 	"DELETE":      func(s *scanner) Command { return Delete{Mailbox: s.argument()} },
 	"RENAME":      func(s *scanner) Command { return Rename{From: s.argument(), To: s.argument()} },
@@ -204,6 +204,18 @@ func parseStore(s *scanner, uid bool) Command {
 	s.sp()
 	c.Set = s.set()
 	s.sp()
+	if s.peek() == '(' { // RFC 7162 §3.1.3
+		s.list(false, func() {
+			if s.word() != "UNCHANGEDSINCE" {
+				s.fail("unknown STORE modifier")
+				return
+			}
+			s.sp()
+			since := s.modSeq()
+			c.UnchangedSince = &since
+		})
+		s.sp()
+	}
 	switch {
 	case s.accept('+'):
 		c.Op = StoreAdd

@@ -67,6 +67,7 @@ func statusOf(i mailbox.Info) imapserver.Status {
 		ID: i.ID, Name: i.Name, Role: i.Role, NoSelect: i.NoSelect,
 		UIDValidity: i.UIDValidity, UIDNext: i.UIDNext,
 		Messages: i.Messages, Unseen: i.Unseen, Deleted: i.Deleted, Size: i.Size,
+		HighestModSeq: i.HighestModSeq,
 	}
 }
 

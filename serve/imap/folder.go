@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"waxwing/format/message"
@@ -42,7 +43,7 @@ func (s snapshot) Status() imapserver.Status { return statusOf(s.Info()) }
 func entryOf(e mailbox.Entry) imapserver.Entry {
 	return imapserver.Entry{
 		UID: e.UID, Email: e.Email, Size: e.Size, Flags: e.Flags,
-		Keywords: imapserver.KeywordSet(e.Keywords), Internal: e.Internal,
+		Keywords: imapserver.KeywordSet(e.Keywords), Internal: e.Internal, Saved: e.Saved, ModSeq: e.ModSeq,
 	}
 }
 
@@ -100,6 +101,19 @@ func (f *folder) Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Mess
 	return list, nil
 }
 
+func (f *folder) Threads(ctx context.Context, ids []mail.EmailID) ([]mail.ThreadID, error) {
+	list, err := f.session.account.Threads(ctx, ids)
+	return list, refuse(err)
+}
+
+func (f *folder) Vanished(ctx context.Context, since mail.ModSeq) ([]mail.UID, bool, error) {
+	uids, err := f.session.account.Vanished(ctx, f.id, since)
+	if errors.Is(err, mailbox.ErrTooOld) {
+		return nil, false, nil
+	}
+	return uids, true, refuse(err)
+}
+
 func (f *folder) Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
 	list, err := f.session.account.ReadHeaders(ctx, ids, imapserver.MaxHeader)
 	return list, refuse(err)
@@ -118,15 +132,15 @@ func (f *folder) Body(ctx context.Context, id mail.EmailID) (imapserver.Body, er
 	return b, nil
 }
 
-func (f *folder) SetFlags(ctx context.Context, uids []mail.UID, c imapserver.FlagChange) error {
+func (f *folder) SetFlags(ctx context.Context, uids []mail.UID, c imapserver.FlagChange) ([]mail.UID, error) {
 	ops := [...]mailbox.FlagOp{
 		imap.StoreReplace: mailbox.FlagsReplace,
 		imap.StoreAdd:     mailbox.FlagsAdd,
 		imap.StoreRemove:  mailbox.FlagsRemove,
 	}
-	change := mailbox.FlagChange{Op: ops[c.Op], Flags: c.Flags, Keywords: c.Keywords}
-	_, err := f.session.account.SetFlags(ctx, f.id, uids, change)
-	return refuse(err)
+	change := mailbox.FlagChange{Op: ops[c.Op], Flags: c.Flags, Keywords: c.Keywords, UnchangedSince: c.UnchangedSince}
+	done, err := f.session.account.SetFlags(ctx, f.id, uids, change)
+	return done.Modified, refuse(err)
 }
 
 func (f *folder) Copy(ctx context.Context, uids []mail.UID, to string) (imapserver.Copied, error) {

@@ -9,7 +9,7 @@ import (
 // A Delta is how one snapshot differs from another.
 type Delta struct {
 	Vanished []mail.UID
-	Changed  []Entry // flags or keywords differ
+	Changed  []Entry // flags, keywords or only their modseq differ
 	Added    []Entry
 }
 
@@ -36,7 +36,7 @@ func Diff(old, new *Snapshot) Delta {
 			d.Added = append(d.Added, *b)
 			n.skip(1)
 		default:
-			if a.Flags != b.Flags || a.Keywords != b.Keywords {
+			if a.ModSeq != b.ModSeq || a.Flags != b.Flags || a.Keywords != b.Keywords {
 				d.Changed = append(d.Changed, *b)
 			}
 			o.skip(1)

@@ -117,6 +117,9 @@ func (c *conn) run(t *tagged) error {
 	if gone := c.tell(k.news, isUID(name)); gone != nil {
 		return gone
 	}
+	if r.highest && c.qresync && r.code == "" && c.view != nil {
+		r.code = c.highestModSeq()
+	}
 	if fin := c.finish(t.tag, name, r, err); fin != nil || r.then == nil {
 		return fin
 	}

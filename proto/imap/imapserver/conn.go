@@ -41,8 +41,11 @@ type conn struct {
 	who     mail.AccountID
 
 	// What ENABLE has switched on.
-	rev2 bool // IMAP4rev2
-	utf8 bool // UTF8=ACCEPT, or IMAP4rev2, which includes it
+	rev2      bool // IMAP4rev2
+	utf8      bool // UTF8=ACCEPT, or IMAP4rev2, which includes it
+	condstore bool // CONDSTORE, also by a command that implies it. RFC 7162 §3.1
+	qresync   bool // QRESYNC: VANISHED is told in the place of EXPUNGE
+	uidOnly   bool // UIDONLY: no sequence numbers. RFC 9586 §3
 
 	view *view // of the selected mailbox, nil without one
 }
@@ -156,6 +159,9 @@ func (c *conn) close() {
 type reply struct {
 	code string // with its arguments, without brackets
 	text string // empty for "NAME completed"
+	// highest adds HIGHESTMODSEQ where QRESYNC wants it: after all that the
+	// command has to tell. RFC 7162 §3.2.7
+	highest bool
 	// then is done once the client has been answered; an error of it ends
 	// the connection.
 	then func() error

@@ -28,7 +28,7 @@ func (c *conn) move(ctx context.Context, cmd imap.Copy) (reply, error) {
 		return reply{}, err
 	}
 	c.out.line("* OK [%s] Moved", copyUID(done))
-	return reply{}, nil
+	return reply{highest: true}, nil // RFC 7162 §3.2.10.2
 }
 
 // transfer runs a copy or a move.

@@ -18,14 +18,15 @@ const (
 
 // A fetchPlan is what one FETCH asks of each message.
 type fetchPlan struct {
-	items  []plannedItem
-	facts  bool // the message's facts are needed
-	header bool // its header is needed
-	body   bool // the message itself is read
-	marks  bool // \Seen is set. RFC 9051 §6.4.5
-	flags  bool // FLAGS is asked for
-	failed error
-	source source // the message that is being read
+	items   []plannedItem
+	facts   bool // the message's facts are needed
+	threads bool // and its thread
+	header  bool // its header is needed
+	body    bool // the message itself is read
+	marks   bool // \Seen is set. RFC 9051 §6.4.5
+	flags   bool // FLAGS is asked for
+	failed  error
+	source  source // the message that is being read
 }
 
 // A plannedItem is one item with the label of its answer.
@@ -39,6 +40,20 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 	v := c.view
 	spans, err := v.resolve(cmd.Set, cmd.UID)
 	if err != nil {
+		return reply{}, err
+	}
+	if cmd.ChangedSince != nil {
+		c.useModSeq()
+	}
+	if cmd.Vanished {
+		if !c.qresync {
+			return reply{}, &imap.SyntaxError{Text: "ENABLE QRESYNC first"} // RFC 7162 §3.2.6
+		}
+		if err := c.tellEarlier(ctx, cmd.Set, *cmd.ChangedSince, 0); err != nil {
+			return reply{}, err
+		}
+	}
+	if spans, err = v.narrow(spans, cmd); err != nil {
 		return reply{}, err
 	}
 	p := c.planFetch(cmd)
@@ -71,14 +86,23 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 // planFetch prepares what is the same for all messages.
 func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 	p := &fetchPlan{}
-	uid := false
+	uid, modseq := false, false
 	for _, item := range cmd.Items {
 		switch item.Kind {
 		case imap.FetchFlags:
 			p.flags = true
 		case imap.FetchUID:
 			uid = true
-		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure:
+			if c.uidOnly {
+				continue // it stands in the place of the number. RFC 9586 §3.3
+			}
+		case imap.FetchModSeq:
+			modseq = true
+			c.useModSeq()
+		case imap.FetchThreadID:
+			p.threads = true
+		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure,
+			imap.FetchPreview, imap.FetchSnippet:
 			p.facts = true
 		case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
 			imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
@@ -91,7 +115,11 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 		}
 		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' ')})
 	}
-	if cmd.UID && !uid { // always told. RFC 9051 §6.4.9
+	if cmd.ChangedSince != nil && !modseq { // RFC 7162 §3.1.4.1
+		item := imap.FetchItem{Kind: imap.FetchModSeq}
+		p.items = append(p.items, plannedItem{item, []byte("MODSEQ ")})
+	}
+	if cmd.UID && !uid && !c.uidOnly { // always told. RFC 9051 §6.4.9
 		item := imap.FetchItem{Kind: imap.FetchUID}
 		p.items = append([]plannedItem{{item, []byte("UID ")}}, p.items...)
 	}
@@ -146,6 +174,7 @@ type known struct {
 	facts   []*message.Message
 	headers [][]byte
 	small   [][]byte // messages; nil for those that Mailbox.Body opens
+	threads []mail.ThreadID
 	n       int
 }
 
@@ -153,7 +182,7 @@ type known struct {
 // its failure is the first one's.
 func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k known, err error) {
 	k.n = len(batch)
-	if !p.facts && !p.header && !p.body {
+	if !p.facts && !p.header && !p.body && !p.threads {
 		return k, nil
 	}
 	ids := make([]mail.EmailID, len(batch))
@@ -171,6 +200,11 @@ func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k kn
 			return k, err
 		}
 		k.n = len(k.headers)
+	}
+	if p.threads {
+		if k.threads, err = c.view.mailbox.Threads(ctx, ids[:k.n]); err != nil {
+			return k, err
+		}
 	}
 	if p.body {
 		// A message that cannot be read does not keep the others from being
@@ -202,6 +236,9 @@ func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, plac
 		if k.small != nil {
 			p.source.whole = k.small[i]
 		}
+		if p.threads {
+			p.source.thread = k.threads[i]
+		}
 		if p.facts && p.source.message == nil || p.header && p.source.header == nil {
 			continue // gone for good, of which the client will hear
 		}
@@ -228,7 +265,7 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 	if len(uids) == 0 {
 		return nil, nil
 	}
-	err := c.view.mailbox.SetFlags(ctx, uids, FlagChange{Op: imap.StoreAdd, Flags: mail.Seen})
+	_, err := c.view.mailbox.SetFlags(ctx, uids, FlagChange{Op: imap.StoreAdd, Flags: mail.Seen})
 	if err != nil {
 		return nil, err
 	}
@@ -259,14 +296,20 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 		}
 	}
 	c.out.begin()
-	b := append(c.out.b, "* "...)
-	b = appendUint(b, uint64(place)+1)
-	b = append(b, " FETCH ("...)
+	b := c.beginFetch(c.out.b, place, e.UID)
+	apart := false             // what stands before wants a space
+	if marked && c.condstore { // RFC 7162 §3.2.4
+		b = c.appendUnasked(b, e, true)
+	}
 	for i := range p.items {
 		item := &p.items[i]
-		if i > 0 {
+		if marked && c.condstore && (item.Kind == imap.FetchModSeq || item.Kind == imap.FetchUID) {
+			continue // it has been told
+		}
+		if apart {
 			b = append(b, ' ')
 		}
+		apart = true
 		b = append(b, item.label...)
 		switch item.Kind {
 		case imap.FetchFlags:
@@ -277,6 +320,18 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 			b = imap.AppendDateTime(b, time.Unix(e.Internal, 0).UTC())
 		case imap.FetchSize:
 			b = appendUint(b, uint64(e.Size))
+		case imap.FetchModSeq:
+			b = appendModSeq(b, e.ModSeq)
+		case imap.FetchEmailID:
+			b = append(append(append(b, '('), e.Email.String()...), ')')
+		case imap.FetchThreadID:
+			b = appendThread(b, p.source.thread)
+		case imap.FetchSaveDate:
+			b = imap.AppendDateTime(b, time.Unix(int64(e.Saved), 0).UTC())
+		case imap.FetchPreview:
+			b = imap.AppendString(b, m.Preview, c.utf8)
+		case imap.FetchSnippet:
+			b = append(imap.AppendString(append(b, "(FUZZY "...), m.Preview, c.utf8), ')')
 		case imap.FetchEnvelope:
 			b = imap.AppendEnvelope(b, &m.Envelope, c.utf8)
 		case imap.FetchBodyStructure, imap.FetchStructure:
@@ -290,7 +345,10 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 		}
 	}
 	if marked && !p.flags {
-		b = append(b, " FLAGS "...)
+		if apart {
+			b = append(b, ' ')
+		}
+		b = append(b, "FLAGS "...)
 		b = c.appendFlags(b, e)
 	}
 	c.out.b = append(b, ')', '\r', '\n')

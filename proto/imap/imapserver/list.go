@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -339,6 +340,9 @@ func (c *conn) status(ctx context.Context, cmd imap.Status) (reply, error) {
 	if info.NoSelect {
 		return reply{}, &imap.Refusal{Code: imap.CodeNonexistent, Text: "There is only the name of the mailbox"}
 	}
+	if slices.Contains(cmd.Items, imap.StatusHighestModSeq) {
+		c.useModSeq()
+	}
 	c.tellStatus(info.Name, info, cmd.Items)
 	return reply{}, nil
 }
@@ -355,12 +359,16 @@ func (c *conn) tellStatus(name string, info Status, items []imap.StatusItem) {
 		}
 		b = append(b, item.String()...)
 		b = append(b, ' ')
-		b = appendUint(b, statusValue(info, item))
+		if item == imap.StatusMailboxID { // RFC 8474 §4.3
+			b = fmt.Appendf(b, "(%v)", info.ID)
+			continue
+		}
+		b = appendUint(b, c.statusValue(info, item))
 	}
 	c.out.b = append(b, ")\r\n"...)
 }
 
-func statusValue(info Status, item imap.StatusItem) uint64 {
+func (c *conn) statusValue(info Status, item imap.StatusItem) uint64 {
 	switch item {
 	case imap.StatusMessages:
 		return uint64(info.Messages)
@@ -376,6 +384,10 @@ func statusValue(info Status, item imap.StatusItem) uint64 {
 		return uint64(info.Deleted)
 	case imap.StatusSize:
 		return uint64(info.Size)
+	case imap.StatusHighestModSeq:
+		return uint64(info.HighestModSeq)
+	case imap.StatusAppendLimit: // the same for all. RFC 7889 §3
+		return uint64(c.server.options.MaxMessage)
 	}
 	return 0
 }

@@ -23,6 +23,14 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 		c.deselect()
 		c.out.line("* OK [CLOSED] Previous mailbox is now closed")
 	}
+	if cmd.QResync != nil {
+		if err := c.checkQResync(cmd.QResync); err != nil {
+			return reply{}, err
+		}
+	}
+	if cmd.CondStore || cmd.QResync != nil {
+		c.condstore = true // HIGHESTMODSEQ is told in any case
+	}
 	name, err := c.mailboxName(cmd.Mailbox)
 	if err != nil {
 		return reply{}, err
@@ -48,7 +56,7 @@ func (c *conn) tellSelected(ctx context.Context, cmd imap.Select) (reply, error)
 	c.out.count(v.told.Len(), "EXISTS")
 	if !c.rev2 {
 		c.out.count(v.countRecent(), "RECENT")
-		if first := firstUnseen(v.told, info.Unseen); first > 0 {
+		if first := firstUnseen(v.told, info.Unseen); first > 0 && !c.uidOnly {
 			c.out.line("* OK [UNSEEN %d] First unseen", first) // RFC 3501 §7.1
 		}
 	}
@@ -60,12 +68,19 @@ func (c *conn) tellSelected(ctx context.Context, cmd imap.Select) (reply, error)
 	c.out.line("* OK [%s", permanent)
 	c.out.line("* OK [UIDVALIDITY %d] UIDs valid", info.UIDValidity)
 	c.out.line("* OK [UIDNEXT %d] Predicted next UID", info.UIDNext)
+	c.out.line("* OK [%s] Highest", c.highestModSeq())              // RFC 7162 §3.1.2.1
+	c.out.line("* OK [MAILBOXID (%v)] Mailbox of this id", info.ID) // RFC 8474 §4.2
 	if c.rev2 {
 		l, err := c.newLister(ctx)
 		if err != nil {
 			return reply{}, err
 		}
 		c.tellList(l.entry(info.Name, imap.ReturnChildren|imap.ReturnSubscribed|imap.ReturnSpecialUse), v.name)
+	}
+	if cmd.QResync != nil {
+		if err := c.resync(ctx, cmd.QResync); err != nil {
+			return reply{}, err
+		}
 	}
 	if cmd.ReadOnly {
 		return reply{code: imap.CodeReadOnly}, nil
@@ -127,7 +142,7 @@ func (c *conn) expunge(ctx context.Context, _ imap.Bare) (reply, error) {
 	if len(uids) == 0 {
 		return reply{}, nil
 	}
-	return reply{}, c.view.mailbox.Expunge(ctx, uids)
+	return reply{highest: true}, c.view.mailbox.Expunge(ctx, uids)
 }
 
 // uidExpunge is UID EXPUNGE. RFC 4315 §2.1
@@ -149,7 +164,7 @@ func (c *conn) uidExpunge(ctx context.Context, cmd imap.Expunge) (reply, error) 
 	if len(uids) == 0 {
 		return reply{}, nil
 	}
-	return reply{}, c.view.mailbox.Expunge(ctx, uids)
+	return reply{highest: true}, c.view.mailbox.Expunge(ctx, uids)
 }
 
 // mustWrite refuses what changes a mailbox that was opened with EXAMINE.

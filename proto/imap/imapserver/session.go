@@ -56,6 +56,9 @@ type Status struct {
 	Unseen      int
 	Deleted     int
 	Size        mail.ByteCount
+	// HighestModSeq is at least that of every entry, and of everything that
+	// has gone. RFC 7162 §3.1.2.1
+	HighestModSeq mail.ModSeq
 }
 
 // A Staged takes the octets of a message.
@@ -114,11 +117,18 @@ type Mailbox interface {
 	// Small reads those of the messages that are small, whole; nil for the
 	// others. Like Facts it may give fewer than it is asked for.
 	Small(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
+	// Threads gives the threads of messages, zero for those that are gone for
+	// good. RFC 8474 §5.2
+	Threads(ctx context.Context, ids []mail.EmailID) ([]mail.ThreadID, error)
+	// Vanished gives what has been expunged after a modseq, by UID. known is
+	// false where that is forgotten, or too much to look through.
+	Vanished(ctx context.Context, since mail.ModSeq) (uids []mail.UID, known bool, err error)
 	// Body opens a message of any size.
 	Body(ctx context.Context, id mail.EmailID) (Body, error)
 
-	// SetFlags changes flags; UIDs that are gone are passed over.
-	SetFlags(ctx context.Context, uids []mail.UID, change FlagChange) error
+	// SetFlags changes flags; UIDs that are gone are passed over. It gives
+	// those that were left alone because of UnchangedSince.
+	SetFlags(ctx context.Context, uids []mail.UID, change FlagChange) (modified []mail.UID, err error)
 	// Copy and Move put messages into another mailbox, all or none.
 	Copy(ctx context.Context, uids []mail.UID, to string) (Copied, error)
 	Move(ctx context.Context, uids []mail.UID, to string) (Copied, error)
@@ -133,6 +143,10 @@ type FlagChange struct {
 	Op       imap.StoreOp
 	Flags    mail.Flags
 	Keywords []mail.Keyword
+
+	// UnchangedSince, when it is not nil, leaves alone what has changed after
+	// it. RFC 7162 §3.1.3
+	UnchangedSince *mail.ModSeq
 }
 
 // Copied pairs UIDs of the source with those of the destination. RFC 4315 §3
@@ -162,7 +176,9 @@ type Entry struct {
 	Size     uint32
 	Flags    mail.Flags
 	Keywords KeywordSet
-	Internal int64 // INTERNALDATE in Unix seconds
+	Saved    uint32 // SAVEDATE in Unix seconds
+	Internal int64  // INTERNALDATE in Unix seconds
+	ModSeq   mail.ModSeq
 }
 
 // A KeywordSet stands for a set of keywords; zero is the empty one.

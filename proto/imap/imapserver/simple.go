@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"slices"
 
 	"waxwing/obs"
 	"waxwing/proto/imap"
@@ -52,7 +53,8 @@ func (c *conn) enable(_ context.Context, cmd imap.Enable) (reply, error) {
 			list += " " + name
 		}
 	}
-	for _, name := range cmd.Capabilities {
+	aware := false
+	for i, name := range cmd.Capabilities {
 		switch name {
 		case "IMAP4REV2":
 			// It includes what UTF8=ACCEPT is about. RFC 9051 §5.1
@@ -60,9 +62,21 @@ func (c *conn) enable(_ context.Context, cmd imap.Enable) (reply, error) {
 			c.utf8 = true
 		case "UTF8=ACCEPT":
 			add(name, &c.utf8) // RFC 6855 §3
+		case "CONDSTORE", "QRESYNC": // RFC 7162 §3.2.3
+			if name == "QRESYNC" {
+				add(name, &c.qresync)
+			} else if !slices.Contains(cmd.Capabilities[:i], name) {
+				list += " CONDSTORE"
+			}
+			aware = true
+		case "UIDONLY":
+			add(name, &c.uidOnly) // RFC 9586 §3
 		}
 	}
 	c.out.line("* ENABLED%s", list)
+	if aware {
+		c.useModSeq()
+	}
 	c.info.Log.Debug("enabled", obs.Reply, list)
 	return reply{}, nil
 }

@@ -17,6 +17,7 @@ type source struct {
 	mailbox Mailbox
 	id      mail.EmailID
 	message *message.Message // nil where no item needs it
+	thread  mail.ThreadID
 
 	header []byte           // of the message, where an item needs it
 	inner  map[int64][]byte // headers of messages in it, by offset

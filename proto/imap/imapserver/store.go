@@ -24,7 +24,7 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 	}
 	gone := v.missing(spans)
 	before := v.told
-	err = v.mailbox.SetFlags(ctx, uids, FlagChange{Op: cmd.Op, Flags: cmd.Flags.Flags, Keywords: cmd.Flags.Keywords})
+	modified, err := c.setFlags(ctx, uids, cmd)
 	if err != nil {
 		return reply{}, err
 	}
@@ -38,20 +38,111 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 			return found && in(now.UID) && v.expected(before.At(i), now, cmd)
 		}
 	}
+	quiet := make(map[mail.UID]bool)
+	told := mute
+	if cmd.Silent && c.condstore {
+		mute = func(now *Entry) bool {
+			muted := told(now)
+			quiet[now.UID] = muted
+			return muted
+		}
+	}
 	if err := c.tellExcept(newsKeeping, cmd.UID, mute); err != nil {
 		return reply{}, err
 	}
-	if !cmd.Silent {
-		for _, s := range spans { // places have not moved: nothing was expunged
-			for _, e := range entries(v.told, s) {
-				c.tellEntry(e, cmd.UID)
-			}
-		}
+	c.tellStored(spans, cmd, quiet)
+	if len(modified) > 0 {
+		return reply{code: v.modified(modified, cmd.UID), text: "Some messages have changed"}, nil
 	}
 	if gone {
 		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone"}, nil
 	}
 	return reply{}, nil
+}
+
+// tellStored answers for the messages of a STORE; where it was silent, a
+// client that follows mod-sequences still has to know the new ones.
+// RFC 7162 §3.1.3
+func (c *conn) tellStored(spans []span, cmd imap.Store, quiet map[mail.UID]bool) {
+	if cmd.Silent && len(quiet) == 0 {
+		return
+	}
+	for _, s := range spans { // places have not moved: nothing was expunged
+		for _, e := range entries(c.view.told, s) {
+			switch {
+			case !cmd.Silent:
+				c.tellEntry(e, cmd.UID)
+			case quiet[e.UID]:
+				c.tellModSeq(e)
+			}
+		}
+	}
+}
+
+// setFlags carries out a STORE and gives the messages that it left alone.
+//
+// A message that has changed since, but not in what is to be added or removed,
+// is not one of them: it is tried again. RFC 7162 §3.1.12
+func (c *conn) setFlags(ctx context.Context, uids []mail.UID, cmd imap.Store) ([]mail.UID, error) {
+	v := c.view
+	change := FlagChange{Op: cmd.Op, Flags: cmd.Flags.Flags, Keywords: cmd.Flags.Keywords, UnchangedSince: cmd.UnchangedSince}
+	if cmd.UnchangedSince != nil {
+		c.useModSeq()
+	}
+	modified, err := v.mailbox.SetFlags(ctx, uids, change)
+	if err != nil || len(modified) == 0 || cmd.Op == imap.StoreReplace {
+		return modified, err
+	}
+	newest := v.mailbox.Snapshot()
+	var again, left []mail.UID
+	for _, uid := range modified {
+		i, known := v.told.Find(uid)
+		k, there := newest.Find(uid)
+		if known && there && v.told.At(i).ModSeq <= *cmd.UnchangedSince && v.sameIn(v.told.At(i), newest.At(k), cmd.Flags) {
+			again = append(again, uid)
+		} else {
+			left = append(left, uid)
+		}
+	}
+	if len(again) == 0 {
+		return modified, nil
+	}
+	since := newest.Status().HighestModSeq
+	change.UnchangedSince = &since
+	again, err = v.mailbox.SetFlags(ctx, again, change)
+	left = append(left, again...)
+	slices.Sort(left)
+	return left, err
+}
+
+// sameIn tells whether two states of a message agree in some flags.
+func (v *view) sameIn(a, b Entry, in imap.FlagList) bool {
+	if (a.Flags^b.Flags)&in.Flags != 0 {
+		return false
+	}
+	if len(in.Keywords) == 0 || a.Keywords == b.Keywords {
+		return true
+	}
+	has := func(e Entry, k mail.Keyword) bool {
+		return slices.ContainsFunc(v.keywords(e.Keywords), func(x mail.Keyword) bool { return x.Fold() == k.Fold() })
+	}
+	return !slices.ContainsFunc(in.Keywords, func(k mail.Keyword) bool { return has(a, k) != has(b, k) })
+}
+
+// modified is the response code for messages that a STORE has left alone.
+// RFC 7162 §3.1.3
+func (v *view) modified(uids []mail.UID, uid bool) string {
+	b := []byte("MODIFIED ")
+	if uid {
+		return string(imap.AppendUIDSet(b, uids))
+	}
+	var numbers []imap.SeqNum
+	for _, s := range v.places(uids) {
+		for i := s.from; i < s.to; i++ {
+			numbers = append(numbers, imap.SeqNum(i+1))
+		}
+	}
+	return string(imap.AppendNumbers(b, numbers))
 }
 
 // expected tells whether an entry is what a STORE was to make of it.

@@ -17,6 +17,10 @@ type view struct {
 	// told is what the client has been told; sequence numbers count in it.
 	told Snapshot
 
+	// modseq is that of the newest state of which nothing has been held back:
+	// what a client that comes back may ask from. RFC 7162 §3.2, last paragraph
+	modseq mail.ModSeq
+
 	// saved is the result of the last SEARCH that was saved, by UID. What is
 	// expunged falls out of it by itself. RFC 5182 §2.1
 	saved []mail.UID
@@ -40,6 +44,7 @@ func (c *conn) newView(ctx context.Context, name string, m Mailbox, readOnly boo
 	if err != nil {
 		return nil, err
 	}
+	v.modseq = v.told.Status().HighestModSeq
 	v.learn(names)
 	v.claim(v.told)
 	return v, nil
@@ -169,14 +174,22 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 	}
 	d := v.mailbox.Diff(v.told, newest)
 	next := newest
-	if len(d.Vanished) > 0 {
-		if n == newsKeeping {
-			next = v.mailbox.Keeping(newest, v.told, d.Vanished)
-		} else {
-			c.tellExpunged(d.Vanished)
+	held := len(d.Vanished) > 0 && n == newsKeeping
+	switch {
+	case held:
+		next = v.mailbox.Keeping(newest, v.told, d.Vanished)
+		if c.qresync && len(d.Changed) > 0 {
+			// What follows has higher numbers than the expunges that are
+			// held back; a client that is cut off now must not begin there.
+			c.out.line("* OK [%s] Expunges are pending", c.highestModSeq())
 		}
+	case len(d.Vanished) > 0:
+		c.tellExpunged(d.Vanished)
 	}
 	v.told = next
+	if !held {
+		v.modseq = newest.Status().HighestModSeq
+	}
 	if grown := v.meet(d.Added); v.meet(d.Changed) || grown {
 		c.tellFlags()
 	}
@@ -199,6 +212,10 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 // tellExpunged tells of messages that are gone, the last first, so that each
 // number holds when it is read. RFC 9051 §7.5.1
 func (c *conn) tellExpunged(uids []mail.UID) {
+	if c.qresync || c.uidOnly {
+		c.tellVanished(uids)
+		return
+	}
 	for _, uid := range slices.Backward(uids) {
 		if i, found := c.view.told.Find(uid); found {
 			c.out.count(i+1, "EXPUNGE")
@@ -216,14 +233,8 @@ func (c *conn) tellEntry(e *Entry, withUID bool) {
 		return
 	}
 	c.out.begin()
-	b := append(c.out.b, "* "...)
-	b = appendUint(b, uint64(i)+1)
-	b = append(b, " FETCH ("...)
-	if withUID || c.rev2 {
-		b = append(b, "UID "...)
-		b = appendUint(b, uint64(e.UID))
-		b = append(b, ' ')
-	}
+	b := c.beginFetch(c.out.b, i, e.UID)
+	b = c.appendUnasked(b, e, withUID || c.rev2)
 	b = append(b, "FLAGS "...)
 	b = c.appendFlags(b, e)
 	c.out.b = append(b, ')', '\r', '\n')

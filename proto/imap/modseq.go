@@ -1,0 +1,157 @@
+package imap
+
+import "waxwing/mail"
+
+// A QResync is the parameter of SELECT with which a client says what it knows
+// of a mailbox. RFC 7162 §3.2.5
+type QResync struct {
+	UIDValidity mail.UIDValidity
+	ModSeq      mail.ModSeq
+	Known       Set // of UIDs; without ranges for all
+	// Seqs and UIDs are sequence numbers of which the client knows the UIDs,
+	// in ascending order; without ranges where it named none.
+	// RFC 7162 §3.2.5.2
+	Seqs, UIDs Set
+}
+
+// A PageRange is a page of a result: From and To count from the first
+// message, or from the last when they are negative. RFC 9394 §3.1
+type PageRange struct{ From, To int64 }
+
+// modSeq takes a mod-sequence-valzer. RFC 7162 §7
+func (s *scanner) modSeq() mail.ModSeq { return mail.ModSeq(s.number64()) }
+
+// modSeqAbove takes a mod-sequence-value, which is not zero.
+func (s *scanner) modSeqAbove() mail.ModSeq {
+	m := s.modSeq()
+	if m == 0 {
+		s.fail("expected a mod-sequence above zero")
+	}
+	return m
+}
+
+// parseSelect reads SELECT and EXAMINE. RFC 7162 §3.1.8, §3.2.5
+func parseSelect(s *scanner, readOnly bool) Command {
+	c := Select{Mailbox: s.argument(), ReadOnly: readOnly}
+	if !s.more(0) {
+		return c
+	}
+	s.list(false, func() {
+		switch s.word() {
+		case "CONDSTORE":
+			c.CondStore = true
+		case "QRESYNC":
+			s.sp()
+			if c.QResync != nil {
+				s.fail("QRESYNC twice")
+			}
+			c.QResync = s.qresync()
+		default:
+			s.fail("unknown SELECT parameter")
+		}
+	})
+	return c
+}
+
+// qresync takes the argument of QRESYNC with its parentheses.
+func (s *scanner) qresync() *QResync {
+	q := new(QResync)
+	s.expect('(')
+	q.UIDValidity = mail.UIDValidity(s.nzNumber())
+	s.sp()
+	q.ModSeq = s.modSeqAbove()
+	if s.more(')') && s.peek() != '(' {
+		q.Known = s.plainSet()
+		s.more(')')
+	}
+	// More has taken the parenthesis that closes all, or what is next opens
+	// the match data.
+	if s.err == nil && s.peek() == '(' && s.b[s.i-1] != ')' {
+		s.accept('(')
+		q.Seqs = s.plainSet()
+		s.sp()
+		q.UIDs = s.plainSet()
+		s.expect(')')
+		s.expect(')')
+	}
+	return q
+}
+
+// plainSet takes a sequence-set without "$" and "*", which mean nothing where
+// a client speaks of what it remembers.
+func (s *scanner) plainSet() Set {
+	set := s.set()
+	for _, r := range set.Ranges {
+		if r.From == Star || r.To == Star {
+			s.fail("\"*\" is not allowed here")
+		}
+	}
+	if set.Saved {
+		s.fail("\"$\" is not allowed here")
+	}
+	return set
+}
+
+// fetchModifiers takes the modifiers of a FETCH, if there are any.
+// RFC 7162 §3.1.4.1, §3.2.6, RFC 9394 §3.2
+func (s *scanner) fetchModifiers(c *Fetch) {
+	if !s.more(0) {
+		return
+	}
+	s.list(false, func() {
+		switch s.word() {
+		case "CHANGEDSINCE":
+			s.sp()
+			since := s.modSeq() // QUIRK: zero is not in the grammar, and clients send it
+			c.ChangedSince = &since
+		case "VANISHED":
+			c.Vanished = true
+		case "PARTIAL":
+			s.sp()
+			page := s.pageRange()
+			c.Page = &page
+		default:
+			s.fail("unknown FETCH modifier")
+		}
+	})
+	switch {
+	case c.Vanished && !c.UID:
+		s.fail("VANISHED is for UID FETCH") // RFC 7162 §3.2.6
+	case c.Vanished && c.ChangedSince == nil:
+		s.fail("VANISHED needs CHANGEDSINCE")
+	case c.Page != nil && !c.UID:
+		s.fail("PARTIAL is for UID FETCH") // RFC 9394 §3.3
+	}
+}
+
+// pageRange takes a partial-range: both ends count from the same end.
+// RFC 9394 §4
+func (s *scanner) pageRange() PageRange {
+	last := s.peek() == '-'
+	number := func() int64 {
+		if s.accept('-') != last {
+			s.fail("bad PARTIAL range")
+		}
+		return int64(s.nzNumber())
+	}
+	p := PageRange{From: number()}
+	s.expect(':')
+	p.To = number()
+	if p.From > p.To {
+		p.From, p.To = p.To, p.From
+	}
+	if last {
+		p.From, p.To = -p.From, -p.To
+	}
+	return p
+}
+
+// Places gives which of n results a page holds, from and to counted from 0,
+// to not in it.
+func (p PageRange) Places(n int) (from, to int) {
+	size := int64(n)
+	if p.From < 0 {
+		return int(max(size+p.To, 0)), int(max(size+p.From+1, 0))
+	}
+	return int(min(p.From-1, size)), int(min(p.To, size))
+}
