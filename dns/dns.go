@@ -1,10 +1,16 @@
 // Package dns looks up names for the rest of the house. Every answer says
 // whether it is authentic (proved by DNSSEC).
 //
-// Stub asks the recursive resolvers of the machine, or configured ones, and
-// keeps a bounded cache. The wire format is a library's (miekg/dns).
+// This package has the words: Resolver and what it answers, with the Security
+// of RFC 4033. Two things stand behind it, each a Source of records that
+// Lookups turns into what callers ask for:
 //
-// Package dnstest fakes the world for tests.
+//   - recursor.Resolver resolves from the root, or through configured servers,
+//     and validates (dns/dnssec judges, dns/cache remembers);
+//   - Stub believes the recursive resolvers of the machine, or configured ones.
+//
+// The wire format is a library's (miekg/dns). Package dnstest fakes the world
+// for tests.
 package dns
 
 import (
@@ -33,7 +39,9 @@ type Error struct {
 	NoName bool
 	// Detail is the cause in words, such as "SERVFAIL from 192.0.2.1".
 	Detail string
-	Err    error
+	// Code is an extended error code (RFC 8914), or 0.
+	Code uint16
+	Err  error
 }
 
 // Error gives the question and the cause in words.
@@ -44,10 +52,23 @@ func (e *Error) Error() string {
 // Unwrap gives ErrNotFound or ErrTemporary.
 func (e *Error) Unwrap() error { return e.Err }
 
-// A Result is what comes with every answer.
+// A Result is what comes with every answer, also with "no such record".
 type Result struct {
-	// Authentic says that DNSSEC proves the answer (or its absence).
+	// Authentic says that DNSSEC proves the answer (or its absence): the same
+	// as Security being Secure.
 	Authentic bool
+	Security  Security
+	// Reason says in words why the answer is not secure.
+	Reason string
+	// Code is the extended error code of RFC 8914 that goes with the reason, or
+	// 0.
+	Code uint16
+	// Name is the name at the end of the aliases: the one asked for if it is no
+	// alias.
+	Name string
+	// Asked is the security of the first step alone: of the alias, if the name
+	// is one, whatever becomes of its target. RFC 7672 §2.1.3
+	Asked Security
 }
 
 // A Resolver looks up records. Names are absolute with or without the
@@ -61,10 +82,21 @@ type Resolver interface {
 	LookupAddr(ctx context.Context, name string) ([]netip.Addr, Result, error) // A and AAAA
 	LookupTXT(ctx context.Context, name string) ([]string, Result, error)      // strings of a record joined
 	LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, error)
+	// LookupTLSA gives the TLSA records of a name such as
+	// "_25._tcp.mx.example.org". They count only if the result is Secure.
+	LookupTLSA(ctx context.Context, name string) ([]TLSA, Result, error)
 }
 
 // An MX is one mail exchanger. RFC 1035 §3.3.9
 type MX struct {
 	Host       string // without the trailing dot, lower case; "." for a null MX
 	Preference uint16
+}
+
+// A TLSA says which certificate a server has. RFC 6698 §2.1, RFC 7671
+type TLSA struct {
+	Usage    uint8
+	Selector uint8
+	Matching uint8
+	Data     []byte
 }

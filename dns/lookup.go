@@ -3,6 +3,7 @@ package dns
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
@@ -12,10 +13,53 @@ import (
 	wire "github.com/miekg/dns"
 )
 
+// An Answer is what was found out about one name and type. Answers may be
+// shared: they are not changed.
+type Answer struct {
+	Records []wire.RR // of the type that was asked for; none is an answer too
+	Name    string    // at the end of the aliases, canonical
+	NoName  bool      // the name does not exist at all
+	Detail  string    // why there are no records, in words
+	Finding Finding
+	Asked   Security // of the first step alone
+}
+
+// A Source finds records out. Names are absolute, with or without the trailing
+// dot. Its errors wrap ErrTemporary; that there is no such record is an answer.
+type Source interface {
+	Resolve(ctx context.Context, name string, qtype uint16) (*Answer, error)
+}
+
+// Lookups is a Resolver made of a Source.
+type Lookups struct{ source Source }
+
+var _ Resolver = Lookups{}
+
+// NewLookups gives the lookups that stand on a source.
+func NewLookups(s Source) Lookups { return Lookups{s} }
+
+// lookup gives records, of which there is at least one unless it fails.
+func (l Lookups) lookup(ctx context.Context, name string, qtype uint16) ([]wire.RR, Result, error) {
+	a, err := l.source.Resolve(ctx, name, qtype)
+	if err != nil {
+		return nil, Result{}, err
+	}
+	result := Result{
+		Authentic: a.Finding.Security == Secure, Security: a.Finding.Security, Reason: a.Finding.Reason, Code: a.Finding.Code,
+		Name: hostName(a.Name), Asked: a.Asked,
+	}
+	if len(a.Records) == 0 {
+		return nil, result, &Error{
+			Name: wire.CanonicalName(name), Type: wire.Type(qtype).String(), NoName: a.NoName, Detail: a.Detail, Err: ErrNotFound,
+		}
+	}
+	return a.Records, result, nil
+}
+
 // LookupMX implements Resolver. Exchangers of one preference come in random
 // order, RFC 5321 §5.1.
-func (s *Stub) LookupMX(ctx context.Context, name string) ([]MX, Result, error) {
-	records, result, err := s.lookup(ctx, name, wire.TypeMX)
+func (l Lookups) LookupMX(ctx context.Context, name string) ([]MX, Result, error) {
+	records, result, err := l.lookup(ctx, name, wire.TypeMX)
 	if err != nil {
 		return nil, result, err
 	}
@@ -32,7 +76,7 @@ func (s *Stub) LookupMX(ctx context.Context, name string) ([]MX, Result, error) 
 
 // LookupAddr implements Resolver. IPv6 and IPv4 addresses alternate, IPv6
 // first, as RFC 8305 §4 sorts them.
-func (s *Stub) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Result, error) {
+func (l Lookups) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Result, error) {
 	type outcome struct {
 		addrs  []netip.Addr
 		result Result
@@ -40,18 +84,21 @@ func (s *Stub) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Resul
 	}
 	six := make(chan outcome, 1)
 	go func() {
-		addrs, result, err := s.addresses(ctx, name, wire.TypeAAAA)
+		addrs, result, err := l.addresses(ctx, name, wire.TypeAAAA)
 		six <- outcome{addrs, result, err}
 	}()
-	v4, result4, err4 := s.addresses(ctx, name, wire.TypeA)
+	v4, result4, err4 := l.addresses(ctx, name, wire.TypeA)
 	v6 := <-six
 
-	result := Result{Authentic: result4.Authentic && v6.result.Authentic}
+	result := result4
+	if result4.Security.Weaker(v6.result.Security) != result4.Security {
+		result = v6.result
+	}
 	switch {
 	case len(v4) > 0 && len(v6.addrs) > 0:
 		return interleave(v6.addrs, v4), result, nil
 	case len(v4) > 0:
-		return v4, Result{Authentic: result4.Authentic}, nil
+		return v4, result4, nil
 	case len(v6.addrs) > 0:
 		return v6.addrs, v6.result, nil
 	case errors.Is(v6.err, ErrTemporary):
@@ -60,8 +107,8 @@ func (s *Stub) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Resul
 	return nil, result, err4
 }
 
-func (s *Stub) addresses(ctx context.Context, name string, qtype uint16) ([]netip.Addr, Result, error) {
-	records, result, err := s.lookup(ctx, name, qtype)
+func (l Lookups) addresses(ctx context.Context, name string, qtype uint16) ([]netip.Addr, Result, error) {
+	records, result, err := l.lookup(ctx, name, qtype)
 	if err != nil {
 		return nil, result, err
 	}
@@ -96,8 +143,8 @@ func interleave(a, b []netip.Addr) []netip.Addr {
 
 // LookupTXT implements Resolver; the strings of one record are joined, as
 // RFC 7208 §3.3 wants.
-func (s *Stub) LookupTXT(ctx context.Context, name string) ([]string, Result, error) {
-	records, result, err := s.lookup(ctx, name, wire.TypeTXT)
+func (l Lookups) LookupTXT(ctx context.Context, name string) ([]string, Result, error) {
+	records, result, err := l.lookup(ctx, name, wire.TypeTXT)
 	if err != nil {
 		return nil, result, err
 	}
@@ -135,12 +182,12 @@ func unescape(s string) string {
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // LookupPTR implements Resolver.
-func (s *Stub) LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, error) {
+func (l Lookups) LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, error) {
 	name, err := wire.ReverseAddr(ip.WithZone("").String())
 	if err != nil {
-		return nil, Result{}, notFound(ip.String(), wire.TypePTR, true, "not an address")
+		return nil, Result{}, &Error{Name: ip.String(), Type: "PTR", NoName: true, Detail: "not an address", Err: ErrNotFound}
 	}
-	records, result, err := s.lookup(ctx, name, wire.TypePTR)
+	records, result, err := l.lookup(ctx, name, wire.TypePTR)
 	if err != nil {
 		return nil, result, err
 	}
@@ -151,6 +198,23 @@ func (s *Stub) LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, 
 		}
 	}
 	return names, result, nil
+}
+
+// LookupTLSA implements Resolver.
+func (l Lookups) LookupTLSA(ctx context.Context, name string) ([]TLSA, Result, error) {
+	records, result, err := l.lookup(ctx, name, wire.TypeTLSA)
+	if err != nil {
+		return nil, result, err
+	}
+	var all []TLSA
+	for _, rr := range records {
+		if tlsa, ok := rr.(*wire.TLSA); ok {
+			if data, err := hex.DecodeString(tlsa.Certificate); err == nil {
+				all = append(all, TLSA{tlsa.Usage, tlsa.Selector, tlsa.MatchingType, data})
+			}
+		}
+	}
+	return all, result, nil
 }
 
 // hostName gives a name in the form that answers have: lower case, without

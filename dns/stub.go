@@ -39,6 +39,7 @@ type StubOptions struct {
 // A Stub is a Resolver that asks recursive servers. An authoritative server in
 // their place works too as far as its zones reach.
 type Stub struct {
+	Lookups
 	servers []string
 	trustAD bool
 	cache   *cache
@@ -49,6 +50,7 @@ type Stub struct {
 // is given and /etc/resolv.conf has none.
 func NewStub(o StubOptions) (*Stub, error) {
 	s := &Stub{servers: o.Servers, trustAD: o.TrustAD, cache: newCache(maxCached)}
+	s.Lookups = NewLookups(s)
 	if len(s.servers) == 0 {
 		conf, err := wire.ClientConfigFromFile("/etc/resolv.conf")
 		if err != nil {
@@ -69,30 +71,35 @@ func NewStub(o StubOptions) (*Stub, error) {
 	return s, nil
 }
 
-// lookup answers one question, from the cache or the servers, following
-// CNAMEs. The records are those of qtype only.
-func (s *Stub) lookup(ctx context.Context, name string, qtype uint16) ([]wire.RR, Result, error) {
+// Resolve answers one question, from the cache or the servers, following
+// CNAMEs. It implements Source.
+func (s *Stub) Resolve(ctx context.Context, name string, qtype uint16) (*Answer, error) {
 	name = wire.CanonicalName(name)
 	if _, ok := wire.IsDomainName(name); !ok {
-		return nil, Result{}, notFound(name, qtype, true, "not a domain name")
+		return &Answer{Name: name, NoName: true, Detail: "not a domain name"}, nil
 	}
-	authentic := true
-	for range maxAliases {
+	answer := &Answer{}
+	for i := range maxAliases {
 		a, err := s.question(ctx, name, qtype)
 		if err != nil {
-			return nil, Result{}, err
+			return nil, err
 		}
-		authentic = authentic && a.authentic
+		said := Finding{Security: Indeterminate, Reason: "nobody has proved the answer"}
+		if a.authentic {
+			said = Finding{Security: Secure}
+		}
+		if i == 0 {
+			answer.Asked, answer.Finding = said.Security, said
+		}
+		answer.Finding = answer.Finding.Weaker(said)
 		records, next := follow(a.records, name, qtype)
-		switch {
-		case len(records) > 0:
-			return records, Result{Authentic: authentic}, nil
-		case next == name:
-			return nil, Result{Authentic: authentic}, notFound(name, qtype, a.noName, a.detail)
+		if len(records) > 0 || next == name {
+			answer.Name, answer.Records, answer.NoName, answer.Detail = next, records, a.noName, a.detail
+			return answer, nil
 		}
 		name = next
 	}
-	return nil, Result{}, temporary(name, qtype, "too many CNAMEs")
+	return nil, temporary(name, qtype, "too many CNAMEs")
 }
 
 // follow goes along the CNAMEs in one answer. It gives the records at the end
@@ -215,10 +222,6 @@ func ttlOf(m *wire.Msg) time.Duration {
 		ttl = min(ttl, rr.Header().Ttl)
 	}
 	return time.Duration(ttl) * time.Second
-}
-
-func notFound(name string, qtype uint16, noName bool, detail string) error {
-	return &Error{Name: name, Type: wire.TypeToString[qtype], NoName: noName, Detail: detail, Err: ErrNotFound}
 }
 
 func temporary(name string, qtype uint16, detail string) error {

@@ -2,6 +2,7 @@ package dnstest
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/netip"
@@ -97,6 +98,14 @@ func (z Zone) reply(q *wire.Msg) *wire.Msg {
 		all, _, err = z.LookupTXT(ctx, name)
 		for _, s := range all {
 			m.Answer = append(m.Answer, &wire.TXT{Hdr: head, Txt: []string{presentation.Replace(s)}})
+		}
+	case wire.TypeTLSA:
+		var all []dns.TLSA
+		all, _, err = z.LookupTLSA(ctx, name)
+		for _, r := range all {
+			m.Answer = append(m.Answer, &wire.TLSA{
+				Hdr: head, Usage: r.Usage, Selector: r.Selector, MatchingType: r.Matching, Certificate: hex.EncodeToString(r.Data),
+			})
 		}
 	default:
 		_, _, err = answer(z, map[string][]string{}, name, wire.TypeToString[head.Rrtype])

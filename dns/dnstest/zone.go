@@ -20,6 +20,10 @@ type Zone struct {
 	A   map[string][]string // addresses, IPv4 and IPv6
 	TXT map[string][]string
 	PTR map[string][]string // by address
+	// TLSA has names such as "_25._tcp.mx.example.test".
+	TLSA map[string][]dns.TLSA
+	// Alias leads from a name to another; one step only.
+	Alias map[string]string
 
 	// Fail holds names whose every lookup fails for the moment.
 	Fail map[string]bool
@@ -27,6 +31,8 @@ type Zone struct {
 	// Authentic makes all answers but those of Inauthentic authentic.
 	Authentic   bool
 	Inauthentic map[string]bool
+	// Bogus holds names whose every lookup fails validation.
+	Bogus map[string]bool
 }
 
 var _ dns.Resolver = Zone{}
@@ -59,12 +65,31 @@ func (z Zone) LookupPTR(_ context.Context, ip netip.Addr) ([]string, dns.Result,
 	return answer(z, z.PTR, ip.String(), "PTR")
 }
 
+// LookupTLSA implements dns.Resolver.
+func (z Zone) LookupTLSA(_ context.Context, name string) ([]dns.TLSA, dns.Result, error) {
+	return answer(z, z.TLSA, name, "TLSA")
+}
+
 func answer[T any](z Zone, table map[string][]T, name, qtype string) ([]T, dns.Result, error) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	result := z.result(name)
+	result.Asked = result.Security
+	if target := z.Alias[name]; target != "" {
+		if !z.Fail[name] && !z.Bogus[name] {
+			name = target
+		}
+		if end := z.result(name); result.Security.Weaker(end.Security) != result.Security {
+			result.Security, result.Authentic = end.Security, end.Authentic
+		}
+	}
+	result.Name = name
 	if z.Fail[name] {
 		return nil, dns.Result{}, &dns.Error{Name: name, Type: qtype, Detail: "made to fail", Err: dns.ErrTemporary}
 	}
-	result := dns.Result{Authentic: z.Authentic && !z.Inauthentic[name]}
+	if z.Bogus[name] {
+		result = dns.Result{Security: dns.Bogus, Reason: "made bogus", Code: 6, Name: name, Asked: dns.Bogus}
+		return nil, result, &dns.Error{Name: name, Type: qtype, Detail: "bogus: made bogus", Code: 6, Err: dns.ErrTemporary}
+	}
 	if records := table[name]; len(records) > 0 {
 		return records, result, nil
 	}
@@ -73,6 +98,13 @@ func answer[T any](z Zone, table map[string][]T, name, qtype string) ([]T, dns.R
 	}
 }
 
+func (z Zone) result(name string) dns.Result {
+	if z.Authentic && !z.Inauthentic[name] {
+		return dns.Result{Authentic: true, Security: dns.Secure}
+	}
+	return dns.Result{Security: dns.Insecure, Reason: "the zone is not signed"}
+}
+
 func (z Zone) has(name string) bool {
-	return len(z.MX[name])+len(z.A[name])+len(z.TXT[name])+len(z.PTR[name]) > 0
+	return len(z.MX[name])+len(z.A[name])+len(z.TXT[name])+len(z.PTR[name])+len(z.TLSA[name]) > 0
 }
