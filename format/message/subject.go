@@ -6,33 +6,43 @@ import "strings"
 // reply and forward marks that mail programs add, white space collapsed.
 // Callers compare without regard to case. RFC 5256 §2.1
 func BaseSubject(raw string) string {
-	s := strings.Join(strings.Fields(DecodeHeader(raw)), " ") // step 1
+	base, _ := SplitSubject(DecodeHeader(raw))
+	return base
+}
+
+// SplitSubject gives the base subject of a decoded Subject, and tells whether
+// the subject says that its message is a reply to another or forwards one.
+// RFC 5256 §2.1
+func SplitSubject(decoded string) (base string, reply bool) {
+	s := strings.Join(strings.Fields(decoded), " ") // step 1
 	for {
-		s = cutTrailers(s)
-		s = cutLeaders(s)
+		var forwarded, answered bool
+		s, forwarded = cutTrailers(s)
+		s, answered = cutLeaders(s)
 		inner, ok := cutForward(s) // step 6
+		reply = reply || forwarded || answered || ok
 		if !ok {
-			return s
+			return s, reply
 		}
 		s = inner
 	}
 }
 
 // cutTrailers removes subj-trailers: "(fwd)" and white space. Step 2.
-func cutTrailers(s string) string {
+func cutTrailers(s string) (rest string, forwarded bool) {
 	for {
 		s = strings.TrimRight(s, " ")
 		n := len(s) - len("(fwd)")
 		if n < 0 || !strings.EqualFold(s[n:], "(fwd)") {
-			return s
+			return s, forwarded
 		}
-		s = s[:n]
+		s, forwarded = s[:n], true
 	}
 }
 
 // cutLeaders removes subj-leaders, and subj-blobs as long as something is left
 // behind them. Steps 3 to 5.
-func cutLeaders(s string) string {
+func cutLeaders(s string) (left string, answered bool) {
 	for {
 		s = strings.TrimLeft(s, " ")
 		rest, last := s, s // behind all blobs; behind all blobs but the last one
@@ -44,13 +54,13 @@ func cutLeaders(s string) string {
 			last, rest = rest, next
 		}
 		if behind, ok := cutReply(rest); ok {
-			s = behind
+			s, answered = behind, true
 			continue
 		}
 		if rest == "" {
-			return last
+			return last, answered
 		}
-		return rest
+		return rest, answered
 	}
 }
 

@@ -142,8 +142,8 @@ func (l *Local) versioned(ctx context.Context, page []kv.Partition) ([]Versioned
 }
 
 // isLocal tells whether a partition says where and how a store is kept, which
-// is not the same where it is restored.
-func isLocal(p kv.Partition) bool { return p == keys.Common || p == keys.Restoring }
+// is not the same where it is restored, or holds what can be made anew.
+func isLocal(p kv.Partition) bool { return p == keys.Common || p == keys.Restoring || keys.IsIndex(p) }
 
 // Read implements Source.
 func (l *Local) Read(ctx context.Context, p kv.Partition, known Known, to Sink) (err error) {

@@ -11,7 +11,7 @@ import (
 )
 
 // Partitions. An account's number is its partition, 1 to 1<<56-1; partitions
-// of the system have the top octet 0xFF.
+// of the system have the top octet 0xFF, accounts' search indexes 0xFD.
 const (
 	Directory kv.Partition = 0xFF01_0000_0000_0000 // domains, accounts, aliases
 	Peers     kv.Partition = 0xFF03_0000_0000_0000 // what is known of other hosts
@@ -20,6 +20,7 @@ const (
 	Seals     kv.Partition = 0xFF06_0000_0000_0000 // keys that sign addresses
 	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
+	index    kv.Partition = 0xFD00_0000_0000_0000
 	outqueue kv.Partition = 0xFF02_0000_0000_0000
 
 	lastAccount = 1<<56 - 1
@@ -32,6 +33,13 @@ func Account(id mail.AccountID) kv.Partition { return kv.Partition(id) }
 func AccountOf(p kv.Partition) (mail.AccountID, bool) {
 	return mail.AccountID(p), p >= 1 && p <= lastAccount
 }
+
+// Index gives the partition of an account's search index, which can be made
+// anew from the account's at any time. No backup has it.
+func Index(id mail.AccountID) kv.Partition { return index | kv.Partition(id) }
+
+// IsIndex tells whether a partition is that of an index.
+func IsIndex(p kv.Partition) bool { return p&0xFF00_0000_0000_0000 == index }
 
 // Outqueue gives the partition of one shard of the outqueue.
 func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard) }

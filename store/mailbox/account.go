@@ -218,6 +218,19 @@ func (s *Store) recoverable(h *head) mail.ByteCount {
 	return 10e9
 }
 
+// dropIndex removes what store/search has of an account.
+func (s *Store) dropIndex(ctx context.Context, id mail.AccountID) error {
+	return kv.Apply(ctx, s.db, keys.Index(id), func(tx kv.Txn) error {
+		for _, err := range tx.Scan(nil, nil, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
+			if err == nil {
+				tx.DeleteRange(nil, nil)
+			}
+			return err
+		}
+		return nil
+	})
+}
+
 // Accounts lists all that have mailboxes.
 func (s *Store) Accounts(ctx context.Context) iter.Seq2[mail.AccountID, error] {
 	return func(yield func(mail.AccountID, error) bool) {
@@ -245,6 +258,9 @@ func (s *Store) Delete(ctx context.Context, id mail.AccountID) error {
 		return err
 	}
 	if err := commit.Wait(ctx); err != nil {
+		return err
+	}
+	if err := s.dropIndex(ctx, id); err != nil {
 		return err
 	}
 	a.follow.deleted()

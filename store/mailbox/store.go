@@ -42,6 +42,10 @@ type Options struct {
 	// then kept in it.
 	Shared bool
 
+	// Arrived is told after emails have come to an account on this node, and
+	// are durable. It returns at once. May be nil.
+	Arrived func(mail.AccountID)
+
 	Log *slog.Logger
 }
 

@@ -211,5 +211,8 @@ func (t *txn) settle(ctx context.Context, commit kv.Commit) (mail.ModSeq, error)
 	if t.dirty && a.follow.open.Load() > 0 {
 		a.advance(ctx, commit.Version())
 	}
+	if t.emails > 0 && a.store.o.Arrived != nil {
+		a.store.o.Arrived(a.id)
+	}
 	return t.head.modseq, nil
 }
