@@ -1,8 +1,9 @@
 package keys
 
-// Prefixes in the trace's partition, all of store/trace.
+// Prefixes in the trace's partition, all of store/trace. The letters e, t and x
+// were those of a form that no release has had.
 const (
-	TraceEvents = 'e' // time, writer, number -> steps of one message that came together
-	TraceIndex  = 'x' // hash of an id, address or host, time, writer, number -> nothing
-	TraceTotal  = 't' // nothing -> octets of the events
+	TraceSteps = 's' // time, writer, number -> a block of steps
+	TraceIndex = 'w' // time, writer, number -> hashes of the ids, addresses and hosts in it
+	TraceTotal = 'o' // nothing -> octets of both
 )

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
+	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -32,8 +33,12 @@ type Story struct {
 	Events  []Event
 }
 
-// maxRows bounds how many rows one search reads.
-const maxRows = 5000
+const (
+	// maxBlocks bounds how many blocks one search reads.
+	maxBlocks = 5000
+	// blocksAtOnce is how many are read in one round trip.
+	blocksAtOnce = 8
+)
 
 // Find gives the stories of the messages of which a step is as wanted, with
 // all the steps that are remembered of each, the oldest first.
@@ -41,38 +46,19 @@ func (s *Store) Find(ctx context.Context, q Query) ([]Story, error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	if err := s.Flush(ctx); err != nil { // what is there can be told all the same
+		s.o.Log.Warn("steps of messages cannot be written", obs.Err, err)
+	}
 	var stories []Story
-	err := s.db.View(ctx, keys.Trace, func(r kv.Reader) error {
-		stories = nil
-		rows, err := s.rows(r, q)
-		if err != nil {
-			return err
-		}
-		known := map[string]bool{}
-		for _, events := range rows {
-			id := events[0].Message
-			if id != "" && known[id] || len(stories) >= q.Limit {
-				continue
-			}
-			known[id] = true
-			story := Story{Message: id, Events: events}
-			if id != "" {
-				all, err := s.rows(r, Query{Term: id})
-				if err != nil {
-					return err
-				}
-				story.Events = nil
-				for _, more := range all {
-					story.Events = append(story.Events, more...)
-				}
-			}
-			slices.SortStableFunc(story.Events, func(a, b Event) int { return a.Time.Compare(b.Time) })
-			stories = append(stories, story)
-		}
-		return nil
+	err := s.db.View(ctx, keys.Trace, func(r kv.Reader) (err error) {
+		stories, err = find(r, q)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find steps: %w", err)
+	}
+	for _, story := range stories {
+		slices.SortStableFunc(story.Events, func(a, b Event) int { return a.Time.Compare(b.Time) })
 	}
 	slices.SortStableFunc(stories, func(a, b Story) int {
 		return cmp.Compare(a.Events[0].Time.UnixNano(), b.Events[0].Time.UnixNano())
@@ -80,53 +66,128 @@ func (s *Store) Find(ctx context.Context, q Query) ([]Story, error) {
 	return stories, nil
 }
 
-// rows gives the rows that a query finds, the newest first.
-func (s *Store) rows(r kv.Reader, q Query) ([][]Event, error) {
-	lo, hi := place(q.Since, 0, 0), bytes.Repeat([]byte{0xff}, 16)
-	if !q.Until.IsZero() {
-		hi = place(q.Until, 0, 0)
-	}
-	limit := maxRows
-	if q.Term == "" {
-		limit = min(limit, 20*q.Limit)
-		var found [][]Event
-		for item, err := range r.Scan(append([]byte{keys.TraceEvents}, lo...), append([]byte{keys.TraceEvents}, hi...), kv.ScanOptions{Reverse: true, Limit: limit}) {
-			if err != nil {
-				return nil, err
-			}
-			if events, err := decode(item.Value); err == nil && len(events) > 0 {
-				found = append(found, events)
-			}
-		}
-		return found, nil
-	}
-	sum := sha256.Sum256([]byte(normal(clip(q.Term))))
-	var wanted [][]byte
-	for item, err := range r.Scan(indexKey(sum[:8], lo), indexKey(sum[:8], hi), kv.ScanOptions{Reverse: true, KeysOnly: true, Limit: limit}) {
+// find looks for the messages first, and then for all of their steps.
+func find(r kv.Reader, q Query) (stories []Story, err error) {
+	wanted := map[string]int{} // ids of messages, and where in stories each is
+	for events, err := range q.blocks(r) {
 		if err != nil {
 			return nil, err
 		}
-		wanted = append(wanted, append([]byte{keys.TraceEvents}, item.Key[9:]...))
-	}
-	values, err := r.GetMany(wanted)
-	if err != nil {
-		return nil, err
-	}
-	var found [][]Event
-	for _, v := range values {
-		if events, err := decode(v); err == nil && mentions(events, q.Term) {
-			found = append(found, events)
+		for _, e := range slices.Backward(events) {
+			if len(stories) >= q.Limit {
+				break
+			}
+			if !q.wants(&e) {
+				continue
+			}
+			if e.Message == "" {
+				stories = append(stories, Story{Events: []Event{e}})
+			} else if _, known := wanted[e.Message]; !known {
+				wanted[e.Message] = len(stories)
+				stories = append(stories, Story{Message: e.Message})
+			}
+		}
+		if len(stories) >= q.Limit {
+			break
 		}
 	}
-	return found, nil
+	if len(wanted) == 0 {
+		return stories, nil
+	}
+	ids := slices.Collect(maps.Keys(wanted))
+	for events, err := range blocks(r, time.Time{}, time.Time{}, hashes(ids)) {
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range slices.Backward(events) { // turned round below
+			if i, ok := wanted[e.Message]; ok {
+				stories[i].Events = append(stories[i].Events, e)
+			}
+		}
+	}
+	for _, i := range wanted {
+		slices.Reverse(stories[i].Events)
+	}
+	return slices.DeleteFunc(stories, func(s Story) bool { return len(s.Events) == 0 }), nil
 }
 
-// mentions tells whether a row is really about a term: hashes may coincide.
-func mentions(events []Event, term string) bool {
-	sum := sha256.Sum256([]byte(normal(clip(term))))
-	return slices.ContainsFunc(index(events), func(t []byte) bool { return bytes.Equal(t, sum[:8]) }) &&
-		slices.ContainsFunc(events, func(e Event) bool {
-			words := append([]string{e.Message, e.MessageID, e.Queue, e.From, host(e.Remote)}, e.To...)
-			return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(normal(w), normal(term)) })
-		})
+// wants tells whether a step is as wanted.
+func (q *Query) wants(e *Event) bool {
+	if e.Time.Before(q.Since) || !q.Until.IsZero() && !e.Time.Before(q.Until) {
+		return false
+	}
+	found := q.Term == ""
+	e.words(func(word string) { found = found || word != "" && normal(word) == normal(q.Term) })
+	return found
+}
+
+// blocks gives the steps of the blocks that may have what is wanted.
+func (q *Query) blocks(r kv.Reader) func(func([]Event, error) bool) {
+	if q.Term == "" {
+		return blocks(r, q.Since, q.Until, nil)
+	}
+	return blocks(r, q.Since, q.Until, hashes([]string{q.Term}))
+}
+
+// hashes gives those of words, in order.
+func hashes(words []string) []uint32 {
+	all := make([]uint32, 0, len(words))
+	for _, w := range words {
+		all = append(all, hash(normal(w)))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// blocks gives the steps of the blocks that have one of the words, all if
+// there are none, and of which some may be of the time; the newest block
+// first.
+func blocks(r kv.Reader, since, until time.Time, words []uint32) func(func([]Event, error) bool) {
+	return func(yield func([]Event, error) bool) {
+		lo := []byte{keys.TraceIndex}
+		if !since.IsZero() {
+			lo = indexKey(place(since.UnixNano(), 0, 0))
+		}
+		hi := indexKey(bytes.Repeat([]byte{math.MaxUint8}, 17))
+		var found [][]byte
+		read := func() bool {
+			ok := decodeAll(r, found, yield)
+			found = found[:0]
+			return ok
+		}
+		n := 0
+		for item, err := range r.Scan(lo, hi, kv.ScanOptions{Reverse: true}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			oldest, _, err := parseIndex(item.Value)
+			if err != nil || !until.IsZero() && !oldest.Before(until) || words != nil && !has(item.Value, words) {
+				continue
+			}
+			found = append(found, stepsKey(item.Key[1:]))
+			if n++; n >= maxBlocks {
+				break
+			}
+			if len(found) >= blocksAtOnce && !read() {
+				return
+			}
+		}
+		read()
+	}
+}
+
+// decodeAll reads blocks and yields their steps. One that cannot be read is
+// passed over: what else is remembered is told all the same.
+func decodeAll(r kv.Reader, found [][]byte, yield func([]Event, error) bool) bool {
+	values, err := r.GetMany(found)
+	if err != nil {
+		return yield(nil, err)
+	}
+	for _, v := range values {
+		if events, err := decode(v); err == nil && !yield(events, nil) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,138 +1,227 @@
 package trace
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"waxwing/mail"
-	"waxwing/store/keys"
 )
-
-// version is the first octet of every value.
-const version = 1
 
 // Limits of what is kept of strangers' words.
 const (
 	maxText       = 512 // octets
 	maxRecipients = 100
 	maxFacts      = 32
+	maxLists      = 24 << 10 // octets of recipients, and of facts, in one step
 )
 
-type eventRecord struct {
-	Time      int64    `cbor:"1,keyasint"`
-	Step      uint8    `cbor:"2,keyasint"`
-	Message   string   `cbor:"3,keyasint,omitempty"`
-	MessageID string   `cbor:"4,keyasint,omitempty"`
-	Queue     string   `cbor:"5,keyasint,omitempty"`
-	Service   string   `cbor:"6,keyasint,omitempty"`
-	Remote    string   `cbor:"7,keyasint,omitempty"`
-	Hello     string   `cbor:"8,keyasint,omitempty"`
-	TLS       string   `cbor:"9,keyasint,omitempty"`
-	Account   uint64   `cbor:"10,keyasint,omitempty"`
-	From      string   `cbor:"11,keyasint,omitempty"`
-	To        []string `cbor:"12,keyasint,omitempty"`
-	Size      int64    `cbor:"13,keyasint,omitempty"`
-	Reason    string   `cbor:"14,keyasint,omitempty"`
-	Facts     []string `cbor:"15,keyasint,omitempty"` // names and values in turn
-	Took      int64    `cbor:"16,keyasint,omitempty"`
-}
+// A step, as it lies in a block:
+//
+//	uvarint octets of the step, then its fields in any order:
+//	a field's number, and a uvarint; from firstText on that counts the octets
+//	that follow it
+//
+// What is empty is left out. Numbers are never used again; a number that is
+// not known is passed over.
+const (
+	fieldTime    = 1 // nanoseconds since 1970
+	fieldStep    = 2
+	fieldAccount = 3
+	fieldSize    = 4
+	fieldTook    = 5
+
+	firstText      = 32
+	fieldMessage   = 32
+	fieldMessageID = 33
+	fieldQueue     = 34
+	fieldService   = 35
+	fieldRemote    = 36
+	fieldHello     = 37
+	fieldTLS       = 38
+	fieldFrom      = 39
+	fieldTo        = 40 // once for each
+	fieldReason    = 41
+	fieldFactName  = 42 // once for each; its value follows
+	fieldFactValue = 43
+)
 
 func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") }
 
-// octets is about how much room an event takes.
-func (e *Event) octets() int {
-	n := 64 + min(len(e.Message)+len(e.MessageID)+len(e.Hello)+len(e.Reason)+len(e.From), 4*maxText)
-	for _, to := range e.To[:min(len(e.To), maxRecipients)] {
-		n += min(len(to), maxText) + 2
+func appendNumber(b []byte, field byte, n uint64) []byte {
+	if n == 0 {
+		return b
 	}
-	for _, f := range e.Facts[:min(len(e.Facts), maxFacts)] {
-		n += min(len(f.Name), maxText) + min(len(f.Value), maxText) + 4
-	}
-	return n
+	return binary.AppendUvarint(append(b, field), n)
 }
 
-func encode(events []Event) ([]byte, error) {
-	records := make([]eventRecord, len(events))
-	for i, e := range events {
-		r := eventRecord{
-			Time: e.Time.UnixNano(), Step: uint8(e.Step), Message: clip(e.Message), MessageID: clip(e.MessageID), Queue: clip(e.Queue),
-			Service: clip(e.Service), Remote: clip(e.Remote), Hello: clip(e.Hello), TLS: clip(e.TLS), Account: uint64(e.Account),
-			From: clip(e.From), Size: int64(e.Size), Reason: clip(e.Reason), Took: int64(e.Took),
-		}
-		for _, to := range e.To[:min(len(e.To), maxRecipients)] {
-			r.To = append(r.To, clip(to))
-		}
-		for _, f := range e.Facts[:min(len(e.Facts), maxFacts)] {
-			r.Facts = append(r.Facts, clip(f.Name), clip(f.Value))
-		}
-		records[i] = r
+func appendText(b []byte, field byte, s string) []byte {
+	if s == "" {
+		return b
 	}
-	b, err := cbor.Marshal(records)
-	return append([]byte{version}, b...), err
+	return appendAny(b, field, s)
 }
 
-func decode(b []byte) ([]Event, error) {
-	if len(b) == 0 || b[0] != version {
-		return nil, errors.New("steps are of an unknown version")
+func appendAny(b []byte, field byte, s string) []byte {
+	s = clip(s)
+	return append(binary.AppendUvarint(append(b, field), uint64(len(s))), s...)
+}
+
+// lengthRoom is what the length in front of a step takes.
+const lengthRoom = 3
+
+// appendStep writes one step.
+func appendStep(b []byte, e *Event) []byte {
+	start := len(b)
+	b = append(b, 0, 0, 0)
+	b = appendNumber(b, fieldTime, uint64(e.Time.UnixNano()))
+	b = appendNumber(b, fieldStep, uint64(e.Step))
+	b = appendNumber(b, fieldAccount, uint64(e.Account))
+	b = appendNumber(b, fieldSize, uint64(e.Size))
+	b = appendNumber(b, fieldTook, uint64(e.Took))
+	b = appendText(b, fieldMessage, e.Message)
+	b = appendText(b, fieldMessageID, e.MessageID)
+	b = appendText(b, fieldQueue, e.Queue)
+	b = appendText(b, fieldService, e.Service)
+	b = appendText(b, fieldRemote, e.Remote)
+	b = appendText(b, fieldHello, e.Hello)
+	b = appendText(b, fieldTLS, e.TLS)
+	b = appendText(b, fieldFrom, e.From)
+	b = appendText(b, fieldReason, e.Reason)
+	for i, from := 0, len(b); i < min(len(e.To), maxRecipients) && len(b)-from < maxLists; i++ {
+		b = appendText(b, fieldTo, e.To[i])
 	}
-	var records []eventRecord
-	if err := cbor.Unmarshal(b[1:], &records); err != nil {
-		return nil, fmt.Errorf("steps are damaged: %w", err)
+	for i, from := 0, len(b); i < min(len(e.Facts), maxFacts) && len(b)-from < maxLists; i++ {
+		b = appendAny(b, fieldFactName, e.Facts[i].Name)
+		b = appendAny(b, fieldFactValue, e.Facts[i].Value)
 	}
-	events := make([]Event, len(records))
-	for i, r := range records {
-		events[i] = Event{
-			Time: time.Unix(0, r.Time), Step: Step(r.Step), Message: r.Message, MessageID: r.MessageID, Queue: r.Queue,
-			Service: r.Service, Remote: r.Remote, Hello: r.Hello, TLS: r.TLS, Account: mail.AccountID(r.Account),
-			From: r.From, To: r.To, Size: mail.ByteCount(r.Size), Reason: r.Reason, Took: time.Duration(r.Took),
+	putLength(b[start:], len(b)-start-lengthRoom)
+	return b
+}
+
+// putLength writes a uvarint of lengthRoom octets, longer than it must be.
+func putLength(b []byte, n int) {
+	b[0], b[1], b[2] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)&0x7f
+}
+
+var errDamaged = errors.New("steps are damaged")
+
+// cut takes the next n octets, as a uvarint says.
+func cut(b []byte) (piece, rest []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return nil, nil, errDamaged
+	}
+	return b[used : used+int(n)], b[used+int(n):], nil
+}
+
+// decodeSteps reads the steps of a block.
+func decodeSteps(b []byte) (events []Event, err error) {
+	for len(b) > 0 {
+		var step []byte
+		if step, b, err = cut(b); err != nil {
+			return nil, err
 		}
-		for n := 0; n+1 < len(r.Facts); n += 2 {
-			events[i].Facts = append(events[i].Facts, Fact{r.Facts[n], r.Facts[n+1]})
+		e, err := decodeStep(step)
+		if err != nil {
+			return nil, err
 		}
+		events = append(events, e)
 	}
 	return events, nil
 }
 
-// index gives the hashes under which a row is found: of ids, addresses and
-// hosts.
-func index(events []Event) [][]byte {
-	var terms [][]byte
-	seen := map[string]bool{}
-	add := func(text string) {
-		term := string(normal(clip(text)))
-		if term == "" || seen[term] {
-			return
+func decodeStep(b []byte) (e Event, err error) {
+	for len(b) > 0 {
+		field := b[0]
+		if field >= firstText {
+			var text []byte
+			if text, b, err = cut(b[1:]); err != nil {
+				return e, err
+			}
+			e.setText(field, string(text))
+			continue
 		}
-		seen[term] = true
-		sum := sha256.Sum256([]byte(term))
-		terms = append(terms, sum[:8])
+		n, used := binary.Uvarint(b[1:])
+		if used <= 0 {
+			return e, errDamaged
+		}
+		b = b[1+used:]
+		e.setNumber(field, n)
 	}
-	for i := range events {
-		e := &events[i]
-		for _, text := range []string{e.Message, e.MessageID, e.Queue, e.From, host(e.Remote)} {
-			add(text)
-		}
-		for _, to := range e.To[:min(len(e.To), maxRecipients)] {
-			add(to)
+	return e, nil
+}
+
+func (e *Event) setNumber(field byte, n uint64) {
+	switch field {
+	case fieldTime:
+		e.Time = time.Unix(0, int64(n))
+	case fieldStep:
+		e.Step = Step(n)
+	case fieldAccount:
+		e.Account = mail.AccountID(n)
+	case fieldSize:
+		e.Size = mail.ByteCount(n)
+	case fieldTook:
+		e.Took = time.Duration(n)
+	}
+}
+
+func (e *Event) setText(field byte, s string) {
+	switch field {
+	case fieldMessage:
+		e.Message = s
+	case fieldMessageID:
+		e.MessageID = s
+	case fieldQueue:
+		e.Queue = s
+	case fieldService:
+		e.Service = s
+	case fieldRemote:
+		e.Remote = s
+	case fieldHello:
+		e.Hello = s
+	case fieldTLS:
+		e.TLS = s
+	case fieldFrom:
+		e.From = s
+	case fieldTo:
+		e.To = append(e.To, s)
+	case fieldReason:
+		e.Reason = s
+	case fieldFactName:
+		e.Facts = append(e.Facts, Fact{Name: s})
+	case fieldFactValue:
+		if n := len(e.Facts); n > 0 {
+			e.Facts[n-1].Value = s
 		}
 	}
-	return terms
+}
+
+// words calls fn with each id, address and host of a step.
+func (e *Event) words(fn func(string)) {
+	fn(e.Message)
+	fn(e.MessageID)
+	fn(e.Queue)
+	fn(e.From)
+	fn(host(e.Remote))
+	for _, to := range e.To[:min(len(e.To), maxRecipients)] {
+		fn(to)
+	}
 }
 
 // normal gives the form in which ids and addresses are compared.
 func normal(text string) string {
-	return strings.ToLower(strings.Trim(strings.TrimSpace(text), "<>"))
+	return strings.ToLower(strings.Trim(strings.TrimSpace(clip(text)), "<>"))
 }
 
 // host gives the address of "192.0.2.1:25" or "mx.example[192.0.2.1:25]".
 func host(remote string) string {
+	if strings.IndexByte(remote, ':') < 0 {
+		return remote
+	}
 	if _, inner, ok := strings.Cut(remote, "["); ok && strings.HasSuffix(inner, "]") && !strings.HasPrefix(remote, "[") {
 		remote = inner[:len(inner)-1]
 		if i := strings.LastIndex(remote, "]:"); i > 0 {
@@ -145,20 +234,12 @@ func host(remote string) string {
 	return remote
 }
 
-// place is where a row stands: time 8, writer 4, number 4.
-func place(t time.Time, writer, number uint32) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(max(t.UnixNano(), 0)))
-	b = binary.BigEndian.AppendUint32(b, writer)
-	return binary.BigEndian.AppendUint32(b, number)
-}
-
-func timeOf(place []byte) time.Time {
-	if len(place) < 8 {
-		return time.Time{}
+// hash is FNV-1a, half of it: short, and the same for ever. A word that is not
+// the one looked for is found out when its step is read.
+func hash(word string) uint32 {
+	h := uint64(14695981039346656037)
+	for i := range len(word) {
+		h = (h ^ uint64(word[i])) * 1099511628211
 	}
-	return time.Unix(0, int64(binary.BigEndian.Uint64(place)))
-}
-
-func indexKey(term, place []byte) []byte {
-	return append(append([]byte{keys.TraceIndex}, term...), place...)
+	return uint32(h >> 32)
 }

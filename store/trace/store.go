@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"waxwing/obs"
@@ -31,18 +31,16 @@ const (
 	// flushEvery is how long a step may wait in memory: so much is lost when
 	// the process is killed.
 	flushEvery = time.Second
-	// flushAt is how many steps are written without waiting for that.
-	flushAt = 2000
-	// maxWaiting is how many steps may wait in memory; more are dropped and
-	// counted.
-	maxWaiting = 50_000
-	// groupsPerTxn is how many messages' steps one transaction writes: with
-	// their index rows they are well within the engine's limits.
-	groupsPerTxn = 300
-	// groupOctets cuts the steps of one message into rows.
-	groupOctets = 32 << 10
+	// flushAt is how many blocks are written without waiting for that.
+	flushAt = 16
+	// maxWaiting is how many octets of steps may wait in memory; more are
+	// dropped and counted.
+	maxWaiting = 16 << 20
+	// blocksPerTxn is how many blocks one transaction writes, well within the
+	// engine's limits.
+	blocksPerTxn = 16
 	// purgeEvery is how often old steps are looked for, and purgeRows how many
-	// one transaction removes.
+	// blocks one transaction removes.
 	purgeEvery = time.Minute
 	purgeRows  = 200
 )
@@ -54,11 +52,17 @@ type Store struct {
 	o      Options
 	writer uint32 // tells this process's rows from those of others
 
-	mu      sync.Mutex
-	waiting []Event // guarded by mu
-	number  uint32  // of the last row; used by Run alone
-	full    chan struct{}
-	dropped atomic.Int64
+	mu      sync.Mutex // guards what follows
+	open    *block     // being filled
+	waiting []*block   // full
+	octets  int        // of all of them
+	step    []byte     // room for one
+	dropped int        // steps, since this was told last
+
+	full chan struct{}
+
+	flushing sync.Mutex // held while blocks are written; guards number
+	number   uint32     // of the last row
 }
 
 // New makes a Store on db. It starts nothing; Run writes.
@@ -74,29 +78,48 @@ func New(db kv.Store, o Options) *Store {
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it cannot fail
-	return &Store{db: db, o: o, writer: binary.BigEndian.Uint32(random[:]), full: make(chan struct{}, 1)}
+	return &Store{db: db, o: o, writer: binary.BigEndian.Uint32(random[:]), open: new(block), full: make(chan struct{}, 1)}
 }
 
-// Record implements Recorder: the step waits in memory until Run writes it.
+// Record implements Recorder: the step waits in memory, written down already,
+// until Run takes it to the engine.
 func (s *Store) Record(_ context.Context, e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
 	s.mu.Lock()
-	n := len(s.waiting)
-	if n < maxWaiting {
-		s.waiting = append(s.waiting, e)
+	defer s.mu.Unlock()
+	s.step = appendStep(s.step[:0], &e)
+	if s.octets+len(s.step) > maxWaiting {
+		s.dropped++
+		return
 	}
-	s.mu.Unlock()
-	switch {
-	case n >= maxWaiting:
-		s.dropped.Add(1)
-	case n+1 == flushAt:
-		select {
-		case s.full <- struct{}{}:
-		default:
+	if !s.open.takes(s.step) {
+		s.waiting = append(s.waiting, s.open)
+		s.open = &block{steps: make([]byte, 0, blockOctets), words: make([]uint32, 0, cap(s.open.words))}
+		if len(s.waiting) >= flushAt {
+			select {
+			case s.full <- struct{}{}:
+			default:
+			}
 		}
 	}
+	s.open.add(&e, s.step)
+	s.octets += len(s.step)
+}
+
+// take gives the blocks that wait, the oldest first, and how many steps have
+// been dropped.
+func (s *Store) take() (blocks []*block, dropped int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	blocks, dropped = s.waiting, s.dropped
+	if len(s.open.steps) > 0 {
+		blocks = append(blocks, s.open)
+		s.open = new(block)
+	}
+	s.waiting, s.octets, s.dropped = nil, 0, 0
+	return blocks, dropped
 }
 
 // Run writes steps and removes old ones until ctx ends, and then writes what
@@ -129,82 +152,55 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Flush writes what waits. What cannot be written is dropped: the mail is more
-// important than what is told of it. One call at a time.
+// important than what is told of it.
 func (s *Store) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	waiting := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	if n := s.dropped.Swap(0); n > 0 {
-		s.o.Log.Warn("more steps of messages than can be written", "dropped", n)
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	blocks, dropped := s.take()
+	if dropped > 0 {
+		s.o.Log.Warn("more steps of messages than can be written", "dropped", dropped)
 	}
-	rows := group(waiting)
-	for len(rows) > 0 {
-		batch := rows[:min(len(rows), groupsPerTxn)]
-		rows = rows[len(batch):]
-		if err := s.write(ctx, batch); err != nil {
-			return fmt.Errorf("write %d messages' steps: %w", len(batch)+len(rows), err)
+	for len(blocks) > 0 {
+		some := blocks[:min(len(blocks), blocksPerTxn)]
+		if err := s.write(ctx, some); err != nil {
+			return fmt.Errorf("write %d blocks of steps: %w", len(blocks), err)
 		}
+		blocks = blocks[len(some):]
 	}
 	return nil
 }
 
-// group puts the steps of each message together, in rows.
-func group(all []Event) [][]Event {
-	var rows [][]Event
-	at, size := map[string]int{}, map[string]int{}
-	for _, e := range all {
-		key := e.Message
-		octets := e.octets()
-		n, ok := at[key]
-		if key == "" || !ok || size[key]+octets > groupOctets {
-			n = len(rows)
-			rows = append(rows, nil)
-			at[key], size[key] = n, 0
-		}
-		rows[n] = append(rows[n], e)
-		size[key] += octets
-	}
-	return rows
-}
-
-// write writes rows in one transaction.
-func (s *Store) write(ctx context.Context, rows [][]Event) error {
-	type row struct {
-		place []byte
-		value []byte
-		index [][]byte
-	}
-	var made []row
+// write writes blocks in one transaction.
+func (s *Store) write(ctx context.Context, blocks []*block) error {
+	type row struct{ key, value []byte }
+	var rows []row
 	octets := int64(0)
-	for _, events := range rows {
-		value, err := encode(events)
-		if err != nil {
-			return err
-		}
+	for _, b := range blocks {
 		s.number++
-		r := row{place: place(events[0].Time, s.writer, s.number), value: value, index: index(events)}
-		octets += int64(len(value))
-		made = append(made, r)
+		at := place(b.newest, s.writer, s.number)
+		steps := b.value()
+		index := b.index(len(steps))
+		rows = append(rows, row{stepsKey(at), steps}, row{indexKey(at), index})
+		octets += int64(len(steps) + len(index))
 	}
 	return kv.Apply(ctx, s.db, keys.Trace, func(tx kv.Txn) error {
 		total, err := readTotal(tx)
 		if err != nil {
 			return err
 		}
-		for _, r := range made {
-			tx.Put(append([]byte{keys.TraceEvents}, r.place...), r.value)
-			for _, term := range r.index {
-				tx.Put(indexKey(term, r.place), nil)
-			}
+		for _, r := range rows {
+			tx.Put(r.key, r.value)
 		}
 		putTotal(tx, total+octets)
 		return nil
 	})
 }
 
+func stepsKey(place []byte) []byte { return append([]byte{keys.TraceSteps}, place...) }
+func indexKey(place []byte) []byte { return append([]byte{keys.TraceIndex}, place...) }
+
 // Purge removes the steps that are older than is kept, and the oldest of what
-// is too much, and tells how many rows that were.
+// is too much, and tells how many blocks that were.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	before, removed := now.Add(-s.o.Keep), 0
 	for {
@@ -220,32 +216,33 @@ func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	}
 }
 
-// purge removes some rows.
+// purge removes some blocks.
 func (s *Store) purge(tx kv.Txn, before time.Time) (n int, err error) {
 	total, err := readTotal(tx)
 	if err != nil {
 		return 0, err
 	}
-	for item, err := range tx.Scan([]byte{keys.TraceEvents}, []byte{keys.TraceEvents + 1}, kv.ScanOptions{Limit: purgeRows}) {
+	var gone [][]byte
+	for item, err := range tx.Scan([]byte{keys.TraceIndex}, []byte{keys.TraceIndex + 1}, kv.ScanOptions{Limit: purgeRows}) {
 		if err != nil {
 			return 0, err
 		}
 		if !timeOf(item.Key[1:]).Before(before) && total <= s.o.MaxOctets {
 			break
 		}
-		if events, err := decode(item.Value); err == nil { // else its index rows lead nowhere, until they are as old
-			for _, term := range index(events) {
-				tx.Delete(indexKey(term, item.Key[1:]))
-			}
+		gone = append(gone, bytes.Clone(item.Key))
+		if _, octets, err := parseIndex(item.Value); err == nil {
+			total -= octets + int64(len(item.Value))
 		}
-		tx.Delete(item.Key)
-		total -= int64(len(item.Value))
-		n++
 	}
-	if n > 0 {
+	for _, key := range gone {
+		tx.Delete(key)
+		tx.Delete(stepsKey(key[1:]))
+	}
+	if len(gone) > 0 {
 		putTotal(tx, max(total, 0))
 	}
-	return n, nil
+	return len(gone), nil
 }
 
 func readTotal(r kv.Reader) (int64, error) {
