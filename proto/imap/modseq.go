@@ -155,3 +155,49 @@ func (p PageRange) Places(n int) (from, to int) {
 	}
 	return int(min(p.From-1, size)), int(min(p.To, size))
 }
+
+// modSeqKey takes what follows MODSEQ in a search program. The entry of which
+// a client asks is passed over: there is one mod-sequence for all of a
+// message. RFC 7162 §3.1.5
+func (s *scanner) modSeqKey() SearchKey {
+	if s.peek() == '"' {
+		s.quoted()
+		s.sp()
+		switch s.word() {
+		case "PRIV", "SHARED", "ALL":
+		default:
+			s.fail("bad entry type")
+		}
+		s.sp()
+	}
+	return SearchKey{Op: SearchModSeq, ModSeq: s.modSeq()}
+}
+
+// maxObjectID bounds an object's id. RFC 8474 §7
+const maxObjectID = 255
+
+// objectID takes an objectid.
+func (s *scanner) objectID() string {
+	id := s.atom()
+	for i := 0; i < len(id); i++ {
+		c := id[i]
+		if !(c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') || i >= maxObjectID {
+			s.fail("bad object id")
+			return ""
+		}
+	}
+	return id
+}
+
+// Asks tells whether a program has a key of some kind.
+func (k SearchKey) Asks(op SearchOp) bool {
+	if k.Op == op {
+		return true
+	}
+	for _, sub := range k.Keys {
+		if sub.Asks(op) {
+			return true
+		}
+	}
+	return false
+}

@@ -25,6 +25,14 @@ const (
 	SearchSince
 	SearchLarger
 	SearchSmaller
+	SearchModSeq      // RFC 7162 §3.1.5
+	SearchEmailID     // Text; RFC 8474 §6
+	SearchThreadID    // Text; the same
+	SearchSavedBefore // RFC 8514 §4.3
+	SearchSavedOn
+	SearchSavedSince
+	SearchUIDAfter // RFC 9738 §3.2
+	SearchUIDBefore
 	SearchAnd
 	SearchOr
 	SearchNot
@@ -43,9 +51,11 @@ type SearchKey struct {
 	Keyword mail.Keyword // SearchKeyword
 	Set     Set          // SearchSeqs, SearchUIDs
 	Date    Date
-	Size    int64
-	Field   string // SearchHeader
-	Text    string // SearchHeader, SearchBody, SearchText; in the command's charset
+	Size    int64       // SearchLarger, SearchSmaller
+	ModSeq  mail.ModSeq // SearchModSeq
+	UID     mail.UID    // SearchUIDAfter, SearchUIDBefore
+	Field   string      // SearchHeader
+	Text    string      // SearchHeader, SearchBody, SearchText; in the command's charset
 	Keys    []SearchKey
 }
 
@@ -151,10 +161,12 @@ var flagKeys = map[string]SearchKey{
 	"FLAGGED": flagKey(mail.Flagged), "UNFLAGGED": not(flagKey(mail.Flagged)),
 	"DELETED": flagKey(mail.Deleted), "UNDELETED": not(flagKey(mail.Deleted)),
 	"DRAFT": flagKey(mail.Draft), "UNDRAFT": not(flagKey(mail.Draft)),
-	"ALL":    {Op: SearchAll},
-	"RECENT": {Op: SearchRecent},
-	"OLD":    not(SearchKey{Op: SearchRecent}),
-	"NEW":    and([]SearchKey{{Op: SearchRecent}, not(flagKey(mail.Seen))}),
+	"ALL": {Op: SearchAll},
+	// Every mailbox of ours keeps the date. RFC 8514 §4.3
+	"SAVEDATESUPPORTED": {Op: SearchAll},
+	"RECENT":            {Op: SearchRecent},
+	"OLD":               not(SearchKey{Op: SearchRecent}),
+	"NEW":               and([]SearchKey{{Op: SearchRecent}, not(flagKey(mail.Seen))}),
 }
 
 func flagKey(f mail.Flags) SearchKey { return SearchKey{Op: SearchFlags, Flags: f} }
@@ -163,6 +175,7 @@ func flagKey(f mail.Flags) SearchKey { return SearchKey{Op: SearchFlags, Flags: 
 var dateKeys = map[string]SearchOp{
 	"BEFORE": SearchBefore, "ON": SearchOn, "SINCE": SearchSince,
 	"SENTBEFORE": SearchSentBefore, "SENTON": SearchSentOn, "SENTSINCE": SearchSentSince,
+	"SAVEDBEFORE": SearchSavedBefore, "SAVEDON": SearchSavedOn, "SAVEDSINCE": SearchSavedSince,
 }
 
 // searchKey takes one search-key. RFC 9051 §6.4.4
@@ -198,6 +211,16 @@ func (s *scanner) searchKey() SearchKey {
 		return SearchKey{Op: SearchLarger, Size: s.number64()}
 	case "SMALLER":
 		return SearchKey{Op: SearchSmaller, Size: s.number64()}
+	case "MODSEQ":
+		return s.modSeqKey()
+	case "EMAILID":
+		return SearchKey{Op: SearchEmailID, Text: s.objectID()}
+	case "THREADID":
+		return SearchKey{Op: SearchThreadID, Text: s.objectID()}
+	case "UIDAFTER":
+		return SearchKey{Op: SearchUIDAfter, UID: mail.UID(s.nzNumber())}
+	case "UIDBEFORE":
+		return SearchKey{Op: SearchUIDBefore, UID: mail.UID(s.nzNumber())}
 	case "KEYWORD":
 		return s.keywordKey()
 	case "UNKEYWORD":
@@ -264,6 +287,22 @@ func (k SearchKey) append(b []byte) []byte {
 		return strconv.AppendInt(append(b, "LARGER "...), k.Size, 10)
 	case SearchSmaller:
 		return strconv.AppendInt(append(b, "SMALLER "...), k.Size, 10)
+	case SearchModSeq:
+		return strconv.AppendUint(append(b, "MODSEQ "...), uint64(k.ModSeq), 10)
+	case SearchEmailID:
+		return append(append(b, "EMAILID "...), k.Text...)
+	case SearchThreadID:
+		return append(append(b, "THREADID "...), k.Text...)
+	case SearchSavedBefore:
+		return date("SAVEDBEFORE")
+	case SearchSavedOn:
+		return date("SAVEDON")
+	case SearchSavedSince:
+		return date("SAVEDSINCE")
+	case SearchUIDAfter:
+		return strconv.AppendUint(append(b, "UIDAFTER "...), uint64(k.UID), 10)
+	case SearchUIDBefore:
+		return strconv.AppendUint(append(b, "UIDBEFORE "...), uint64(k.UID), 10)
 	case SearchHeader:
 		b = AppendString(append(b, "HEADER "...), k.Field, true)
 		return AppendString(append(b, ' '), k.Text, true)

@@ -3,6 +3,8 @@ package imap
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"waxwing/format/message"
@@ -104,6 +106,23 @@ func (f *folder) Facts(ctx context.Context, ids []mail.EmailID) ([]*message.Mess
 func (f *folder) Threads(ctx context.Context, ids []mail.EmailID) ([]mail.ThreadID, error) {
 	list, err := f.session.account.Threads(ctx, ids)
 	return list, refuse(err)
+}
+
+func (f *folder) Thread(ctx context.Context, id string) (map[mail.EmailID]bool, error) {
+	hex, isOurs := strings.CutPrefix(id, "t") // as mail.ThreadID writes it
+	n, err := strconv.ParseUint(hex, 16, 64)
+	if !isOurs || err != nil || mail.ThreadID(n).String() != id {
+		return nil, nil
+	}
+	list, err := f.session.account.Thread(ctx, mail.ThreadID(n))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	emails := make(map[mail.EmailID]bool, len(list))
+	for _, email := range list {
+		emails[email] = true
+	}
+	return emails, nil
 }
 
 func (f *folder) Vanished(ctx context.Context, since mail.ModSeq) ([]mail.UID, bool, error) {

@@ -19,6 +19,10 @@ var (
 	lateCapabilities = []string{
 		"BINARY", "CHILDREN", "CREATE-SPECIAL-USE", "ESEARCH", "LIST-EXTENDED", "LIST-STATUS",
 		"SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UTF8=ACCEPT",
+		// modseq.go
+		"CONDSTORE", "QRESYNC",
+		// fetch.go
+		"OBJECTID", "PREVIEW", "PREVIEW=FUZZY", "SAVEDATE", "SNIPPET=FUZZY",
 	}
 	revisions = []string{"IMAP4rev1", "IMAP4rev2"}
 )

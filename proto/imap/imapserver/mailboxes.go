@@ -25,10 +25,15 @@ func (c *conn) create(ctx context.Context, cmd imap.Create) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if made != name && c.rev2 {
-		return reply{}, c.announce(ctx, made, name)
+	info, err := c.account.Mailbox(ctx, made)
+	if err != nil {
+		return reply{}, err
 	}
-	return reply{}, nil
+	done := reply{code: "MAILBOXID (" + info.ID.String() + ")"} // RFC 8474 §4.1
+	if made != name && c.rev2 {
+		return done, c.announce(ctx, made, name)
+	}
+	return done, nil
 }
 
 // roleOf gives the one role that a mailbox is created for.

@@ -298,3 +298,28 @@ func (v *view) gaps(wanted []imap.Range) []imap.Range {
 	}
 	return gone
 }
+
+// highestOf gives the highest mod-sequence of messages that were found.
+func (v *view) highestOf(found []match) uint64 {
+	highest := mail.ModSeq(0)
+	for _, m := range found {
+		highest = max(highest, v.told.At(m.place).ModSeq)
+	}
+	return uint64(highest)
+}
+
+// told gives those of the messages found that an ESEARCH response names, or
+// all, where it counts them. RFC 4731 §3.2
+func told(found []match, options imap.SearchReturn) []match {
+	if options&(imap.ReturnAll|imap.ReturnCount) != 0 {
+		return found
+	}
+	var ends []match
+	if options&imap.ReturnMin != 0 {
+		ends = append(ends, found[0])
+	}
+	if options&imap.ReturnMax != 0 {
+		ends = append(ends, found[len(found)-1])
+	}
+	return ends
+}

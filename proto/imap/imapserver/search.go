@@ -45,7 +45,7 @@ func (c *conn) search(ctx context.Context, cmd imap.Search) (reply, error) {
 	if cmd.Extended || c.rev2 {
 		c.tellESearch(found, cmd)
 	} else {
-		c.tellSearch(found, cmd.UID)
+		c.tellSearch(found, cmd)
 	}
 	return reply{}, nil
 }
@@ -71,15 +71,18 @@ func saved(found []match, options imap.SearchReturn) []mail.UID {
 }
 
 // tellSearch writes a SEARCH response. RFC 3501 §7.2.5
-func (c *conn) tellSearch(found []match, uid bool) {
+func (c *conn) tellSearch(found []match, cmd imap.Search) {
 	c.out.begin()
 	c.out.b = append(c.out.b, "* SEARCH"...)
 	for _, m := range found {
 		c.out.b = append(c.out.b, ' ')
-		c.out.b = appendUint(c.out.b, m.number(uid))
+		c.out.b = appendUint(c.out.b, m.number(cmd.UID))
 		if c.out.room() != nil {
 			return
 		}
+	}
+	if len(found) > 0 && cmd.Program.Asks(imap.SearchModSeq) { // RFC 7162 §3.1.6
+		c.out.b = append(appendUint(append(c.out.b, " (MODSEQ "...), c.view.highestOf(found)), ')')
 	}
 	c.out.b = append(c.out.b, '\r', '\n')
 }
@@ -124,6 +127,9 @@ func (c *conn) tellESearch(found []match, cmd imap.Search) {
 	}
 	if options&imap.ReturnCount != 0 {
 		b = appendUint(append(b, " COUNT "...), uint64(len(found)))
+	}
+	if len(found) > 0 && cmd.Program.Asks(imap.SearchModSeq) {
+		b = appendUint(append(b, " MODSEQ "...), c.view.highestOf(told(found, options)))
 	}
 	c.out.b = append(b, '\r', '\n')
 }

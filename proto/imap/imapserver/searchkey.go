@@ -47,7 +47,8 @@ type test struct {
 	index  int    // in searcher.needles
 	spans  []span // of SearchSeqs and SearchUIDs
 	sets   map[KeywordSet]bool
-	field  string // in lower case
+	field  string                // in lower case
+	thread map[mail.EmailID]bool // of SearchThreadID
 	sub    []test
 }
 
@@ -62,6 +63,10 @@ func (s *searcher) compile(k *imap.SearchKey, label string) (test, error) {
 			break
 		}
 		t.spans, err = s.conn.view.resolve(k.Set, true)
+	case imap.SearchThreadID:
+		t.thread, err = s.conn.view.mailbox.Thread(s.ctx, k.Text)
+	case imap.SearchModSeq:
+		s.conn.useModSeq()
 	case imap.SearchKeyword:
 		t.Keyword, t.sets = k.Keyword.Fold(), map[KeywordSet]bool{}
 	case imap.SearchSentBefore, imap.SearchSentOn, imap.SearchSentSince:
@@ -160,6 +165,18 @@ func (t *test) onEntry(s *searcher, m *candidate) bool {
 		return int64(e.Size) > t.Size
 	case imap.SearchSmaller:
 		return int64(e.Size) < t.Size
+	case imap.SearchModSeq:
+		return e.ModSeq >= t.ModSeq
+	case imap.SearchEmailID:
+		return e.Email.String() == t.Text
+	case imap.SearchThreadID:
+		return t.thread[e.Email]
+	case imap.SearchUIDAfter:
+		return e.UID > t.UID
+	case imap.SearchUIDBefore:
+		return e.UID < t.UID
+	case imap.SearchSavedBefore, imap.SearchSavedOn, imap.SearchSavedSince:
+		return t.onDate(imap.DateOf(time.Unix(int64(e.Saved), 0).UTC()))
 	}
 	return t.onDate(imap.DateOf(time.Unix(e.Internal, 0).UTC()))
 }
@@ -167,9 +184,9 @@ func (t *test) onEntry(s *searcher, m *candidate) bool {
 // onDate compares a date without time and zone. RFC 9051 §6.4.4
 func (t *test) onDate(d imap.Date) bool {
 	switch t.Op {
-	case imap.SearchBefore, imap.SearchSentBefore:
+	case imap.SearchBefore, imap.SearchSentBefore, imap.SearchSavedBefore:
 		return d.Compare(t.Date) < 0
-	case imap.SearchOn, imap.SearchSentOn:
+	case imap.SearchOn, imap.SearchSentOn, imap.SearchSavedOn:
 		return d.Compare(t.Date) == 0
 	}
 	return d.Compare(t.Date) >= 0

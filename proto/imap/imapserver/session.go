@@ -120,6 +120,8 @@ type Mailbox interface {
 	// Threads gives the threads of messages, zero for those that are gone for
 	// good. RFC 8474 §5.2
 	Threads(ctx context.Context, ids []mail.EmailID) ([]mail.ThreadID, error)
+	// Thread gives the messages of the thread by that id.
+	Thread(ctx context.Context, id string) (map[mail.EmailID]bool, error)
 	// Vanished gives what has been expunged after a modseq, by UID. known is
 	// false where that is forgotten, or too much to look through.
 	Vanished(ctx context.Context, since mail.ModSeq) (uids []mail.UID, known bool, err error)
