@@ -61,8 +61,14 @@ func (of *session) finish() error {
 }
 
 func (of *session) conclude() error {
-	if of.broken != nil || of.writers == 0 {
+	if of.broken != nil {
 		return of.broken
+	}
+	if of.writers == 0 {
+		if of.looked && !of.assumed && of.conn == nil { // who locks may have made the row, and takes it back
+			of.remember(of.others)
+		}
+		return nil
 	}
 	// Nobody's context ends this: the others wait too.
 	ctx := context.Background()
@@ -97,6 +103,7 @@ func (of *session) conclude() error {
 	if err != nil {
 		return err
 	}
+	of.remember(withEntry(of.others, of.s.writer, serial))
 	of.s.news.committed(of.p, of.version+kv.Version(of.writers))
 	return nil
 }

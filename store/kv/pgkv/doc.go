@@ -21,7 +21,10 @@
 // An Update with one takes two, and mostly no transaction: it reads what it
 // wants together with the partition's version, keeps its writes in memory, and
 // sends them in one statement that writes only if the version is still the
-// same. Updates of different partitions that go at the same time share these
+// same. What it has read and written stays in memory, so that the next Update
+// of the partition that asks for no more than that sends its writes at once, in
+// one round trip, on condition that nobody else has written (recall.go). Updates
+// of different partitions that go at the same time share these
 // statements (swift.go, rounds.go). Where another process writes to the same
 // partition meanwhile, and for scans, ranges and much data, it goes the careful
 // way: BEGIN, lock and first read in one round trip, writes and COMMIT in

@@ -1,6 +1,7 @@
 package pgkv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -54,12 +55,14 @@ type session struct {
 	over    overlay
 	octets  int
 	known   memory
+	before  memory    // what the session before this one has left
 	members []*member // who wait for the outcome
 	writers int       // how many of them wrote
 
 	careful bool          // locks the partition first
 	conn    *pgxpool.Conn // where it has locked it; nil before that
-	looked  bool          // version and others hold
+	looked  bool          // version and others hold,
+	assumed bool          // if nobody has written since this process has
 	version kv.Version    // the partition's, and
 	others  []byte        // its writers
 	broken  error         // the transaction has failed
@@ -160,7 +163,11 @@ func (s *Store) enter(ctx context.Context, p kv.Partition, m *member) (*session,
 }
 
 func (s *Store) newSession(p kv.Partition) *session {
-	return &session{s: s, p: p, opened: time.Now(), careful: !s.swift(p)}
+	of := &session{s: s, p: p, opened: time.Now(), careful: !s.swift(p)}
+	if !of.careful {
+		of.recall()
+	}
+	return of
 }
 
 // pass hands the session to who waits next, or ends it.
@@ -204,6 +211,12 @@ func (s *Store) next(p kv.Partition, end bool) *member {
 func (of *session) try(ctx context.Context, m *member, fn func(kv.Txn) error) (waits bool) {
 	tx := newTxn(ctx, of)
 	err := fn(tx)
+	if of.broken == nil && of.writers == 0 && (err != nil || !tx.budget.Spent()) {
+		// No commit will show whether what it has read is so.
+		if e := of.confirm(ctx); e != nil && err != nil {
+			err = explain(ctx, "transaction", e)
+		}
+	}
 	switch {
 	case of.broken != nil && ctx.Err() == nil && passes(of.broken):
 		m.err, m.again = of.broken, true
@@ -275,7 +288,7 @@ func (of *session) begin(ctx context.Context, q *query, into *rows) (err error) 
 		of.conn = nil
 		return err
 	}
-	looked, version := of.looked, of.version
+	looked, version, others := of.looked, of.version, of.others
 	found, err := of.lock(ctx, beginUpdate, q, into)
 	if err == nil && !found {
 		found, err = of.lock(ctx, insertPart, q, into)
@@ -283,10 +296,10 @@ func (of *session) begin(ctx context.Context, q *query, into *rows) (err error) 
 			err = errors.New("the partition's row does not stay")
 		}
 	}
-	if err == nil && looked && of.version != version {
+	if err == nil && looked && (of.version != version || !bytes.Equal(of.others, others)) {
 		err = of.overtaken()
 	}
-	of.looked = err == nil
+	of.looked, of.assumed = err == nil, of.assumed && err != nil
 	return err
 }
 

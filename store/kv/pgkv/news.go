@@ -209,6 +209,7 @@ func (n *news) hear(payload string) {
 		p, err1 := strconv.ParseUint(partition, 10, 64)
 		v, err2 := strconv.ParseUint(version, 10, 64)
 		if err1 == nil && err2 == nil {
+			n.s.recalls.outdated(kv.Partition(p), kv.Version(v))
 			n.tell(kv.Partition(p), kv.Version(v))
 		}
 	}

@@ -40,6 +40,7 @@ type Store struct {
 	looks   rounds[*look]
 	pushes  rounds[*push]
 	unswift atomic.Bool // the database does not know how
+	recalls recall
 
 	mu      sync.Mutex                 // guards what follows
 	careful map[kv.Partition]time.Time // until when their updates lock first

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"waxwing/store/kv"
@@ -48,7 +49,9 @@ func (r *rows) take(from pgx.Rows) error {
 	defer from.Close()
 	var key, value pgtype.DriverBytes
 	for from.Next() {
-		if err := from.Scan(&key, &value); err != nil {
+		if raw := from.RawValues(); isBinary(from.FieldDescriptions()) && len(raw) == 2 {
+			key, value = raw[0], raw[1] // as they are, without a plan for each
+		} else if err := from.Scan(&key, &value); err != nil {
 			return err
 		}
 		item := kv.Item{Key: r.copied(key)}
@@ -58,6 +61,16 @@ func (r *rows) take(from pgx.Rows) error {
 		r.items = append(r.items, item)
 	}
 	return from.Err()
+}
+
+// isBinary tells whether octets come as they are, not in hex.
+func isBinary(fields []pgconn.FieldDescription) bool {
+	for _, f := range fields {
+		if f.Format != pgtype.BinaryFormatCode || f.DataTypeOID != pgtype.ByteaOID {
+			return false
+		}
+	}
+	return true
 }
 
 const (

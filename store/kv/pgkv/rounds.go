@@ -21,7 +21,7 @@ type rounds[T any] struct {
 // How many rounds of a kind are under way at once, and what one takes at most.
 // More rounds would be smaller ones, and cost more in all.
 const (
-	mostRounds  = 2
+	mostRounds  = 4
 	mostInRound = 64
 	roundOctets = 2 << 20
 )

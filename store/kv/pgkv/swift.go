@@ -45,7 +45,7 @@ select 1, writers, version from part where partition = $1`
 	pushOne = `with fence as (
  update part set version = $3, writers = $4
  from (select partition from part where partition = $1 for update skip locked) as free
- where part.partition = free.partition and part.version = $2
+ where part.partition = free.partition and part.version = $2 and part.writers = $7
  returning part.partition
 ), written as (
  insert into kv (partition, key, value)
@@ -68,8 +68,8 @@ const pushAll = `with free as materialized (
  select partition from part where partition = any($1::bigint[]) for update skip locked
 ), fence as (
  update part set version = t.new, writers = t.writers
- from free, unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[]) as t(partition, old, new, writers)
- where part.partition = free.partition and t.partition = free.partition and part.version = t.old
+ from free, unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $10::bytea[]) as t(partition, old, new, writers, others)
+ where part.partition = free.partition and t.partition = free.partition and part.version = t.old and part.writers = t.others
  returning part.partition
 ), gone as (
  delete from kv using fence, unnest($5::bigint[], $6::bytea[]) as t(partition, key)
@@ -164,19 +164,26 @@ func (of *session) look(ctx context.Context, keys [][]byte) ([][]byte, error) {
 	switch {
 	case l.err != nil:
 		of.broken = l.err
-	case of.looked && (!l.found || l.version != of.version):
+		return nil, of.broken
+	case of.looked && (!l.found || l.version != of.version || !bytes.Equal(l.writers, of.others)):
 		of.broken = of.overtaken()
+		return nil, of.broken
 	case !l.found:
 		of.careful = true
 		return getMany(ctx, of, of.p, keys)
 	}
-	of.looked, of.version, of.others = true, l.version, l.writers
-	return l.values, of.broken
+	of.looked, of.assumed, of.version, of.others = true, false, l.version, l.writers
+	return l.values, nil
 }
 
-// overtaken says that the session has to be run again, with a lock.
+// overtaken says that the session has to be run again: with a lock, or if it had
+// only assumed the state of the partition, by reading it first.
 func (of *session) overtaken() error {
-	of.s.beCareful(of.p)
+	if of.assumed {
+		of.s.recalls.keep(&recalled{p: of.p, alone: recallAlone})
+	} else {
+		of.s.beCareful(of.p)
+	}
 	return errOvertaken
 }
 
@@ -329,14 +336,14 @@ func (s *Store) pushRows(round []*push) (written map[kv.Partition]bool, sent boo
 func pushQuery(round []*push) query {
 	if p := round[0]; len(round) == 1 && len(p.deleted) == 0 {
 		return query{pushOne, []any{int64(p.of.p), int64(p.of.version), p.version(), p.writers(),
-			pgtype.FlatArray[[]byte](p.keys), pgtype.FlatArray[[]byte](p.values)}}
+			pgtype.FlatArray[[]byte](p.keys), pgtype.FlatArray[[]byte](p.values), filled(p.of.others)}}
 	}
 	var parts, old, new, gone, put pgtype.FlatArray[int64]
-	var writers, deleted, keys, values pgtype.FlatArray[[]byte]
+	var writers, others, deleted, keys, values pgtype.FlatArray[[]byte]
 	for _, p := range round {
 		part := int64(p.of.p)
 		parts, old, new = append(parts, part), append(old, int64(p.of.version)), append(new, p.version())
-		writers = append(writers, p.writers())
+		writers, others = append(writers, p.writers()), append(others, filled(p.of.others))
 		for range p.deleted {
 			gone = append(gone, part)
 		}
@@ -345,7 +352,7 @@ func pushQuery(round []*push) query {
 		}
 		deleted, keys, values = append(deleted, p.deleted...), append(keys, p.keys...), append(values, p.values...)
 	}
-	return query{pushAll, []any{parts, old, new, writers, gone, deleted, put, keys, values}}
+	return query{pushAll, []any{parts, old, new, writers, gone, deleted, put, keys, values, others}}
 }
 
 // version gives the partition's version after the push.

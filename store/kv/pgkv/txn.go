@@ -55,7 +55,7 @@ func (tx *txn) getMany(keys [][]byte) ([][]byte, error) {
 	for i, key := range keys {
 		value, known := tx.over.get(key)
 		if !known {
-			value, known = tx.of.known.get(key)
+			value, known = tx.of.recalled(key)
 		}
 		if known {
 			values[i] = value
@@ -177,6 +177,7 @@ func (m *merge) give(item kv.Item) {
 // A memory is what a session has read and will find again: nobody else writes.
 type memory struct {
 	values map[string][]byte // nil: there is no such key
+	asked  []string          // its keys, in the order in which they were asked for
 	octets int
 }
 
@@ -198,6 +199,12 @@ func (m *memory) add(key, value []byte) {
 	if m.values == nil {
 		m.values = make(map[string][]byte)
 	}
-	m.values[string(key)] = value
-	m.octets += len(key) + len(value) + 64
+	k := string(key)
+	if _, known := m.values[k]; !known {
+		m.asked = append(m.asked, k)
+		m.octets += memoryCost(k, value)
+	}
+	m.values[k] = value
 }
+
+func memoryCost(key string, value []byte) int { return len(key) + len(value) + 80 }
