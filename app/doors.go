@@ -29,6 +29,7 @@ func (a *App) mxOptions() smtpserver.Options {
 		Hostname: c.Hostname, Service: serviceMX, Log: a.log,
 		TLS:     certs.ServerConfig(a.certs.source),
 		MaxSize: c.Limits.MessageSize.Octets(), MaxRecipients: c.Limits.Recipients,
+		MaxMessages: c.Limits.MessagesPerConnection, MaxDomains: c.Limits.RecipientDomains,
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
 		DrainTimeout: drainTimeout,
 	}
@@ -42,7 +43,7 @@ func (a *App) submissionOptions(service string, logins sasl.Backend, o Options) 
 	options.Auth, options.RequireAuth = logins, true    // RFC 6409 §4.3
 	options.RequireTLS, options.PlaintextAuth = !o.PlaintextLogins, o.PlaintextLogins
 	options.Newlines = smtpserver.NormaliseBareNewlines
-	options.Honours |= smtp.FutureRelease // RFC 4865 §4.2 (2)
+	options.Honours |= smtp.FutureRelease | smtp.XVERP // RFC 4865 §4.2 (2)
 	options.MaxHold = a.config.Limits.Hold.Std()
 	options.Unsolicited = "" // our own users may advertise
 	return options
@@ -54,6 +55,7 @@ func (a *App) lmtpOptions() smtpserver.Options {
 	options.Service, options.LMTP = serviceLMTP, true
 	options.Newlines = smtpserver.NormaliseBareNewlines // it has taken the message, and could only lose it
 	options.MaxPerAddress = options.MaxConnections
+	options.MaxMessages, options.MaxDomains = 0, 0 // the mail system in front has its own
 	return options
 }
 

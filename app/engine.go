@@ -82,7 +82,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		Shared:      s.shared,
 		Log:         log,
 	})
-	s.trace = trace.New(s.db, trace.Options{Log: log})
+	s.trace = trace.New(s.db, trace.Options{Keep: c.Trace.Keep.Std(), MaxOctets: int64(c.Trace.Size.Octets()), Log: log})
 	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
 	if s.peers, err = openPeers(s.db, s.shared, log); err != nil {
 		return stores{}, errors.Join(err, s.Close())

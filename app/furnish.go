@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"waxwing/app/config"
@@ -55,7 +56,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: routes.Lead, Trace: s.trace, Log: a.log,
-		Seals: seals, SRS: c.Envelope.SRS,
+		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
 	if err != nil {
@@ -63,9 +64,10 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	incoming := receive.New(delivery, s.blobs, receive.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Trace: s.trace, Log: a.log,
+		Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
 	})
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
-		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, Filters: filtersOut, Trace: s.trace, Log: a.log,
+		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
 	onward := relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})

@@ -47,6 +47,11 @@ type Envelope struct {
 	// Solicit is SOLICIT: what kind of solicitation the message is.
 	// RFC 3865 §2.3
 	Solicit string
+
+	// VERP holds the two delimiters of XVERP: each recipient is to see a
+	// sender of its own, and it is in one before the message is queued. Empty if
+	// that was not asked for. Postfix, VERP_README
+	VERP string
 }
 
 // DeliverBy is the BY parameter of RFC 2852 §4; without At there is none.

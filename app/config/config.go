@@ -38,6 +38,7 @@ type Config struct {
 	Envelope Envelope `toml:"envelope"`
 
 	Relay Relay `toml:"relay"`
+	Trace Trace `toml:"trace"`
 	Proxy Proxy `toml:"proxy"`
 	DNS   DNS   `toml:"dns"`
 	Log   Log   `toml:"log"`
@@ -208,6 +209,19 @@ type Limits struct {
 	// Unsolicited are classes of advertisement that are not taken from other
 	// servers that label them, such as "net.example:ADV" (RFC 3865). Few do.
 	Unsolicited []string `toml:"unsolicited"`
+
+	// HeldPerAccount is how much mail one account may have waiting that is to be
+	// sent later. "0" for no limit.
+	HeldPerAccount Size `toml:"held_per_account"`
+
+	// MessagesPerConnection is how many messages one connection may bring before
+	// the sender has to come again; it is told so beforehand (RFC 9422). 0 for no
+	// limit.
+	MessagesPerConnection int `toml:"messages_per_connection"`
+
+	// RecipientDomains is how many domains the recipients of one message may be
+	// of; senders are told beforehand (RFC 9422). 0 for no limit.
+	RecipientDomains int `toml:"recipient_domains"`
 }
 
 // Door is who may bring mail from outside, to the service mx. "Who is let in"
@@ -415,6 +429,23 @@ type Envelope struct {
 	// are, a week later. Some mailing lists know subscribers by the untagged
 	// address, and nothing may send in the domain's name but this server.
 	TagSenders []string `toml:"tag_senders"`
+
+	// VERP are domains of yours from which each recipient elsewhere gets a copy
+	// with a sender of its own: what news@lists.example.org sends to
+	// ann@example.net comes from news+ann=example.net@lists.example.org. Bounces
+	// then tell who cannot be reached. It is for mailing lists and newsletters
+	// whose programs do not do so themselves. A program may also ask for it
+	// message by message (the parameter XVERP).
+	VERP []string `toml:"verp"`
+}
+
+// Trace is what is remembered of messages and of refusals, for "waxwing trace".
+type Trace struct {
+	// Keep is for how long.
+	Keep Duration `toml:"keep"`
+
+	// Size is how much room it may take; beyond it the oldest goes first.
+	Size Size `toml:"size"`
 }
 
 // Relay is how mail goes out to other servers.

@@ -51,6 +51,7 @@ func Default() Config {
 			Connections:           10_000,
 			ConnectionsPerAddress: 200,
 			Hold:                  Duration(30 * 24 * time.Hour),
+			HeldPerAccount:        500 * megabyte,
 		},
 		Door: Door{
 			Trusted:              []string{"127.0.0.0/8", "::1"},
@@ -88,6 +89,7 @@ func Default() Config {
 			AtOnce:         400,
 			PerDestination: 20,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Trace: Trace{Keep: Duration(14 * 24 * time.Hour), Size: 2 << 30},
+		Log:   Log{Level: "info", Format: "text"},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // validate reports what types cannot say. What could not be decoded is not
@@ -30,8 +31,23 @@ func (d *decoder) validate(c *Config) {
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
 	d.filters(c.Filters)
-	for i, domain := range c.Envelope.TagSenders {
-		d.hostname(fmt.Sprintf("envelope.tag_senders[%d]", i), domain, "a domain of yours")
+	for key, list := range map[string][]string{"tag_senders": c.Envelope.TagSenders, "verp": c.Envelope.VERP} {
+		for i, domain := range list {
+			d.hostname(fmt.Sprintf("envelope.%s[%d]", key, i), domain, "a domain of yours")
+		}
+	}
+	if c.Trace.Keep < Duration(time.Hour) {
+		d.invalid("trace.keep", "must be at least 1h")
+	}
+	if c.Trace.Size < 1<<20 {
+		d.invalid("trace.size", "must be at least 1MiB")
+	}
+	for path, n := range map[string]int{
+		"limits.messages_per_connection": c.Limits.MessagesPerConnection, "limits.recipient_domains": c.Limits.RecipientDomains,
+	} {
+		if n < 0 {
+			d.invalid(path, "must not be negative; 0 is no limit")
+		}
 	}
 	if c.DNS.Resolver != "" {
 		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"waxwing/format/message"
@@ -48,6 +49,10 @@ type Arrival struct {
 	// was found about it on its way in. Both are for the trace.
 	TLS   string
 	Facts []trace.Fact
+
+	// Solicits is what the header says of solicitation, once CheckHops has
+	// looked; empty if it says nothing, or nonsense. RFC 3865 §2.5
+	Solicits string
 }
 
 // token gives the token of one delivery; empty if there are none.
@@ -106,7 +111,8 @@ func (a *Arrival) Header() ([]byte, error) {
 	return header, nil
 }
 
-// CheckHops refuses a message that goes round in circles. RFC 5321 §6.3
+// CheckHops refuses a message that goes round in circles, and notes what the
+// header says of solicitation. RFC 5321 §6.3
 func (a *Arrival) CheckHops() error {
 	header, err := a.Header()
 	if err != nil {
@@ -114,8 +120,13 @@ func (a *Arrival) CheckHops() error {
 	}
 	hops := 0
 	for f := range message.Fields(header) {
-		if f.Is("Received") {
+		switch {
+		case f.Is("Received"):
 			hops++
+		case f.Is("Solicitation"):
+			if words := strings.TrimSpace(f.Text()); smtp.IsSolicitation(words) {
+				a.Solicits = words
+			}
 		}
 	}
 	if hops > MaxHops {

@@ -34,6 +34,7 @@ type Deliverer struct {
 	elsewhere func(domain string, ours bool) bool
 	seals     *sealkeys.Store
 	srs       bool
+	verp      []string
 	log       *slog.Logger
 }
 
@@ -50,6 +51,9 @@ type Options struct {
 	Seals *sealkeys.Store
 	// SRS has senders rewritten in what is forwarded to others.
 	SRS bool
+	// VERP are domains of ours from which each recipient elsewhere sees a
+	// sender of its own.
+	VERP []string
 	// Trace is told what becomes of messages; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -66,7 +70,7 @@ func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob
 	if o.Trace == nil {
 		o.Trace = trace.Discard{}
 	}
-	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, log: o.Log}
+	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, verp: o.VERP, log: o.Log}
 }
 
 // A Recipient is one whose way is known.
@@ -188,7 +192,7 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	}
 	for _, f := range failures {
 		d.log.Warn("local delivery put off", obs.Msg, a.ID, obs.Account, f.local.Account.String(), obs.Err, f.err)
-		submissions = append(submissions, redelivery(a, env, trace, f.local))
+		submissions = append(submissions, apart(redelivery(a, env, trace, f.local), d.verpFor(a, env))...)
 	}
 	notice, err := d.delivered(ctx, now, a, env, trace, to, failures)
 	if err != nil {
@@ -216,12 +220,12 @@ func (d *Deliverer) hold(ctx context.Context, now time.Time, a *Arrival, env mai
 	for i, r := range to {
 		recipients[i] = r.Recipient
 	}
-	held := submission(a, env, trace, recipients)
-	ids, err := d.queue.Enqueue(ctx, now, held)
+	held := apart(submission(a, env, trace, recipients), d.verpFor(a, env))
+	ids, err := d.queue.Enqueue(ctx, now, held...)
 	if err != nil {
 		return smtp.Trouble("cannot keep the message just now, try later", err)
 	}
-	d.queued(ctx, now, ids, []outqueue.Submission{held})
+	d.queued(ctx, now, ids, held)
 	return nil
 }
 

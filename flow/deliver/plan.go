@@ -88,8 +88,9 @@ func (p *plan) breakLoops(a *Arrival) error {
 // submissions gives what has to go into the outqueue.
 func (d *Deliverer) submissions(ctx context.Context, now time.Time, p plan, a *Arrival, env mail.Envelope, trace []byte) ([]outqueue.Submission, error) {
 	var all []outqueue.Submission
+	delimiters := d.verpFor(a, env)
 	if len(p.relayed) > 0 {
-		all = append(all, submission(a, env, trace, p.relayed))
+		all = append(all, apart(submission(a, env, trace, p.relayed), delimiters)...)
 	}
 	for _, f := range p.forwards {
 		// The mark by which the message is known if it comes back.
@@ -100,7 +101,7 @@ func (d *Deliverer) submissions(ctx context.Context, now time.Time, p plan, a *A
 		}
 		for _, part := range parts {
 			env.From = part.from
-			all = append(all, submission(a, env, mark, part.to))
+			all = append(all, apart(submission(a, env, mark, part.to), delimiters)...)
 		}
 	}
 	return all, nil

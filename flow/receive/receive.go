@@ -48,6 +48,9 @@ type Options struct {
 	Lists *dnsbl.Checker
 	// Filters are asked about what comes; nil for nobody.
 	Filters *spam.Filters
+	// Unsolicited are the classes of solicitation that are not taken, with
+	// commas between them. RFC 3865 §2.3
+	Unsolicited string
 	// Trace is told what is refused, and why; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -94,7 +97,7 @@ func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.
 // a message that is refused too, once it has one.
 func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []trace.Fact, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
 	now := time.Now()
-	arrival, received, err := r.stage(ctx, now, "mx", checks.ID(), env, to, hop, body)
+	arrival, received, err := r.stage(ctx, now, "mx", checks.ID(), &env, to, hop, body)
 	if err != nil {
 		r.refused(ctx, now, about(nil, "mx", hop, facts), env, to, err)
 		return "", false, err
@@ -126,7 +129,7 @@ func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []t
 // RFC 2033 §4.2
 func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, outcomes []error, err error) {
 	now := time.Now()
-	arrival, received, err := r.stage(ctx, now, "lmtp", "", env, to, hop, body)
+	arrival, received, err := r.stage(ctx, now, "lmtp", "", &env, to, hop, body)
 	if err != nil {
 		r.refused(ctx, now, about(nil, "lmtp", hop, nil), env, to, err)
 		return "", nil, err
@@ -147,14 +150,23 @@ func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deli
 func (r *Receiver) Filters() *spam.Filters { return r.o.Filters }
 
 // stage takes a message in, whole, and gives its Received field. The message
-// gets an id unless it has one. The caller closes the arrival.
-func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
+// gets an id unless it has one, and the envelope what the header says of
+// solicitation. The caller closes the arrival.
+func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string, env *mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
 	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := arrival.CheckHops(); err != nil {
 		return nil, nil, errors.Join(err, arrival.Close())
+	}
+	if env.Solicit == "" && arrival.Solicits != "" {
+		// The host before us does not know the extension. RFC 3865 §2.3, §2.7
+		env.Solicit, hop.Solicit = arrival.Solicits, arrival.Solicits
+		if unwanted := smtp.Solicited(env.Solicit, r.o.Unsolicited); unwanted != "" {
+			refusal := &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "SOLICIT=" + unwanted} // RFC 3865 §2.4
+			return nil, nil, errors.Join(refusal, arrival.Close())
+		}
 	}
 	if id != "" {
 		arrival.ID = id

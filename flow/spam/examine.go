@@ -201,7 +201,7 @@ func (e *examination) restage(ctx context.Context, now time.Time) error {
 		return err
 	}
 	fresh.ID, fresh.Origin, fresh.Token, fresh.Junk = was.ID, was.Origin, was.Token, was.Junk
-	fresh.TLS, fresh.Facts = was.TLS, was.Facts
+	fresh.TLS, fresh.Facts, fresh.Solicits = was.TLS, was.Facts, was.Solicits
 	e.m.Arrival = fresh
 	return was.Close()
 }

@@ -33,6 +33,7 @@ type Submitter struct {
 	hostname  string
 	log       *slog.Logger
 	o         Options
+	holds     holds
 }
 
 // Options say what a Submitter permits.
@@ -45,6 +46,9 @@ type Options struct {
 	Peers *peers.Store
 	// Queue holds what an account sends that is paused. It goes with Peers.
 	Queue *outqueue.Queue
+	// MaxHeld is how much an account may have in Queue that is to be sent
+	// later; 0 for no limit. RFC 4865 §6 (2)
+	MaxHeld mail.ByteCount
 	// Filters are asked about what is sent; nil for nobody.
 	Filters *spam.Filters
 	// Trace is told what is refused, and why; nil for nobody.
@@ -158,6 +162,9 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	if err := arrival.CheckHops(); err != nil {
 		return "", err
 	}
+	if env.Solicit == "" && arrival.Solicits != "" {
+		env.Solicit, hop.Solicit = arrival.Solicits, arrival.Solicits // RFC 3865 §2.7
+	}
 	if id := checks.ID(); id != "" {
 		arrival.ID = id
 	}
@@ -184,6 +191,9 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	}
 	if err := s.deliverer.Deliver(ctx, now, arrival, env, received, to); err != nil {
 		return "", err
+	}
+	if env.HoldUntil.After(now) {
+		s.held(who.Account, arrival.Body.Size())
 	}
 	s.sent(who, now, to)
 	return arrival.ID, nil

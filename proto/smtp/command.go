@@ -52,6 +52,8 @@ type Mail struct {
 	RequireTLS bool
 	// Solicit is SOLICIT, keywords with commas between them. RFC 3865 §2.3
 	Solicit string
+	// VERP holds the two delimiters of XVERP. Postfix, VERP_README
+	VERP string
 
 	// Uses holds the extensions whose parameters were given.
 	Uses Extensions

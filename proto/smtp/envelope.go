@@ -20,6 +20,7 @@ func (m Mail) Envelope(now time.Time) mail.Envelope {
 		RequireTLS:    m.RequireTLS,
 		Priority:      m.Priority,
 		Solicit:       m.Solicit,
+		VERP:          m.VERP,
 	}
 	if m.Uses.Has(DeliverBy) {
 		// The span becomes a time of our own clock. RFC 2852 §4

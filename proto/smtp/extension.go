@@ -23,6 +23,7 @@ const (
 	NoSoliciting                         // RFC 3865
 	BURL                                 // RFC 4468
 	XCLIENT                              // Postfix, XCLIENT_README
+	XVERP                                // Postfix, VERP_README
 )
 
 // Has tells whether every extension of o is in e.
@@ -48,6 +49,7 @@ var keywords = [...]struct {
 	{NoSoliciting, "NO-SOLICITING"},
 	{BURL, "BURL"},
 	{XCLIENT, "XCLIENT"},
+	{XVERP, "XVERP"},
 	{EnhancedCodes, "ENHANCEDSTATUSCODES"},
 	{STARTTLS, "STARTTLS"},
 	{AUTH, "AUTH"},

@@ -75,6 +75,9 @@ func (m Mail) appendWishes(dst []byte) []byte {
 	if m.Uses.Has(NoSoliciting) && m.Solicit != "" {
 		dst = append(append(dst, " SOLICIT="...), m.Solicit...)
 	}
+	if m.Uses.Has(XVERP) && m.VERP != "" {
+		dst = append(append(dst, " XVERP="...), m.VERP...)
+	}
 	return dst
 }
 

@@ -33,6 +33,7 @@ var mailParameters = map[string]parameter[Mail]{
 	"HOLDUNTIL":   {FutureRelease, setHoldUntil}, // RFC 4865 §3
 	"REQUIRETLS":  {RequireTLS, setRequireTLS},   // RFC 8689 §2
 	"SOLICIT":     {NoSoliciting, setSolicit},    // RFC 3865 §2.3
+	"XVERP":       {XVERP, setVERP},              // Postfix, VERP_README
 }
 
 // The parameters of RCPT.

@@ -76,6 +76,19 @@ func setRequireTLS(m *Mail, _ string, given bool) error {
 	return nil
 }
 
+// setVERP reads XVERP and XVERP=+=, two delimiters that can stand in any local
+// part. Postfix, VERP_README (verp_delimiter_filter)
+func setVERP(m *Mail, value string, given bool) error {
+	if !given {
+		value = "+="
+	}
+	if len(value) != 2 || strings.Trim(value, "-=+") != "" {
+		return errValue
+	}
+	m.VERP = value
+	return nil
+}
+
 // maxSolicit bounds the keywords of one message. RFC 3865 §2.2
 const maxSolicit = 1000
 

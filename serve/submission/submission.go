@@ -70,10 +70,16 @@ func (s *session) begin(ctx context.Context, m smtp.Mail) error {
 	if err := s.submitter.Allow(ctx, *s.info.Identity, s.info.Addr(), 0); err != nil {
 		return err
 	}
+	envelope := m.Envelope(time.Now())
+	if !envelope.HoldUntil.IsZero() {
+		if err := s.submitter.Hold(ctx, *s.info.Identity, m.Size); err != nil {
+			return err
+		}
+	}
 	if err := s.checks.Mail(ctx, m); err != nil {
 		return err
 	}
-	s.envelope = m.Envelope(time.Now())
+	s.envelope = envelope
 	return nil
 }
 

@@ -69,6 +69,9 @@ func (s state) checkMail(m smtp.Mail, o *Options, now time.Time) *smtp.Refusal {
 	case !m.UTF8 && !m.From.IsASCII():
 		return refuse(553, 5, 6, 7, "Address needs SMTPUTF8") // RFC 6531 §3.5
 	}
+	if m.VERP != "" && m.From.IsNull() {
+		return refuse(501, 5, 5, 4, "XVERP needs a sender")
+	}
 	if r := checkTimes(m, o, now); r != nil {
 		return r
 	}
