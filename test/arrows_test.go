@@ -30,6 +30,7 @@ var floors = map[string]int{
 var sideways = [][2]string{
 	{"format/*", "format/message"},
 	{"format/*", "format/charset"},
+	{"format/*", "format/casemap"},
 	{"store/kv/*", "store/kv/internal"},
 	{"store/blob/*", "store/blob/packed"},
 	{"crypt/*", "crypt/pem"},
@@ -40,6 +41,7 @@ var sideways = [][2]string{
 	{"store/*", "store/keys"},
 	{"store/backup", "store/mailbox"},
 	{"store/backup", "store/directory"},
+	{"store/search", "store/mailbox"},
 	{"proto/*", "proto/sasl"},
 	{"proto/*", "proto/netserver"},
 	{"flow/receive", "flow/policy"},

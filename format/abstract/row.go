@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,10 +121,19 @@ func (b *builder) row(m *message.Message) Row {
 	}
 	r = append(r, b.strings...)
 	r = binary.LittleEndian.AppendUint64(r, own)
-	for _, id := range m.References {
+	for _, id := range references(m) {
 		r = binary.LittleEndian.AppendUint64(r, HashID(id))
 	}
 	return r
+}
+
+// references gives the ids that a message refers to. Without References it is
+// the first one of In-Reply-To alone. RFC 5256 §3, REFERENCES
+func references(m *message.Message) []string {
+	if len(m.References) > 1 && slices.Equal(m.References, message.ParseMessageIDs(m.Envelope.InReplyTo)) {
+		return m.References[:1]
+	}
+	return m.References
 }
 
 // field adds a folded text.

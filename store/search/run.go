@@ -1,0 +1,182 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"waxwing/mail"
+	"waxwing/obs"
+	"waxwing/store/blob"
+	"waxwing/store/kv"
+	"waxwing/store/mailbox"
+)
+
+const (
+	// lookEvery is how often all accounts that are known are looked at,
+	// whatever has been heard of them.
+	lookEvery = 10 * time.Minute
+	// pruneEvery is how often what has been purged leaves an index.
+	pruneEvery = 24 * time.Hour
+	// busyFor is how long after a delivery the worker leaves room for others.
+	busyFor = 250 * time.Millisecond
+)
+
+// Run keeps the indexes of accounts that somebody reads up to date, until ctx
+// ends. It does so in the calling goroutine, one account after the other.
+func (x *Index) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		for {
+			id, ok := x.next()
+			if !ok {
+				break
+			}
+			err := x.Update(ctx, id, time.Now())
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil && !errors.Is(err, errOvertaken) {
+				x.log.Error("search index is behind", obs.Account, id, obs.Err, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-x.wake:
+		case <-tick.C:
+			x.mu.Lock()
+			for id := range x.accounts {
+				x.waiting[id] = true
+			}
+			x.mu.Unlock()
+		}
+	}
+}
+
+func (x *Index) next() (mail.AccountID, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id := range x.waiting {
+		delete(x.waiting, id)
+		return id, true
+	}
+	return 0, false
+}
+
+// yield leaves the machine to deliveries while there are any: three times as
+// long as was worked.
+func (x *Index) yield(ctx context.Context, took time.Duration) error {
+	if time.Since(time.Unix(0, x.lastArrival.Load())) > busyFor {
+		return ctx.Err()
+	}
+	t := time.NewTimer(min(3*took, time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Update brings the index of an account up to date: it indexes what has come,
+// puts small segments together and removes what has been purged. An account
+// that has nothing to do costs two reads.
+func (x *Index) Update(ctx context.Context, id mail.AccountID, now time.Time) error {
+	a := x.Account(id)
+	var s state
+	last, err := a.mail.LastEmail(ctx)
+	if errors.Is(err, mailbox.ErrNoAccount) {
+		return x.Drop(ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	err = x.db.View(ctx, a.part, func(r kv.Reader) error {
+		got, err := r.GetMany([][]byte{stateKey})
+		if err != nil {
+			return err
+		}
+		s, err = decodeState(got[0])
+		return err
+	})
+	if errors.Is(err, errCorrupt) {
+		x.log.Error("search index is built anew", obs.Account, id, obs.Err, err)
+		return errors.Join(x.Drop(ctx, id), err)
+	}
+	if err != nil {
+		return err
+	}
+	prune := s.through > 0 && now.Unix()-s.pruned >= int64(pruneEvery/time.Second)
+	if last-min(s.through, last) < minBatch && last >= s.through && !prune {
+		return nil
+	}
+	mine, first, err := a.claim(ctx, now)
+	if err != nil || !mine {
+		return err
+	}
+	began := time.Now()
+	work := func() error {
+		if first {
+			if err := a.sweep(ctx, &s); err != nil {
+				return err
+			}
+		}
+		if stale, err := a.stale(ctx, &s, last); err != nil || stale {
+			return errors.Join(x.Drop(ctx, id), err)
+		}
+		for {
+			if time.Since(began) > leaseFor/3 {
+				began = time.Now()
+				if mine, _, err := a.claim(ctx, began); err != nil || !mine {
+					return errors.Join(errOvertaken, err)
+				}
+			}
+			if last-min(s.through, last) >= minBatch {
+				n, err := a.build(ctx, &s)
+				if err != nil {
+					return err
+				}
+				if n == 0 { // there are only numbers
+					break
+				}
+				continue
+			}
+			merged, err := a.merge(ctx, &s)
+			if err != nil {
+				return err
+			}
+			if !merged {
+				break
+			}
+		}
+		if prune {
+			return a.prune(ctx, &s, now)
+		}
+		return nil
+	}
+	err = work()
+	if errors.Is(err, errCorrupt) {
+		x.log.Error("search index is built anew", obs.Account, id, obs.Err, err)
+		return errors.Join(x.Drop(ctx, id), err)
+	}
+	return errors.Join(err, a.release(ctx))
+}
+
+// stale tells whether the index is that of another life of the account: its
+// last email is not the one of that number.
+func (a *Account) stale(ctx context.Context, s *state, last mail.EmailID) (bool, error) {
+	if s.through == 0 {
+		return false, nil
+	}
+	if last < s.through {
+		return true, nil
+	}
+	sum, there, err := a.mail.Sum(ctx, s.through)
+	if err != nil || !there || s.sum == (blob.Sum{}) {
+		return false, err
+	}
+	return sum != s.sum, nil
+}
