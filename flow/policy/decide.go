@@ -151,6 +151,9 @@ func (r Rules) greylist(v Verdict, h Host, t Transaction, now time.Time) Verdict
 	left := (r.GreyDelay - waited).Truncate(time.Second) + time.Second
 	v.Greylisted = true
 	why := "it is not known yet"
+	if t.Unasked {
+		why = "a notification for somebody who has sent nothing lately"
+	}
 	if marks := h.Marks(r); len(marks) > 0 {
 		why = strings.Join(marks, "; ")
 	}
@@ -170,7 +173,7 @@ func (r Rules) Greylists(h Host, t Transaction) bool {
 	case r.Greylist == GreyStrangers:
 		return true
 	}
-	return Public(h.Addr) && len(h.Marks(r)) > 0
+	return Public(h.Addr) && (t.Unasked || len(h.Marks(r)) > 0)
 }
 
 // delay is the tar pit: how long an answer about a recipient takes for a host

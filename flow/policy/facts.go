@@ -100,6 +100,9 @@ type Transaction struct {
 	Exists bool
 	// WrittenTo says that the recipient has written to the sender lately.
 	WrittenTo bool
+	// Unasked says that the message has the null sender, and that its recipients
+	// have sent nothing lately that it could be about.
+	Unasked bool
 	// Grey is what the greylist knows; GreyAsked, that it has been asked.
 	GreyAsked  bool
 	GreyFirst  time.Time

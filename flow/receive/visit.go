@@ -220,6 +220,7 @@ func (v *Visit) judge(ctx context.Context, now time.Time, resolved deliver.Recip
 	for _, target := range resolved.Route.Accounts {
 		t.WrittenTo = t.WrittenTo || !v.from.IsNull() && o.Peers.WroteTo(peers.OfAccount(target.Account), from)
 	}
+	t.Unasked = v.from.IsNull() && v.unasked(now, resolved)
 	verdict := o.Rules.Rcpt(v.host, t, now)
 	if verdict.Refusal != nil || !exists || !o.Rules.Greylists(v.host, t) {
 		return verdict
@@ -239,6 +240,17 @@ func (v *Visit) judge(ctx context.Context, now time.Time, resolved deliver.Recip
 		o.Peers.Add(v.near, now, peers.Passed, 1)
 	}
 	return verdict
+}
+
+// unasked tells whether accounts have sent nothing lately: notifications for
+// them are probably about what others have sent in their names.
+func (v *Visit) unasked(now time.Time, to deliver.Recipient) bool {
+	for _, target := range to.Route.Accounts {
+		if v.r.o.Peers.Peer(peers.OfAccount(target.Account), now).Counts[peers.SentUsually] > 0.1 {
+			return false
+		}
+	}
+	return len(to.Route.Accounts) > 0
 }
 
 // Check has messages checked in the dialogue with filters. It may be nil.

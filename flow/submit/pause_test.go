@@ -37,7 +37,11 @@ var laptop = deliver.Hop{Addr: netip.MustParseAddr("192.0.2.1"), Protocol: "ESMT
 // send sends one message as alice.
 func send(t *testing.T, s *room.Submitter, who sasl.Identity, to ...string) error {
 	t.Helper()
-	env := mail.Envelope{From: who.Login}
+	return sendAs(t, s, who, mail.Envelope{From: who.Login}, to...)
+}
+
+func sendAs(t *testing.T, s *room.Submitter, who sasl.Identity, env mail.Envelope, to ...string) error {
+	t.Helper()
 	var recipients []deliver.Recipient
 	for _, address := range to {
 		r := mail.Recipient{Address: house.Address(address)}
