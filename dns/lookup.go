@@ -25,7 +25,8 @@ type Answer struct {
 }
 
 // A Source finds records out. Names are absolute, with or without the trailing
-// dot. Its errors wrap ErrTemporary; that there is no such record is an answer.
+// dot. Its errors wrap ErrTemporary; that there is no such record is an answer,
+// and so is Bogus, which comes without records.
 type Source interface {
 	Resolve(ctx context.Context, name string, qtype uint16) (*Answer, error)
 }
@@ -47,6 +48,11 @@ func (l Lookups) lookup(ctx context.Context, name string, qtype uint16) ([]wire.
 	result := Result{
 		Authentic: a.Finding.Security == Secure, Security: a.Finding.Security, Reason: a.Finding.Reason, Code: a.Finding.Code,
 		Name: hostName(a.Name), Asked: a.Asked,
+	}
+	if result.Security == Bogus {
+		return nil, result, &Error{
+			Name: wire.CanonicalName(name), Type: wire.Type(qtype).String(), Detail: "bogus: " + result.Reason, Code: result.Code, Err: ErrTemporary,
+		}
 	}
 	if len(a.Records) == 0 {
 		return nil, result, &Error{

@@ -31,6 +31,8 @@ var sideways = [][2]string{
 	{"format/*", "format/message"},
 	{"format/*", "format/charset"},
 	{"format/*", "format/casemap"},
+	{"dns/recursor", "dns/dnssec"},
+	{"dns/recursor", "dns/cache"},
 	{"store/kv/*", "store/kv/internal"},
 	{"store/blob/*", "store/blob/packed"},
 	{"crypt/*", "crypt/pem"},

@@ -149,7 +149,8 @@ const (
 )
 
 // NoDS says what is proven by the absence of DS records at a name: that an
-// unsigned zone begins there, or that none does. RFC 4035 §5.2, RFC 6840 §4.4
+// unsigned zone begins there, or that none does. That there are none may be
+// secure while the zone is insecure. RFC 4035 §5.2, RFC 6840 §4.4
 func (d *Denials) NoDS(name string) (Cut, dns.Finding) {
 	if d.nsec3 != nil {
 		return d.nsec3.noDS(name)
@@ -177,9 +178,19 @@ func cutAt(types []uint16, name string) (Cut, dns.Finding) {
 	case slices.Contains(types, wire.TypeSOA) && name != ".":
 		return NoProof, bogus(wire.ExtendedErrorCodeNSECMissing, "the zone %s answers for its parent", name)
 	case slices.Contains(types, wire.TypeNS):
-		return Unsigned, insecure(wire.ExtendedErrorCodeOther, "the zone %s is not signed", name)
+		return Unsigned, secure()
 	}
 	return NoCut, secure()
+}
+
+// typeNXName in a list of types says that a name does not exist, though it has
+// a record of its own: compact denial. RFC 9824 §3.1
+const typeNXName = 128
+
+// NoName tells whether a proof of no data says that there is no such name.
+func (d *Denials) NoName(name string) bool {
+	rr := d.at(name)
+	return rr != nil && slices.Contains(rr.TypeBitMap, typeNXName)
 }
 
 // lacks tells whether a list of types proves that one is absent. An alias
