@@ -83,5 +83,6 @@ const (
 	Doomed        = 'q' // mailbox, part -> uids that a QUIT in several transactions expunges
 	ACL           = 'a' // mailbox -> what others may do with it
 	Annotation    = 'n' // account of the mailbox or 0, mailbox or 0, scope, hash of name -> annotation
+	AccessKey     = 'v' // account of a mailbox, mailbox -> key that authorizes URLs
 	Sharer        = 'h' // account -> when it last shared a mailbox with this one
 )

@@ -61,8 +61,20 @@ const settable = mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.
 // Append adds messages, all or none, in one durable transaction. Entries of
 // one call with the same Body and Prefix become one email in several places.
 func (a *Account) Append(ctx context.Context, now time.Time, entries ...NewEntry) ([]Appended, error) {
+	return a.appendAnd(ctx, now, entries, nil)
+}
+
+// An appendWith does more in the transaction of an Append: before finds and
+// makes room, after sees what has been added. Either may be nil.
+type appendWith struct {
+	before func(t *txn) error
+	after  func(t *txn, done []Appended) error
+	boxes  []mail.MailboxID // that it changes
+}
+
+func (a *Account) appendAnd(ctx context.Context, now time.Time, entries []NewEntry, with *appendWith) ([]Appended, error) {
 	for try := 0; ; try++ {
-		done, err := a.tryAppend(ctx, now, entries)
+		done, err := a.tryAppend(ctx, now, entries, with)
 		if !errors.Is(err, errBodyGoes) || try == 100 {
 			return done, err
 		}
@@ -95,7 +107,7 @@ type prepared struct {
 	at        int      // index of its values: body, mentions, tokens, origin
 }
 
-func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry) ([]Appended, error) {
+func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry, with *appendWith) ([]Appended, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
@@ -117,13 +129,26 @@ func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEnt
 		want = append(want, p.origin...)
 		boxes = addBox(boxes, p.entry.Mailbox)
 	}
+	if with != nil {
+		for _, id := range with.boxes {
+			boxes = addBox(boxes, id)
+		}
+	}
 	done := make([]Appended, len(entries))
 	_, err := a.change(ctx, now, boxes, want, func(t *txn, got [][]byte) error {
+		if with != nil && with.before != nil {
+			if err := with.before(t); err != nil {
+				return err
+			}
+		}
 		for i := range list {
 			var err error
 			if done[i], err = t.appendOne(list, i, got, done); err != nil {
 				return err
 			}
+		}
+		if with != nil && with.after != nil {
+			return with.after(t, done)
 		}
 		return nil
 	})

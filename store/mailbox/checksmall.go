@@ -172,6 +172,7 @@ func (c *check) checkSmall() error {
 			_, err := decodeAnnotation(it.Value)
 			return err
 		}},
+		{keys.AccessKey, 13, "keys of URLs", func(it kv.Item) error { _, err := decodeAccessKey(it.Value); return err }},
 		{keys.Sharer, 9, "accounts that share mailboxes", func(it kv.Item) error {
 			if len(it.Value) < 1 || it.Value[0] != rowFormat {
 				return errCorrupt

@@ -21,7 +21,7 @@ func bruteDiff(old, new *mailbox.Snapshot) mailbox.Delta {
 		now, ok := have[e.UID]
 		if !ok {
 			d.Vanished = append(d.Vanished, e.UID)
-		} else if now.Flags != e.Flags || now.Keywords != e.Keywords {
+		} else if now.ModSeq != e.ModSeq || now.Flags != e.Flags || now.Keywords != e.Keywords {
 			d.Changed = append(d.Changed, now)
 		}
 		delete(have, e.UID)

@@ -34,6 +34,7 @@
 //	o source item            imported   what has come from another store
 //	p number                 copyMark   a copy in several transactions
 //	q mailbox part           doomed     a maildrop's messages that are to be expunged
+//	v account mailbox        key        that authorizes URLs of messages
 //	y                        lease      of the node that purges
 //	a mailbox                ACL        what others may do with it
 //	n account mailbox hash   Annotation of a mailbox or the server
