@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -73,7 +74,7 @@ func Check(ctx context.Context, repo *Repository, k Keys, progress func(done, to
 		case uint64(stat.Size) != p.size:
 			c.fault("pack %v has %d octets, not %d; the backup %s needs it", id, stat.Size, p.size, users[id])
 		default:
-			sum, err := sumOf(ctx, repo.place, id.name())
+			sum, err := sumOfFile(ctx, repo.place, id.name(), p.sum.hash())
 			if ctx.Err() != nil {
 				return c, ctx.Err()
 			}
@@ -104,16 +105,15 @@ func Check(ctx context.Context, repo *Repository, k Keys, progress func(done, to
 	return c, c.contents(ctx, repo, k, snapshots)
 }
 
-func sumOf(ctx context.Context, p Place, name string) (sum [sha256.Size]byte, err error) {
+// sumOfFile gives the checksum of a file.
+func sumOfFile(ctx context.Context, p Place, name string, h hash.Hash) (packSum, error) {
 	f, err := p.Open(ctx, name)
 	if err != nil {
-		return sum, err
+		return packSum{}, err
 	}
 	defer f.Close()
-	h := sha256.New()
 	_, err = io.Copy(h, io.NewSectionReader(f, 0, f.Size()))
-	h.Sum(sum[:0])
-	return sum, err
+	return sumOf(h), err
 }
 
 // contents unpacks what snapshots name: each tree, leaf and large body once.

@@ -18,9 +18,9 @@
 //
 //	pack      "waxwing pack 1\n", frames, table, count u32, "wxwpack1"
 //	table     for each frame: compressed u32, raw u32 (little-endian)
-//	snapshot  "waxwing snapshot 1\n", length u32, header, packs, sealed, SHA-256
+//	snapshot  "waxwing snapshot 2\n", length u32, header, packs, sealed, SHA-256
 //	header    JSON: Snapshot
-//	packs     count u32; for each: id 16, size u64, SHA-256 32
+//	packs     count u32; for each: id 16, size u64, checksum 32 (sum.go)
 //	sealed    trees and files
 //
 // Packs and the sealed part of snapshots are encrypted with age when the

@@ -28,7 +28,7 @@ import (
 // never trusted about packs that the repository does not have.
 //
 //	repository        JSON: remembered
-//	packs             for each pack: id 16, size u64, SHA-256 32, xxhash u64
+//	packs             for each pack: id 16, size u64, checksum 32, xxhash u64
 //	parts/2f/<p>      "waxwing memory 1\n", length u32, tree part, bodies
 //	parts/2f/<p>.more notes of a run that has not come to its end
 //

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
@@ -22,7 +21,7 @@ const (
 type packInfo struct {
 	id   packID
 	size uint64
-	sum  [sha256.Size]byte
+	sum  packSum
 }
 
 // A packer puts objects into packs: it gathers them in frames, compresses
@@ -196,12 +195,12 @@ func (p *packer) put(f *fillingPack) error {
 		return fmt.Errorf("encrypt: %w", err)
 	}
 	info := packInfo{id: f.id}
-	hash := sha256.New()
+	hash := info.sum.hash()
 	for _, part := range parts {
-		hash.Write(part)
+		_, _ = hash.Write(part) // never fails
 		info.size += uint64(len(part))
 	}
-	hash.Sum(info.sum[:0])
+	info.sum = sumOf(hash)
 	if err := p.place.Put(p.ctx, f.id.name(), parts...); err != nil {
 		return fmt.Errorf("write to the backup: %w", err)
 	}

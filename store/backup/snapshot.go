@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	snapshotMagic  = "waxwing snapshot 1\n"
+	snapshotMagic  = "waxwing snapshot 2\n"
+	snapshotMagic1 = "waxwing snapshot 1\n" // as long; its packs have sums by SHA-256
 	snapshotFormat = 1
 	maxSnapshot    = 1 << 30
 	maxHeader      = 64 << 10
@@ -121,7 +122,7 @@ func (s *snapshotFile) encode(k Keys, z *zstd.Encoder) ([]byte, error) {
 
 // decodeOuter reads what needs no key, and gives what is sealed.
 func decodeOuter(id string, b []byte) (*snapshotFile, []byte, error) {
-	if !bytes.HasPrefix(b, []byte(snapshotMagic)) || len(b) < len(snapshotMagic)+4+4+sha256.Size {
+	if !bytes.HasPrefix(b, []byte(snapshotMagic)) && !bytes.HasPrefix(b, []byte(snapshotMagic1)) || len(b) < len(snapshotMagic)+4+4+sha256.Size {
 		return nil, nil, damagedf("snapshot %s", id)
 	}
 	sum := b[len(b)-sha256.Size:]

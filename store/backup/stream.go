@@ -126,12 +126,11 @@ func Decode(r io.Reader, to Sink) error {
 			if err != nil {
 				return err
 			}
-			value, err := d.field(&d.value, kv.DefaultLimits.Value)
+			value, err := d.last(kv.DefaultLimits.Value)
 			if err != nil {
 				return err
 			}
-			err = to.Row(key, value)
-			if err != nil {
+			if err := to.Row(key, value); err != nil {
 				return err
 			}
 		case streamKnownRow:
@@ -200,6 +199,24 @@ func (d *streamReader) field(into *[]byte, most int) ([]byte, error) {
 	b := (*into)[:n]
 	_, err = io.ReadFull(d.r, b)
 	return b, noEOF(err)
+}
+
+// last reads a field whose octets stay in the reader's buffer, and are the
+// caller's until the next read.
+func (d *streamReader) last(most int) ([]byte, error) {
+	n, err := binary.ReadUvarint(d.r)
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	if n > uint64(most) {
+		return nil, fmt.Errorf("field of %d octets in the stream", n)
+	}
+	b, err := d.r.Peek(int(n))
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	_, err = d.r.Discard(int(n))
+	return b, err
 }
 
 func (d *streamReader) sum() (sum blob.Sum, err error) {
