@@ -15,7 +15,7 @@ func TestDelivery(t *testing.T) {
 	ours, _ := waxwing(t)
 	theirs := postfixDovecot(t, "mdbox:~/mdbox")
 	for _, p := range []peer{ours, theirs} { // the first ones meet cold caches and untouched memory
-		p.deliver(t, smtpLoad{p.smtp, 16, time.Second, 0, 16 << 10, user, false})
+		p.deliver(t, smtpLoad{addr: p.smtp, connections: 16, during: time.Second, size: 16 << 10, rcpt: user})
 	}
 	t.Log("| size | connections | fdatasync of one, median | Waxwing msg/s | MAIL to 250, median / p99 | Postfix + Dovecot mdbox msg/s | MAIL to 250, median / p99 | ratio |")
 	t.Log("|---|---|---|---|---|---|---|---|")
@@ -25,8 +25,8 @@ func TestDelivery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, fast := ours.deliver(t, smtpLoad{ours.smtp, connections, loadTime, 0, size, user, false})
-			b, slow := theirs.deliver(t, smtpLoad{theirs.smtp, connections, loadTime, 0, size, user, false})
+			a, fast := ours.deliver(t, smtpLoad{addr: ours.smtp, connections: connections, during: loadTime, size: size, rcpt: user})
+			b, slow := theirs.deliver(t, smtpLoad{addr: theirs.smtp, connections: connections, during: loadTime, size: size, rcpt: user})
 			t.Logf("| %d KiB | %d | %.2f ms | %.0f | %.2f / %.2f ms | %.0f | %.2f / %.2f ms | %.1f |", size>>10, connections,
 				ms(disk), a, ms(fast.median), ms(fast.p99), b, ms(slow.median), ms(slow.p99), a/b)
 		}

@@ -56,7 +56,7 @@ func TestStart(t *testing.T) {
 	t.Log("| start after | until ready |")
 	t.Log("|---|---|")
 	t.Logf("| a clean end, no mail | %.0f ms |", ms(restart(w.Stop)))
-	load := smtpLoad{ours.smtp, 64, 0, 20_000, 16 << 10, user, false}
+	load := smtpLoad{addr: ours.smtp, connections: 64, messages: 20_000, size: 16 << 10, rcpt: user}
 	if _, err := load.run(); err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (p peer) relay(t *testing.T, empty func() bool, connections int, during tim
 	t.Helper()
 	p.settle()
 	before, start := p.ticks(), time.Now()
-	sent, err := smtpLoad{p.smtp, connections, during, 0, 4 << 10, user, false}.run()
+	sent, err := smtpLoad{addr: p.smtp, connections: connections, during: during, size: 4 << 10, rcpt: user}.run()
 	if err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}

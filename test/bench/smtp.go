@@ -7,6 +7,7 @@
 package bench
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ type smtpLoad struct {
 	size        int           // octets of a message
 	rcpt        func(i int) string
 	fresh       bool // each message on a connection of its own
+
+	texts [][]byte        // messages to be sent in turn, in place of one of size
+	until context.Context // no message is begun after its end; nil for no end
+	every time.Duration   // how often a connection begins a message at most
 }
 
 // A rate is what a load came to.

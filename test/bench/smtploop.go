@@ -15,13 +15,14 @@ type smtpLoop struct {
 	load   smtpLoad
 	dialog []smtpStep
 	addr   unix.SockaddrInet4
-	text   []byte
+	texts  [][]byte
 	start  time.Time
 	epoll  int
 	conns  map[int32]*smtpConn // by file descriptor
 	begun  int                 // messages
 	took   []time.Duration
-	room   []byte // for what is read
+	rests  []*smtpConn // wait until they may begin a message, the first in front
+	room   []byte      // for what is read
 }
 
 // An smtpConn is one connection. It waits for the answer to what it has sent.
@@ -57,7 +58,7 @@ func (l *smtpLoop) steps() []smtpStep {
 		{"250", func(c *smtpConn) error { return l.write(c, []byte("DATA\r\n")) }},
 		{"354", func(c *smtpConn) error {
 			id := fmt.Appendf(nil, "Message-ID: <%d.%d@bench.test>\r\n", c.message, rand.Uint64())
-			return l.write(c, id, l.text, []byte(".\r\n"))
+			return l.write(c, id, l.texts[c.message%len(l.texts)], []byte(".\r\n"))
 		}},
 		{"250", l.taken},
 		{"221", l.hangUp},
@@ -69,7 +70,10 @@ func newSMTPLoop(load smtpLoad) (*smtpLoop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &smtpLoop{load: load, text: []byte(payload(load.size)), conns: map[int32]*smtpConn{}, room: make([]byte, 4<<10)}
+	l := &smtpLoop{load: load, texts: load.texts, conns: map[int32]*smtpConn{}, room: make([]byte, 4<<10)}
+	if l.texts == nil {
+		l.texts = [][]byte{[]byte(payload(load.size))}
+	}
 	l.dialog = l.steps()
 	l.addr = unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -95,13 +99,17 @@ func (l *smtpLoop) run() ([]time.Duration, error) {
 	}
 	events := make([]unix.EpollEvent, 128)
 	for len(l.conns) > 0 {
-		n, err := unix.EpollWait(l.epoll, events, 60_000)
+		patience, err := l.wake()
+		if err != nil {
+			return nil, err
+		}
+		n, err := unix.EpollWait(l.epoll, events, patience)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return nil, err
-		case n == 0:
+		case n == 0 && len(l.rests) == 0:
 			return nil, fmt.Errorf("no answer for a minute, %d messages were taken", len(l.took))
 		}
 		for _, e := range events[:n] {
@@ -115,7 +123,8 @@ func (l *smtpLoop) run() ([]time.Duration, error) {
 
 // enough tells whether no message is to be begun any more.
 func (l *smtpLoop) enough() bool {
-	return l.load.messages > 0 && l.begun >= l.load.messages || l.load.during > 0 && time.Since(l.start) >= l.load.during
+	return l.load.messages > 0 && l.begun >= l.load.messages || l.load.during > 0 && time.Since(l.start) >= l.load.during ||
+		l.load.until != nil && l.load.until.Err() != nil
 }
 
 // dial begins a connection, if there are more messages to send.
@@ -189,8 +198,33 @@ func (l *smtpLoop) answer(c *smtpConn, line []byte) error {
 	return step.send(c)
 }
 
-// mail begins a message, or ends the connection.
+// wake begins the messages that are due, and gives for how many milliseconds
+// there is only to wait for answers.
+func (l *smtpLoop) wake() (int, error) {
+	for len(l.rests) > 0 {
+		c := l.rests[0]
+		if rest := l.load.every - time.Since(c.begun); rest > 0 {
+			return int(rest/time.Millisecond) + 1, nil
+		}
+		l.rests = l.rests[1:]
+		if err := l.begin(c); err != nil {
+			return 0, err
+		}
+	}
+	return 60_000, nil
+}
+
+// mail begins a message, as soon as it may.
 func (l *smtpLoop) mail(c *smtpConn) error {
+	if l.load.every > 0 && !c.begun.IsZero() && time.Since(c.begun) < l.load.every {
+		l.rests = append(l.rests, c)
+		return nil
+	}
+	return l.begin(c)
+}
+
+// begin begins a message, or ends the connection.
+func (l *smtpLoop) begin(c *smtpConn) error {
 	if l.enough() {
 		c.next = len(l.dialog) - 1
 		return l.write(c, []byte("QUIT\r\n"))

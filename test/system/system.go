@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -44,7 +45,8 @@ type Waxwing struct {
 	bin  string
 	tb   testing.TB
 	cmd  *exec.Cmd
-	log  *logBuffer
+	out  *logBuffer    // what it has printed
+	said string        // the file that it logs to, without us between it and the disk
 	done chan struct{} // closed when the process has ended
 }
 
@@ -63,7 +65,7 @@ func StartIn(tb testing.TB, dir string, args ...string) *Waxwing {
 	if url := engine.URL(tb); url != "" && !slices.Contains(args, "--store") {
 		args = append(slices.Clone(args), "--store", url)
 	}
-	w := &Waxwing{Dir: dir, Base: freeBase(tb), args: args, bin: Binary(tb), tb: tb, log: new(logBuffer)}
+	w := &Waxwing{Dir: dir, Base: freeBase(tb), args: args, bin: Binary(tb), tb: tb, out: new(logBuffer), said: filepath.Join(tb.TempDir(), "log")}
 	tb.Cleanup(func() {
 		w.Stop()
 		if tb.Failed() {
@@ -97,8 +99,13 @@ func (w *Waxwing) Run() {
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	w.cmd.Stderr = w.log
-	if err := w.cmd.Start(); err != nil {
+	said, err := os.OpenFile(w.said, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.cmd.Stderr = said
+	err = errors.Join(w.cmd.Start(), said.Close())
+	if err != nil {
 		w.tb.Fatal(err)
 	}
 	ready := make(chan struct{})
@@ -121,7 +128,7 @@ func (w *Waxwing) Run() {
 func (w *Waxwing) watch(out io.Reader, ready chan<- struct{}) {
 	told := false
 	for s := bufio.NewScanner(out); s.Scan(); {
-		_, _ = w.log.Write(append(s.Bytes(), '\n'))
+		_, _ = w.out.Write(append(s.Bytes(), '\n'))
 		if !told && bytes.Contains(s.Bytes(), []byte("waxwing dev ready")) {
 			told = true
 			close(ready)
@@ -161,8 +168,14 @@ func (w *Waxwing) signal(s syscall.Signal) {
 // PID is the process's number.
 func (w *Waxwing) PID() int { return w.cmd.Process.Pid }
 
+// Program gives the path of the program that runs.
+func (w *Waxwing) Program() string { return w.bin }
+
 // Log gives what the program has printed and logged so far.
-func (w *Waxwing) Log() string { return w.log.String() }
+func (w *Waxwing) Log() string {
+	said, _ := os.ReadFile(w.said) // there may be none yet
+	return w.out.String() + string(said)
+}
 
 // Port gives the port of a service by its well-known one.
 func (w *Waxwing) Port(wellKnown int) int { return w.Base + wellKnown }
