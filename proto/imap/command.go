@@ -186,20 +186,26 @@ type Search struct {
 	// an empty one means ALL. RFC 4731 §3.1
 	Return   SearchReturn
 	Extended bool
-	Charset  string // as it was written; empty if there was none
+	Page     *PageRange // of ReturnPartial
+	Charset  string     // as it was written; empty if there was none
 	Program  SearchKey
 }
 
 // SearchReturn is the set of result options of SEARCH.
-type SearchReturn uint8
+type SearchReturn uint16
 
-// The result options. RFC 4731 §3.1, RFC 5182 §2.1
+// The result options. RFC 4731 §3.1, RFC 5182 §2.1, RFC 9394 §3.1, RFC 5267
+// §4, RFC 6203 §4
 const (
 	ReturnMin SearchReturn = 1 << iota
 	ReturnMax
 	ReturnAll
 	ReturnCount
 	ReturnSave
+	ReturnPartial
+	ReturnContext
+	ReturnUpdate
+	ReturnRelevancy
 )
 
 func (c Bare) Name() string         { return string(c) }

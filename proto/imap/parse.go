@@ -25,6 +25,14 @@ var grammars = map[string]grammar{
 	"IDLE":       bare("IDLE"),
 	"NAMESPACE":  bare("NAMESPACE"),
 
+	"SORT":         func(s *scanner) Command { return parseSort(s, false) },
+	"UID SORT":     func(s *scanner) Command { return parseSort(s, true) },
+	"THREAD":       func(s *scanner) Command { return parseThread(s, false) },
+	"UID THREAD":   func(s *scanner) Command { return parseThread(s, true) },
+	"ESEARCH":      parseMultiSearch,
+	"CANCELUPDATE": parseCancelUpdate,
+	"COMPARATOR":   parseComparator,
+
 	"ID":           parseID,
 	"AUTHENTICATE": parseAuthenticate,
 	"LOGIN": func(s *scanner) Command {

@@ -33,6 +33,10 @@ const (
 	SearchSavedSince
 	SearchUIDAfter // RFC 9738 §3.2
 	SearchUIDBefore
+	SearchOlder   // Size seconds or more; RFC 5032 §3
+	SearchYounger // the same
+	SearchFilter  // Text; RFC 5466 §3.1
+	SearchFuzzy   // the key in Keys, fuzzily; RFC 6203 §3
 	SearchAnd
 	SearchOr
 	SearchNot
@@ -51,7 +55,7 @@ type SearchKey struct {
 	Keyword mail.Keyword // SearchKeyword
 	Set     Set          // SearchSeqs, SearchUIDs
 	Date    Date
-	Size    int64       // SearchLarger, SearchSmaller
+	Size    int64       // SearchLarger, SearchSmaller; SearchOlder, SearchYounger
 	ModSeq  mail.ModSeq // SearchModSeq
 	UID     mail.UID    // SearchUIDAfter, SearchUIDBefore
 	Field   string      // SearchHeader
@@ -65,23 +69,39 @@ const maxSearchKeys = 2000
 func parseSearch(s *scanner, uid bool) Command {
 	c := Search{UID: uid}
 	s.sp()
-	if s.word1("RETURN") {
-		c.Extended = true
-		s.sp()
-		s.list(true, func() { s.searchReturn(&c) })
-		if c.Return == 0 {
-			c.Return = ReturnAll // RFC 4731 §3.1
-		}
-		s.sp()
+	s.searchReturns(&c)
+	s.searchProgram(&c)
+	return c
+}
+
+// searchReturns takes the result options, if there are any. RFC 4731 §3.1
+func (s *scanner) searchReturns(c *Search) {
+	if !s.word1("RETURN") {
+		return
 	}
+	c.Extended = true
+	s.sp()
+	s.list(true, func() { s.searchReturn(c) })
+	if c.Return&^(ReturnContext|ReturnUpdate) == 0 && c.Return&ReturnUpdate == 0 {
+		c.Return |= ReturnAll // RFC 4731 §3.1
+	}
+	if c.Return&ReturnAll != 0 && c.Return&ReturnPartial != 0 {
+		s.fail("PARTIAL and ALL exclude each other") // RFC 9394 §3.1
+	}
+	s.sp()
+}
+
+// searchProgram takes the charset, if there is one, and the keys.
+func (s *scanner) searchProgram(c *Search) {
 	if s.word1("CHARSET") {
 		s.sp()
 		c.Charset = s.astring()
 		s.sp()
 	}
-	keys := s.searchKeys(false)
-	c.Program = and(keys)
-	return c
+	c.Program = and(s.searchKeys(false))
+	if c.Return&ReturnRelevancy != 0 && !c.Program.Asks(SearchFuzzy) {
+		s.fail("RELEVANCY needs FUZZY") // RFC 6203 §4
+	}
 }
 
 // ParseSearch reads a search program, without RETURN and CHARSET.
@@ -117,6 +137,19 @@ func (s *scanner) searchReturn(c *Search) {
 		c.Return |= ReturnCount
 	case "SAVE":
 		c.Return |= ReturnSave
+	case "PARTIAL":
+		s.sp()
+		if c.Page != nil {
+			s.fail("two PARTIAL ranges")
+		}
+		page := s.pageRange()
+		c.Return, c.Page = c.Return|ReturnPartial, &page
+	case "CONTEXT":
+		c.Return |= ReturnContext
+	case "UPDATE":
+		c.Return |= ReturnUpdate
+	case "RELEVANCY":
+		c.Return |= ReturnRelevancy
 	default:
 		s.fail("unknown SEARCH result option")
 	}
@@ -221,6 +254,14 @@ func (s *scanner) searchKey() SearchKey {
 		return SearchKey{Op: SearchUIDAfter, UID: mail.UID(s.nzNumber())}
 	case "UIDBEFORE":
 		return SearchKey{Op: SearchUIDBefore, UID: mail.UID(s.nzNumber())}
+	case "OLDER":
+		return SearchKey{Op: SearchOlder, Size: int64(s.nzNumber())}
+	case "YOUNGER":
+		return SearchKey{Op: SearchYounger, Size: int64(s.nzNumber())}
+	case "FILTER":
+		return SearchKey{Op: SearchFilter, Text: s.filterName()}
+	case "FUZZY":
+		return SearchKey{Op: SearchFuzzy, Keys: []SearchKey{s.searchKey()}}
 	case "KEYWORD":
 		return s.keywordKey()
 	case "UNKEYWORD":
@@ -247,6 +288,15 @@ func (s *scanner) keywordKey() SearchKey {
 		s.fail("expected a keyword")
 	}
 	return SearchKey{Op: SearchKeyword, Keyword: k}
+}
+
+// filterName takes a filter-name. RFC 5466 §4
+func (s *scanner) filterName() string {
+	name := s.atom()
+	if strings.ContainsRune(name, '/') {
+		s.fail("bad filter name")
+	}
+	return name
 }
 
 // String gives a program that means the same.
@@ -303,6 +353,14 @@ func (k SearchKey) append(b []byte) []byte {
 		return strconv.AppendUint(append(b, "UIDAFTER "...), uint64(k.UID), 10)
 	case SearchUIDBefore:
 		return strconv.AppendUint(append(b, "UIDBEFORE "...), uint64(k.UID), 10)
+	case SearchOlder:
+		return strconv.AppendInt(append(b, "OLDER "...), k.Size, 10)
+	case SearchYounger:
+		return strconv.AppendInt(append(b, "YOUNGER "...), k.Size, 10)
+	case SearchFilter:
+		return append(append(b, "FILTER "...), k.Text...)
+	case SearchFuzzy:
+		return k.Keys[0].append(append(b, "FUZZY "...))
 	case SearchHeader:
 		b = AppendString(append(b, "HEADER "...), k.Field, true)
 		return AppendString(append(b, ' '), k.Text, true)
