@@ -30,6 +30,7 @@ type attempt struct {
 	item  *outqueue.Item
 	body  *outqueue.Body // nil until it is needed
 	began time.Time
+	again time.Time // when the lease is to be extended; of the keeper
 
 	mu      sync.Mutex      // held over calls of the queue: one at a time for a lease
 	answers map[int]answer  // not recorded yet, by recipient; guarded by mu
@@ -49,8 +50,8 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *sea
 		answers: map[int]answer{},
 	}
 	defer func() { a.seat.leave(nothing, time.Now()) }()
-	stop := a.holdLease(work)
-	defer stop()
+	r.keeper.hold(a)
+	defer r.keeper.leave(a)
 	defer a.closeBody()
 
 	groups := a.groups(ctx, work)
@@ -281,32 +282,4 @@ func (a *attempt) call(c outqueue.Call) {
 	if len(a.calls) < maxCalls {
 		a.calls = append(a.calls, c)
 	}
-}
-
-// holdLease extends the lease until the returned function is called.
-func (a *attempt) holdLease(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	var holding sync.WaitGroup
-	holding.Go(func() {
-		for {
-			wait := time.NewTimer(max(time.Until(a.lease.Expires)/3, time.Second))
-			select {
-			case <-done:
-				wait.Stop()
-				return
-			case <-wait.C:
-			}
-			a.mu.Lock()
-			err := a.queue.Extend(ctx, time.Now(), a.lease)
-			a.mu.Unlock()
-			if err != nil {
-				a.log.Warn("cannot extend the lease of a queued message", obs.Queue, a.item.ID.String(), obs.Err, err)
-			}
-			// Anything else may pass before somebody else has it.
-			if errors.Is(err, outqueue.ErrLeaseLost) || errors.Is(err, outqueue.ErrNotFound) {
-				return
-			}
-		}
-	})
-	return func() { close(done); holding.Wait() }
 }

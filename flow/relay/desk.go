@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waxwing/obs"
@@ -22,6 +23,9 @@ type desk struct {
 	reread  time.Time // when the index is to be read from its beginning
 	stirred bool      // something may be due that is not listed yet
 	working sync.WaitGroup
+	work    chan func()   // to the goroutines that wait for the next attempt
+	closed  chan struct{} // closed when they need not wait any more
+	waiting atomic.Int32  // how many there are
 
 	wake     chan struct{} // holds a token when an attempt has ended
 	mu       sync.Mutex
@@ -33,12 +37,16 @@ type finished struct {
 	lane *lane
 }
 
-// look lists what has become due, unless nothing can have.
+// look lists what has become due. The index is read only if there may be more
+// in it than the queue tells of itself.
 func (d *desk) look(ctx context.Context, now time.Time) error {
-	select {
-	case <-d.queue.Wake():
-		d.stirred = true
-	default:
+	news := d.queue.News()
+	for _, r := range news.Fresh {
+		d.lanes.add(r)
+	}
+	d.stirred = d.stirred || news.Stirred
+	if news.Behind {
+		d.reread = now
 	}
 	next := d.cursor.Next()
 	if !d.stirred && now.Before(d.reread) && (next.IsZero() || now.Before(next)) && !d.lanes.fresh.wanting() && !d.lanes.doubtful.wanting() {
@@ -72,14 +80,14 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 	d.lanes.freed()
 	var batch []outqueue.Ready
-	seats, of := map[outqueue.ID]*seat{}, map[outqueue.ID]*lane{}
+	chosen := map[outqueue.ID]choice{}
 	for len(batch) < maxBatch {
 		t, lane, ok := d.lanes.next(now)
 		if !ok {
 			break
 		}
 		batch = append(batch, t.Ready)
-		seats[t.ID], of[t.ID] = t.seat, lane
+		chosen[t.ID] = choice{t, lane}
 	}
 	if len(batch) == 0 {
 		return false
@@ -89,23 +97,53 @@ func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 		d.log.Error("cannot lease from the outqueue", obs.Err, err)
 		d.reread = now.Add(patience) // what was not leased is found again
 	}
-	ready := map[outqueue.ID]outqueue.Ready{}
-	for _, r := range batch {
-		ready[r.ID] = r
-	}
 	for _, l := range leases {
-		r, s := ready[l.Item.ID], seats[l.Item.ID]
-		delete(ready, r.ID)
-		d.working.Go(func() {
-			d.attempt(ctx, work, l, s)
-			d.finish(r, of[r.ID])
+		c := chosen[l.Item.ID]
+		delete(chosen, l.Item.ID)
+		d.start(func() {
+			d.attempt(ctx, work, l, c.seat)
+			d.finish(c.Ready, c.lane)
 		})
 	}
-	for id, r := range ready { // gone, or another's
-		seats[id].leave(nothing, now)
-		d.finish(r, of[id])
+	for _, c := range chosen { // gone, or another's
+		c.seat.leave(nothing, now)
+		d.finish(c.Ready, c.lane)
 	}
 	return err == nil
+}
+
+// maxWaiting is how many goroutines wait for the next attempt when theirs has
+// ended: the stack of a new one has to grow first.
+const maxWaiting = 64
+
+// start has an attempt made.
+func (d *desk) start(attempt func()) {
+	select {
+	case d.work <- attempt:
+		return
+	default:
+	}
+	d.working.Go(func() {
+		for {
+			attempt()
+			if d.waiting.Add(1) > maxWaiting {
+				d.waiting.Add(-1)
+				return
+			}
+			select {
+			case attempt = <-d.work:
+				d.waiting.Add(-1)
+			case <-d.closed:
+				return
+			}
+		}
+	})
+}
+
+// A choice is an item whose turn it is, with its lane.
+type choice struct {
+	turn
+	lane *lane
 }
 
 // finish says that an attempt has come to its end.
@@ -143,9 +181,7 @@ func (d *desk) pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-		d.stirred = true
 	case <-d.queue.Wake():
-		d.stirred = true
 	case <-d.wake:
 	}
 }

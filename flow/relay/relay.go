@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"waxwing/dns"
@@ -53,6 +54,7 @@ type Relay struct {
 	resolver  dns.Resolver
 	dialer    *dialer
 	places    *places
+	keeper    *keeper
 	down      *down
 	hostname  string
 	schedule  Schedule
@@ -101,6 +103,7 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 		queue: q, deliverer: d, blobs: blobs, resolver: resolver,
 		dialer:   &dialer{hostname: o.Hostname, port: o.Port, tls: config, log: o.Log, pool: newPool(), down: down},
 		places:   newPlaces(o.PerDestination),
+		keeper:   newKeeper(),
 		down:     down,
 		hostname: o.Hostname, schedule: schedule, schedules: schedules, warnAfter: o.DelayWarning,
 		routes: Routes(o.Routes).named(), attempts: o.Attempts, trace: o.Trace, log: o.Log,
@@ -126,11 +129,20 @@ func (r *Relay) Run(ctx context.Context) error {
 	// transfers outlive ctx for a while.
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	d := desk{Relay: r, lanes: newLanes(r.attempts, r.places), wake: make(chan struct{}, 1)}
+	d := desk{
+		Relay: r, lanes: newLanes(r.attempts, r.places), wake: make(chan struct{}, 1),
+		work: make(chan func()), closed: make(chan struct{}),
+	}
+	idle := make(chan struct{})
+	var keeping sync.WaitGroup
+	keeping.Go(func() { r.keeper.run(work, idle) })
 	defer func() {
 		patience := time.AfterFunc(drainTimeout, cut)
+		close(d.closed)
 		d.working.Wait()
 		patience.Stop()
+		close(idle)
+		keeping.Wait()
 		r.dialer.pool.sweep(context.WithoutCancel(ctx), time.Now(), true)
 	}()
 	for ctx.Err() == nil {

@@ -40,6 +40,7 @@ func (q *Queue) Get(ctx context.Context, id ID) (*Item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", id, err)
 	}
+	q.memory.show(it)
 	return it, nil
 }
 
@@ -64,7 +65,7 @@ type Filter struct {
 }
 
 func (f *Filter) wantsState(s state) bool {
-	return (!f.Held || s.held) && (!f.Deferred || s.tried) && (!f.Underway || s.leased) && (!f.Untried || !s.tried) &&
+	return (!f.Held || s.held) && (!f.Deferred || s.tried) && (!f.Underway || s.taken()) && (!f.Untried || !s.tried) &&
 		(f.Larger == 0 || mail.ByteCount(s.octets) > f.Larger)
 }
 
@@ -159,7 +160,7 @@ func (q *Queue) page(ctx context.Context, at ID, f Filter) (items []*Item, next 
 			if n++; n == listPage {
 				next = id + 1
 			}
-			if f.wantsState(s) {
+			if s.lent = q.memory.leased(id); f.wantsState(s) {
 				ids = append(ids, id)
 			}
 		}
@@ -169,6 +170,7 @@ func (q *Queue) page(ctx context.Context, at ID, f Filter) (items []*Item, next 
 			case damaged[i] != nil:
 				q.o.Log.Error("queue item cannot be read", obs.Queue, ids[i].String(), obs.Err, damaged[i])
 			case f.wants(it):
+				q.memory.show(it)
 				items = append(items, it)
 			}
 		}
@@ -191,7 +193,7 @@ func (q *Queue) Release(ctx context.Context, ids ...ID) error {
 // Retry makes items due now, if nobody is at them.
 func (q *Queue) Retry(ctx context.Context, now time.Time, ids ...ID) error {
 	return q.change(ctx, "retry", ids, func(_ *shardTxn, s *state) {
-		if !s.leased {
+		if !s.taken() {
 			s.due = now.UnixNano()
 		}
 	})
@@ -268,6 +270,8 @@ func (q *Queue) each(ctx context.Context, ids []ID, fn func(*shardTxn, ID, state
 
 func (q *Queue) eachOf(ctx context.Context, shard, shards int, ids []ID, fn func(*shardTxn, ID, state) error) (missing, err error) {
 	var tx *shardTxn
+	done := q.memory.touch(ids)
+	defer done()
 	err = kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) (err error) {
 		missing = nil
 		if tx, err = begin(kvtx, shard, shards); err != nil {
@@ -275,6 +279,7 @@ func (q *Queue) eachOf(ctx context.Context, shard, shards int, ids []ID, fn func
 		}
 		for _, id := range ids {
 			s, err := tx.state(id)
+			s.lent = q.memory.leased(id)
 			if errors.Is(err, ErrNotFound) {
 				missing = errors.Join(missing, fmt.Errorf("%s: %w", id, err))
 				continue

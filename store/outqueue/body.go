@@ -24,12 +24,31 @@ type Body struct {
 // OpenBody opens the message of an item. It fails with ErrNotFound when the
 // item has gone. The caller closes the body.
 func (q *Queue) OpenBody(ctx context.Context, it *Item) (*Body, error) {
-	b := &Body{}
+	b := &Body{inline: it.body}
+	var err error
+	if b.inline == nil {
+		err = q.readBody(ctx, it, b)
+	}
+	if err == nil && mail.ByteCount(len(b.inline)) != it.inline {
+		err = fmt.Errorf("%d octets instead of %d", len(b.inline), it.inline)
+	}
+	if err == nil && it.blob != nil {
+		b.sum = *it.blob
+		b.blob, err = q.blobs.Open(ctx, blob.Key{Owner: owner(it.ID.shard()), Sum: b.sum})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open body of %s: %w", it.ID, err)
+	}
+	return b, nil
+}
+
+// readBody reads what lies in the engine.
+func (q *Queue) readBody(ctx context.Context, it *Item, b *Body) error {
 	var chunks [][]byte
 	for i := range (int(it.inline) + partSize - 1) / partSize {
 		chunks = append(chunks, bodyKey(it.ID, i))
 	}
-	err := q.db.View(ctx, partition(it.ID.shard()), func(r kv.Reader) error {
+	return q.db.View(ctx, partition(it.ID.shard()), func(r kv.Reader) error {
 		rows, err := r.GetMany(chunks)
 		if err != nil {
 			return err
@@ -43,17 +62,6 @@ func (q *Queue) OpenBody(ctx context.Context, it *Item) (*Body, error) {
 		}
 		return nil
 	})
-	if err == nil && mail.ByteCount(len(b.inline)) != it.inline {
-		err = fmt.Errorf("%d octets instead of %d", len(b.inline), it.inline)
-	}
-	if err == nil && it.blob != nil {
-		b.sum = *it.blob
-		b.blob, err = q.blobs.Open(ctx, blob.Key{Owner: owner(it.ID.shard()), Sum: b.sum})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open body of %s: %w", it.ID, err)
-	}
-	return b, nil
 }
 
 // Size gives the octets of the message.

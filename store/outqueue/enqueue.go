@@ -1,13 +1,11 @@
 package outqueue
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -63,20 +61,30 @@ func (q *Queue) Enqueue(ctx context.Context, now time.Time, subs ...Submission) 
 		}
 	}
 	ids := make([]ID, len(subs))
-	var commits []kv.Commit
+	type ordered struct {
+		kv.Commit
+		made []fresh
+	}
+	var commits []ordered
 	for _, g := range q.group(subs, shards) {
-		c, err := q.enqueue(ctx, now, g, shards, subs, ids)
+		c, made, err := q.enqueue(ctx, now, g, shards, subs, ids)
 		if err != nil {
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
-		commits = append(commits, c)
+		commits = append(commits, ordered{c, made})
 	}
 	for _, c := range commits {
 		if err := c.Wait(ctx); err != nil {
+			q.stir() // it may be in the queue all the same
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
+		if q.o.Shared {
+			q.stir()
+		} else {
+			q.memory.add(now, c.made)
+			q.poke()
+		}
 	}
-	q.poke()
 	return ids, nil
 }
 
@@ -139,17 +147,17 @@ func (q *Queue) group(subs []Submission, shards int) []group {
 }
 
 // enqueue runs one transaction.
-func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int, subs []Submission, ids []ID) (kv.Commit, error) {
+func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int, subs []Submission, ids []ID) (c kv.Commit, made []fresh, err error) {
 	own := make([]Submission, 0, len(g.indexes))
 	for _, i := range g.indexes {
 		own = append(own, subs[i])
 	}
 	release, err := q.keep(ctx, g.shard, own)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rules := q.rules(ctx)
-	c, err := q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
+	c, err = q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
 		tx, err := begin(kvtx, g.shard, shards)
 		if err != nil {
 			return err
@@ -163,14 +171,15 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 			}
 		}
 		tx.end()
+		made = tx.made
 		return nil
 	})
 	release()
 	if err != nil {
 		q.dropBodies(ctx, g.shard, own)
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, made, nil
 }
 
 // dropBodies deletes the large bodies of submissions that were not taken.
@@ -255,15 +264,16 @@ func (tx *shardTxn) enqueue(now time.Time, rules []Freeze, s *Submission) (ID, e
 	id = newID(tx.shard, tx.head.next)
 	tx.head.next++
 	it := &Item{
-		ID: id, Message: s.Message, Envelope: s.Envelope, Origin: s.Origin, Account: s.Account, Created: now,
+		ID: id, Message: s.Message, Envelope: s.Envelope, Origin: s.Origin, Account: s.Account, Created: time.Unix(0, now.UnixNano()),
 		Status: make([]Status, len(s.Envelope.To)),
 		Size:   mail.ByteCount(len(s.Prefix)) + s.Body.Size(),
 		inline: mail.ByteCount(len(s.Prefix)),
 	}
-	inline := io.Reader(bytes.NewReader(s.Prefix))
+	it.Envelope.To = slices.Clone(s.Envelope.To)
+	it.body = s.Prefix
 	if s.Body.IsInline() {
 		it.inline = it.Size
-		inline = io.MultiReader(inline, bytes.NewReader(s.Body.Bytes()))
+		it.body = append(append(make([]byte, 0, it.Size), s.Prefix...), s.Body.Bytes()...)
 	} else {
 		sum := s.Body.Sum()
 		it.blob = &sum
@@ -273,13 +283,12 @@ func (tx *shardTxn) enqueue(now time.Time, rules []Freeze, s *Submission) (ID, e
 	}
 	it.Frozen = frozenBy(rules, it)
 	st := state{held: it.Frozen != "", due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
-	if st.chunks, err = tx.putBody(id, inline, int(it.inline)); err != nil {
-		return 0, err
-	}
+	st.chunks = tx.putBody(id, it.body)
 	if st.parts, err = tx.putRecord(it, 0); err != nil {
 		return 0, err
 	}
 	tx.schedule(id, state{}, st)
+	tx.made = append(tx.made, fresh{it, st})
 	if token != nil {
 		tx.Put(token, tokenRecord(id, now))
 		tx.Put(tokenAgeKey(now, token), nil)
@@ -309,18 +318,13 @@ func firstDue(now time.Time, s *Submission) time.Time {
 }
 
 // putBody writes what lies in the engine, in chunks.
-func (tx *shardTxn) putBody(id ID, r io.Reader, size int) (uint16, error) {
-	buf := make([]byte, min(size, partSize))
+func (tx *shardTxn) putBody(id ID, body []byte) uint16 {
 	n := 0
-	for ; size > 0; n++ {
-		chunk := buf[:min(size, len(buf))]
-		if _, err := io.ReadFull(r, chunk); err != nil {
-			return 0, err
-		}
+	for chunk := range slices.Chunk(body, partSize) {
 		tx.Put(bodyKey(id, n), chunk)
-		size -= len(chunk)
+		n++
 	}
-	return uint16(n), nil
+	return uint16(n)
 }
 
 // token looks up what a token has made. It gives the token's key, nil for no

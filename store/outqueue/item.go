@@ -175,6 +175,7 @@ type Item struct {
 
 	inline mail.ByteCount // how much of the size lies in the engine
 	blob   *blob.Sum      // the rest
+	body   []byte         // what lies in the engine, if it has just come; else nil
 }
 
 // Pending gives the indexes of the recipients that are still to be tried.

@@ -1,13 +1,13 @@
 package outqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
-	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -18,13 +18,17 @@ const never = math.MaxInt64
 // maxLease bounds how many items one transaction leases.
 const maxLease = 500
 
-// Lease leases those of the items that are due and that nobody has, and
-// returns when the leases are durable. An item that is not given back (Result)
-// in time becomes due again.
+// Lease leases those of the items that are due and that nobody has. Where other
+// processes share the engine it returns when the leases are durable; else they
+// are known to this one alone, whose end ends them. An item that is not given
+// back (Result) in time becomes due again.
 func (q *Queue) Lease(ctx context.Context, now time.Time, ready ...Ready) ([]*Lease, error) {
 	shards, err := q.count(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !q.o.Shared {
+		return q.lendAll(ctx, now, ready, shards)
 	}
 	byShard := map[int][]Ready{}
 	for _, r := range ready {
@@ -84,13 +88,8 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards int, rea
 			switch s := old[i]; {
 			case s.held, s.due > now.UnixNano(): // another has it, or it has been put off
 				continue
-			case s == (state{}): // it has gone, or nobody knows how it stands
-				tx.Delete(dueKey(ready[i].Due.UnixNano(), id))
-				continue
-			case damaged[i] != nil:
-				q.o.Log.Error("queue item cannot be read and is set aside", obs.Queue, id.String(), obs.Err, damaged[i])
-				s.held = true // out of the way of the others
-				tx.schedule(id, old[i], s)
+			case s == (state{}) || damaged[i] != nil:
+				tx.setAside(q, ready[i], s, damaged[i])
 				continue
 			}
 			s := old[i]
@@ -111,18 +110,23 @@ func (q *Queue) lease(ctx context.Context, now time.Time, shard, shards int, rea
 
 // advance moves the head's mark to the first item in the index, which nobody
 // needs to look for among the graves before it again.
-func (tx *shardTxn) advance() error {
+func (tx *shardTxn) advance() (err error) {
+	tx.head.low, err = firstIn(tx, tx.head.low)
+	return err
+}
+
+// firstIn gives the time of the first item in the index from a time on.
+func firstIn(r kv.Reader, from int64) (int64, error) {
 	first := int64(never)
-	for item, err := range tx.Scan(dueKey(tx.head.low, 0), []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
+	for item, err := range r.Scan(dueKey(from, 0), []byte{keys.QueueDue + 1}, kv.ScanOptions{KeysOnly: true, Limit: 1}) {
 		if err == nil {
 			first, _, err = splitDueKey(item.Key)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	tx.head.low = first
-	return nil
+	return first, nil
 }
 
 // readAll reads the states and records of items in two round trips. One that
@@ -158,7 +162,8 @@ func readAll(r kv.Reader, ids []ID) (states []state, items []*Item, damaged []er
 	return states, items, damaged, nil
 }
 
-// leased checks that a lease is still its owner's, and gives the item's state.
+// leased checks that a durable lease is still its owner's, and gives the item's
+// state.
 func (tx *shardTxn) leased(l *Lease) (state, error) {
 	s, err := tx.state(l.Item.ID)
 	if err == nil && (!s.leased || s.epoch != l.epoch) {
@@ -167,7 +172,30 @@ func (tx *shardTxn) leased(l *Lease) (state, error) {
 	return s, err
 }
 
-// Extend lengthens a lease, from now on, and returns when that is durable.
+// holding gives the item of a lease, which must still be its owner's, as it is
+// now. It may be changed.
+func (q *Queue) holding(tx *shardTxn, l *Lease) (it *Item, s state, err error) {
+	if q.o.Shared {
+		if s, err = tx.leased(l); err == nil {
+			it, err = readItem(tx, l.Item.ID, s)
+		}
+		return it, s, err
+	}
+	lent, lost := q.memory.loan(l)
+	if lost == nil && !lent.touched { // nobody has changed it
+		own := *l.Item
+		own.Status, own.History = slices.Clone(own.Status), slices.Clone(own.History)
+		return &own, lent.state, nil
+	}
+	if s, err = tx.state(l.Item.ID); err != nil || lost != nil {
+		return nil, s, cmp.Or(err, lost)
+	}
+	it, err = readItem(tx, l.Item.ID, s)
+	return it, s, err
+}
+
+// Extend lengthens a lease, from now on, and returns when that is durable where
+// leases are.
 func (q *Queue) Extend(ctx context.Context, now time.Time, l *Lease) error {
 	shard := l.Item.ID.shard()
 	shards, err := q.count(ctx)
@@ -175,6 +203,13 @@ func (q *Queue) Extend(ctx context.Context, now time.Time, l *Lease) error {
 		return err
 	}
 	expires := now.Add(q.o.Lease)
+	if !q.o.Shared {
+		if err := q.memory.extend(l, expires); err != nil {
+			return fmt.Errorf("extend lease of %s: %w", l.Item.ID, err)
+		}
+		l.Expires = expires
+		return nil
+	}
 	err = kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) error {
 		tx, err := begin(kvtx, shard, shards)
 		if err != nil {

@@ -235,24 +235,28 @@ func TestBodies(t *testing.T) {
 		s := r.submission(t, size, "bob@b.example")
 		r.enqueue(t, start, s)
 		l := r.one(t, start)
-		b, err := r.OpenBody(t.Context(), l.Item)
+		stored, err := r.Get(t.Context(), l.Item.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := append([]byte("Received: by us\r\n"), bytes.Repeat([]byte("m"), size)...)
-		for range 2 {
+		for _, it := range []*outqueue.Item{l.Item, stored} { // the one as it came, the other as it lies there
+			b, err := r.OpenBody(t.Context(), it)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got, err := io.ReadAll(b.Reader()); err != nil || !bytes.Equal(got, want) || b.Size() != mail.ByteCount(len(want)) {
 				t.Errorf("%d octets: %d of %d come back, %v", size, len(got), b.Size(), err)
 			}
-		}
-		if got, err := io.ReadAll(io.NewSectionReader(b, 0, int64(b.Size()))); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d octets: ReadAt gives %d, %v", size, len(got), err)
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
+			if got, err := io.ReadAll(io.NewSectionReader(b, 0, int64(b.Size()))); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d octets: ReadAt gives %d, %v", size, len(got), err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 		r.result(t, start, l, delivered)
-		if _, err := r.OpenBody(t.Context(), l.Item); size > 0 && !errors.Is(err, outqueue.ErrNotFound) {
+		if _, err := r.OpenBody(t.Context(), stored); size > 0 && !errors.Is(err, outqueue.ErrNotFound) {
 			t.Errorf("the body of an item that is gone: %v", err)
 		}
 	}
@@ -630,9 +634,9 @@ func TestManyRelays(t *testing.T) {
 func TestSecondNode(t *testing.T) {
 	engine.NeedsBubble(t)
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, outqueue.Options{Shards: 7})
+		r := open(t, outqueue.Options{Shards: 7, Shared: true})
 		r.enqueue(t, start, r.submission(t, 10, "bob@b.example"))
-		other := room{outqueue.New(r.db, r.blobs, outqueue.Options{Shards: 1}), r.db, r.blobs}
+		other := room{outqueue.New(r.db, r.blobs, outqueue.Options{Shards: 1, Shared: true}), r.db, r.blobs}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {

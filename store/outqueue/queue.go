@@ -25,9 +25,10 @@ type Options struct {
 	// where the engine is shared. Whoever has it longer extends it.
 	Lease time.Duration
 
-	// Shared says that other processes may have the engine open too. Large
-	// bodies are then removed by the sweep alone: whoever lets go of one cannot
-	// see that another process is just keeping it.
+	// Shared says that other processes may have the engine open too, or other
+	// Queues of this one. Leases are durable then, where else they are known
+	// here alone; and large bodies are removed by the sweep alone: whoever lets
+	// go of one cannot see that another process is just keeping it.
 	Shared bool
 
 	// MaxItems is from when on the queue takes no more; 0 for a million.
@@ -59,7 +60,8 @@ type Queue struct {
 	// last item, until the engine and the blob store agree again.
 	stripes [32]sync.Mutex
 
-	wake chan struct{} // holds a token when something may be due
+	memory *memory
+	wake   chan struct{} // holds a token when something may be due
 }
 
 // New makes a Queue on db, with large bodies in blobs. It does no I/O.
@@ -84,7 +86,7 @@ func New(db kv.Store, blobs blob.Store, o Options) *Queue {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Queue{db: db, blobs: blobs, o: o, wake: make(chan struct{}, 1)}
+	return &Queue{db: db, blobs: blobs, o: o, memory: newMemory(), wake: make(chan struct{}, 1)}
 }
 
 // partition gives the partition of a shard.
@@ -145,8 +147,8 @@ func (q *Queue) locate(ctx context.Context, id ID) (int, error) {
 	return id.shard(), nil
 }
 
-// Wake gives a channel that receives when something new may be due. It is one
-// channel for all: a receiver looks at the whole queue.
+// Wake gives a channel that receives when there is News. It is one channel for
+// all: a receiver looks at the whole queue.
 func (q *Queue) Wake() <-chan struct{} { return q.wake }
 
 func (q *Queue) poke() {

@@ -55,6 +55,14 @@ func (s state) row() []byte {
 	return binary.BigEndian.AppendUint64(append(b, flags), s.octets)
 }
 
+// ready gives what row says, for an item.
+func (s state) ready(id ID) Ready {
+	return Ready{
+		ID: id, Due: time.Unix(0, s.due), Destination: s.way.destination, Sender: s.way.sender, Priority: s.way.priority,
+		Tried: s.tried, Size: mail.ByteCount(s.octets),
+	}
+}
+
 // readyOf reads a row of the index. Rows of older versions have no value.
 func readyOf(key, value []byte) (Ready, error) {
 	due, id, err := splitDueKey(key)
@@ -136,7 +144,8 @@ func (c *Cursor) Next() time.Time {
 // Ready calls fn for what has become due behind the cursor, the items that have
 // waited longest first in each shard, until fn gives false, and moves the
 // cursor. Items that somebody has leased are not due. What another process, or
-// an administrator, puts before the cursor is found by a new one.
+// an administrator, puts before the cursor is found by a new one, and so is a
+// lease that has run out.
 func (q *Queue) Ready(ctx context.Context, now time.Time, c *Cursor, fn func(Ready) bool) error {
 	shards, err := q.count(ctx)
 	if err != nil {
@@ -148,22 +157,62 @@ func (q *Queue) Ready(ctx context.Context, now time.Time, c *Cursor, fn func(Rea
 	first := int(q.turn.Add(1))
 	for i := range shards {
 		shard := (first + i) % shards
+		if c.after[shard] == nil && !q.o.Shared {
+			if err := q.advance(ctx, shard, shards); err != nil {
+				return fmt.Errorf("look for queue items: %w", err)
+			}
+		}
 		for more := true; more; {
 			page, next, err := q.readyPage(ctx, now, shard, c.after[shard])
 			if err != nil {
 				return fmt.Errorf("look for queue items: %w", err)
 			}
 			c.next[shard] = next
-			for _, r := range page {
+			more = len(page) == readyPage
+			end := c.after[shard]
+			if len(page) > 0 {
+				end = page[len(page)-1].after()
+			}
+			for _, r := range q.memory.free(now, page) {
 				if !fn(r) {
 					return nil
 				}
-				c.after[shard] = dueKey(r.Due.UnixNano(), r.ID+1)
+				c.after[shard] = r.after()
 			}
-			more = len(page) == readyPage
+			c.after[shard] = end
 		}
 	}
 	return nil
+}
+
+// after is the key behind an item's row.
+func (r Ready) after() []byte { return dueKey(r.Due.UnixNano(), r.ID+1) }
+
+// advance moves the head's mark, if what stood there has gone.
+func (q *Queue) advance(ctx context.Context, shard, shards int) error {
+	h, err := q.look(ctx, shard)
+	if err != nil || h.low == never {
+		return err
+	}
+	var first int64
+	err = q.db.View(ctx, partition(shard), func(r kv.Reader) (err error) {
+		first, err = firstIn(r, h.low)
+		return err
+	})
+	if err != nil || first == h.low {
+		return err
+	}
+	return kv.Apply(ctx, q.db, partition(shard), func(kvtx kv.Txn) error {
+		tx, err := begin(kvtx, shard, shards)
+		if err != nil {
+			return err
+		}
+		if err := tx.advance(); err != nil {
+			return err
+		}
+		tx.end()
+		return nil
+	})
 }
 
 // readyPage reads rows from a key on, and when the first thing behind them

@@ -17,7 +17,7 @@ func (q *Queue) Reclaim(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	count := 0
+	count := q.memory.reclaim()
 	for shard := range shards {
 		leased, err := q.leasedItems(ctx, now, shard)
 		if err != nil {

@@ -222,7 +222,12 @@ type state struct {
 	octets        uint64
 	tried         bool
 	way           way // zero in records of version 1
+
+	lent bool // somebody has it, as only this process knows: not in the record
 }
+
+// taken tells whether somebody has the item.
+func (s state) taken() bool { return s.leased || s.lent }
 
 const (
 	flagHeld = 1 << iota

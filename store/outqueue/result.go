@@ -39,7 +39,7 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 		if tx, err = begin(kvtx, shard, shards); err != nil {
 			return err
 		}
-		if err := tx.settle(now, l, &a); err != nil {
+		if err := q.settle(tx, now, l, &a); err != nil {
 			return err
 		}
 		for i := range a.Then {
@@ -53,7 +53,11 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 	release()
 	if err != nil {
 		q.dropBodies(ctx, shard, a.Then)
+		if errors.Is(err, ErrNotFound) {
+			q.memory.settled(l, true)
+		}
 	} else {
+		q.memory.settled(l, !a.Keep)
 		err = commit.Wait(ctx)
 	}
 	if err != nil {
@@ -61,7 +65,7 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 	}
 	q.drop(ctx, shard, tx.freed)
 	if len(a.Then) > 0 || !a.Next.IsZero() {
-		q.poke() // something will be due that was not
+		q.stir() // something will be due that was not
 	}
 	return nil
 }
@@ -85,12 +89,8 @@ func (q *Queue) checkAttempt(it *Item, a *Attempt) error {
 var errNoNext = errors.New("recipients are pending and there is no next try")
 
 // settle brings the results into the item.
-func (tx *shardTxn) settle(now time.Time, l *Lease, a *Attempt) error {
-	old, err := tx.leased(l)
-	if err != nil {
-		return err
-	}
-	it, err := readItem(tx, l.Item.ID, old)
+func (q *Queue) settle(tx *shardTxn, now time.Time, l *Lease, a *Attempt) error {
+	it, old, err := q.holding(tx, l)
 	if err != nil {
 		return err
 	}

@@ -29,13 +29,16 @@ func (q *Queue) Run(ctx context.Context) error {
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
 	for shard := range shards {
+		if !q.o.Shared {
+			break // who changes something here says so
+		}
 		changes, err := q.db.Watch(ctx, partition(shard))
 		if err != nil {
 			return fmt.Errorf("watch queue: %w", err)
 		}
 		watchers.Go(func() {
 			for range changes {
-				q.poke()
+				q.stir()
 			}
 		})
 	}

@@ -40,7 +40,7 @@ func (q *Queue) edit(ctx context.Context, what string, ids []ID, fn func(*Item, 
 func (q *Queue) Reroute(ctx context.Context, now time.Time, to string, ids ...ID) error {
 	return q.edit(ctx, "reroute", ids, func(it *Item, s *state) error {
 		it.Reroute = clip(to)
-		if !s.leased {
+		if !s.taken() {
 			s.due = now.UnixNano()
 		}
 		return nil
@@ -52,7 +52,7 @@ func (q *Queue) Reroute(ctx context.Context, now time.Time, to string, ids ...ID
 // tried, and with ErrNotFound if there is no such recipient who still waits.
 func (q *Queue) EditRecipient(ctx context.Context, now time.Time, id ID, old, to mail.Address) error {
 	return q.edit(ctx, "edit recipients of", []ID{id}, func(it *Item, s *state) error {
-		if s.leased {
+		if s.taken() {
 			return ErrUnderway
 		}
 		for i := range it.Envelope.To {

@@ -15,6 +15,7 @@ type shardTxn struct {
 	shard int
 	head  head
 	freed []blob.Sum // bodies that have lost their last item
+	made  []fresh    // what has been enqueued
 }
 
 // begin reads the head. fn of Update may run again: everything is made anew.
