@@ -56,6 +56,7 @@ type App struct {
 	config  config.Config
 	log     *slog.Logger
 	level   *slog.LevelVar
+	lines   *lineWriter
 	sockets listeners
 	certs   certificates
 	stores  stores
@@ -86,7 +87,7 @@ type worker struct {
 // Open opens everything; nothing is served before Run. The caller closes it.
 func Open(c config.Config, o Options) (*App, error) {
 	a := &App{config: c, started: o.Started}
-	a.log, a.level = newLog(o.Log, c.Log)
+	a.log, a.level, a.lines = newLog(o.Log, c.Log)
 	if err := a.open(o, time.Now()); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -133,6 +134,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 
 // Close closes what Open has opened, after Run.
 func (a *App) Close() error {
+	defer a.lines.flush()
 	return errors.Join(a.sockets.Close(), a.stores.Close())
 }
 

@@ -259,6 +259,7 @@ func TestReload(t *testing.T) {
 		t.Error(err)
 	}
 	a.log.Debug("now heard")
+	a.lines.flush()
 	if said := log.String(); !strings.Contains(said, "now heard") || !strings.Contains(said, "limits.message_size") || strings.Contains(said, "log.level") {
 		t.Error(said)
 	}

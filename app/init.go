@@ -117,7 +117,7 @@ func (i Init) fill(ctx context.Context, c config.Config, admin mail.Address, now
 	if _, err := openCA(c, now); err != nil {
 		return "", err
 	}
-	log, _ := newLog(io.Discard, c.Log)
+	log, _, _ := newLog(io.Discard, c.Log)
 	s, err := openStores(c, Options{}, memoryOf(os.DirFS("/")), log)
 	if err != nil {
 		return "", err

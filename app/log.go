@@ -11,8 +11,10 @@ import (
 )
 
 // newLog makes the log that all rooms share; its level can be changed later.
-func newLog(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
+// In the end the lines that wait are flushed.
+func newLog(to io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar, *lineWriter) {
 	level := new(slog.LevelVar)
+	w := &lineWriter{to: to}
 	level.Set(levelOf(c.Level))
 	o := &slog.HandlerOptions{Level: level}
 	if os.Getenv("JOURNAL_STREAM") != "" { // systemd.exec(5): the journal has the time already
@@ -24,9 +26,9 @@ func newLog(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 		}
 	}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), level
+		return slog.New(promptHandler{slog.NewJSONHandler(w, o), w}), level, w
 	}
-	return slog.New(slog.NewTextHandler(w, o)), level
+	return slog.New(promptHandler{slog.NewTextHandler(w, o), w}), level, w
 }
 
 func levelOf(name string) slog.Level {

@@ -16,7 +16,7 @@ func Verify(ctx context.Context, c config.Config, request adminapi.VerifyRequest
 		return err
 	}
 	c.Log.Level = "error"
-	log, _ := newLog(logTo, c.Log)
+	log, _, _ := newLog(logTo, c.Log)
 	s, err := openStores(c, Options{}, memoryOf(os.DirFS("/")), log)
 	if err != nil {
 		return err
