@@ -107,7 +107,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	accounts := imap.New(s.mailboxes, s.blobs)
+	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory})
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}

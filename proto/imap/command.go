@@ -64,13 +64,16 @@ type Subscribe struct {
 	Undo    bool
 }
 
-// List is RFC 9051 §6.3.9 with RFC 5258, 5819 and 6154.
+// List is RFC 9051 §6.3.9 with RFC 5258, 5819, 6154, 8440 and 9590; RLIST,
+// which is LIST to a server without remote mailboxes, is it too. RFC 2193 §5.1
 type List struct {
 	Select    ListSelect
 	Reference string
 	Patterns  []string
 	Return    ListReturn
 	Status    []StatusItem // wanted when Return has ReturnStatus
+	Entries   []string     // the same for ReturnMetadata
+	Remote    bool         // RLIST
 	// Extended says that the extended syntax was used, in which an empty
 	// pattern has no special meaning.
 	Extended bool
@@ -96,10 +99,15 @@ const (
 	ReturnChildren
 	ReturnSpecialUse
 	ReturnStatus
+	ReturnMyRights // RFC 8440
+	ReturnMetadata // RFC 9590
 )
 
 // Lsub is RFC 3501 §6.3.9.
-type Lsub struct{ Reference, Pattern string }
+type Lsub struct {
+	Reference, Pattern string
+	Remote             bool // RLSUB
+}
 
 // A StatusItem is what STATUS can tell. RFC 9051 §6.3.11
 type StatusItem uint8
@@ -116,6 +124,7 @@ const (
 	StatusHighestModSeq // RFC 7162 §3.1.7
 	StatusMailboxID     // RFC 8474 §4.3
 	StatusAppendLimit   // RFC 7889 §3
+	StatusDeletedStorage
 )
 
 // Status is RFC 9051 §6.3.11.
@@ -216,14 +225,26 @@ func (c Enable) Name() string       { return "ENABLE" }
 func (c Create) Name() string       { return "CREATE" }
 func (c Delete) Name() string       { return "DELETE" }
 func (c Rename) Name() string       { return "RENAME" }
-func (c List) Name() string         { return "LIST" }
-func (c Lsub) Name() string         { return "LSUB" }
 func (c Status) Name() string       { return "STATUS" }
 func (c Append) Name() string       { return "APPEND" }
 func (c Expunge) Name() string      { return "UID EXPUNGE" }
 func (c Fetch) Name() string        { return withUID(c.UID, "UID FETCH") }
 func (c Store) Name() string        { return withUID(c.UID, "UID STORE") }
 func (c Search) Name() string       { return withUID(c.UID, "UID SEARCH") }
+
+func (c List) Name() string {
+	if c.Remote {
+		return "RLIST"
+	}
+	return "LIST"
+}
+
+func (c Lsub) Name() string {
+	if c.Remote {
+		return "RLSUB"
+	}
+	return "LSUB"
+}
 
 func (c Select) Name() string {
 	if c.ReadOnly {

@@ -68,6 +68,15 @@ func (s *scanner) listReturn(c *List) {
 		c.Return |= ReturnStatus
 		s.sp()
 		c.Status = s.statusItems()
+	case "MYRIGHTS": // RFC 8440 §3
+		c.Return |= ReturnMyRights
+	case "METADATA": // RFC 9590 §3
+		c.Return |= ReturnMetadata
+		s.sp()
+		if s.peek() != '(' {
+			s.fail("expected a list of entries")
+		}
+		c.Entries = s.metadataNames()
 	default:
 		s.fail("unknown LIST return option")
 	}
@@ -82,7 +91,7 @@ func parseLsub(s *scanner) Command {
 
 // The names of the status items, in order.
 var statusNames = [...]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE",
-	"HIGHESTMODSEQ", "MAILBOXID", "APPENDLIMIT"}
+	"HIGHESTMODSEQ", "MAILBOXID", "APPENDLIMIT", "DELETED-STORAGE"}
 
 // String gives the item's name.
 func (i StatusItem) String() string { return statusNames[i] }

@@ -48,18 +48,39 @@ var grammars = map[string]grammar{
 	"UNSUBSCRIBE": func(s *scanner) Command { return Subscribe{Mailbox: s.argument(), Undo: true} },
 	"LIST":        parseList,
 	"LSUB":        parseLsub,
-	"STATUS":      parseStatus,
-	"FETCH":       func(s *scanner) Command { return parseFetch(s, false) },
-	"STORE":       func(s *scanner) Command { return parseStore(s, false) },
-	"SEARCH":      func(s *scanner) Command { return parseSearch(s, false) },
-	"COPY":        func(s *scanner) Command { return parseCopy(s, false, false) },
-	"MOVE":        func(s *scanner) Command { return parseCopy(s, false, true) },
-	"UID FETCH":   func(s *scanner) Command { return parseFetch(s, true) },
-	"UID STORE":   func(s *scanner) Command { return parseStore(s, true) },
-	"UID SEARCH":  func(s *scanner) Command { return parseSearch(s, true) },
-	"UID COPY":    func(s *scanner) Command { return parseCopy(s, true, false) },
-	"UID MOVE":    func(s *scanner) Command { return parseCopy(s, true, true) },
-	"UID EXPUNGE": func(s *scanner) Command { s.sp(); return Expunge{Set: s.set()} },
+	"RLIST": func(s *scanner) Command { // RFC 2193 §5.1
+		c := parseList(s).(List)
+		c.Remote = true
+		return c
+	},
+	"RLSUB": func(s *scanner) Command {
+		c := parseLsub(s).(Lsub)
+		c.Remote = true
+		return c
+	},
+	"SETACL":       parseSetACL,
+	"DELETEACL":    func(s *scanner) Command { return SetACL{Mailbox: s.argument(), Identifier: s.argument(), Delete: true} },
+	"GETACL":       func(s *scanner) Command { return GetACL{Mailbox: s.argument()} },
+	"LISTRIGHTS":   func(s *scanner) Command { return ListRights{Mailbox: s.argument(), Identifier: s.argument()} },
+	"MYRIGHTS":     func(s *scanner) Command { return MyRights{Mailbox: s.argument()} },
+	"GETQUOTA":     func(s *scanner) Command { return GetQuota{Root: s.argument()} },
+	"GETQUOTAROOT": func(s *scanner) Command { return GetQuotaRoot{Mailbox: s.argument()} },
+	"SETQUOTA":     parseSetQuota,
+	"GETMETADATA":  parseGetMetadata,
+	"SETMETADATA":  parseSetMetadata,
+	"LANGUAGE":     parseLanguage,
+	"STATUS":       parseStatus,
+	"FETCH":        func(s *scanner) Command { return parseFetch(s, false) },
+	"STORE":        func(s *scanner) Command { return parseStore(s, false) },
+	"SEARCH":       func(s *scanner) Command { return parseSearch(s, false) },
+	"COPY":         func(s *scanner) Command { return parseCopy(s, false, false) },
+	"MOVE":         func(s *scanner) Command { return parseCopy(s, false, true) },
+	"UID FETCH":    func(s *scanner) Command { return parseFetch(s, true) },
+	"UID STORE":    func(s *scanner) Command { return parseStore(s, true) },
+	"UID SEARCH":   func(s *scanner) Command { return parseSearch(s, true) },
+	"UID COPY":     func(s *scanner) Command { return parseCopy(s, true, false) },
+	"UID MOVE":     func(s *scanner) Command { return parseCopy(s, true, true) },
+	"UID EXPUNGE":  func(s *scanner) Command { s.sp(); return Expunge{Set: s.set()} },
 }
 
 // ParseTag reads the tag and the space behind it, and gives the rest. A line

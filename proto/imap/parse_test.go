@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 			Select: SelectSubscribed | SelectRecursive, Patterns: []string{"a%", "b"},
 			Return: ReturnChildren | ReturnStatus, Status: []StatusItem{StatusMessages, StatusSize}, Extended: true,
 		}},
-		{`LSUB "#news." %`, Lsub{"#news.", "%"}},
+		{`LSUB "#news." %`, Lsub{Reference: "#news.", Pattern: "%"}},
 		{"STATUS a (UIDNEXT MESSAGES uidnext)", Status{"a", []StatusItem{StatusUIDNext, StatusMessages}}},
 		{"FETCH 1:*,7 (FLAGS UID)", Fetch{
 			Set: Set{Ranges: []Range{{1, Star}, {7, 7}}}, Items: []FetchItem{{Kind: FetchFlags}, {Kind: FetchUID}},

@@ -10,6 +10,7 @@ import (
 	"waxwing/mail"
 	"waxwing/proto/imap"
 	"waxwing/proto/imap/imapserver"
+	"waxwing/proto/sasl"
 	"waxwing/store/blob"
 	"waxwing/store/mailbox"
 )
@@ -18,6 +19,7 @@ import (
 type account struct {
 	door    *Door
 	account *mailbox.Account
+	who     sasl.Identity
 }
 
 // refuse turns errors of the store that a client can do something about into
@@ -55,13 +57,6 @@ func refuse(err error) error {
 
 func (a *account) Close() {}
 
-// status gives a mailbox as LIST and STATUS show it.
-func (a *account) status(i mailbox.Info) imapserver.Status {
-	s := statusOf(i)
-	s.Recent = min(i.Messages, int(i.UIDNext-a.door.claims.first(a.account.ID(), i.ID, i.UIDNext, false)))
-	return s
-}
-
 func statusOf(i mailbox.Info) imapserver.Status {
 	return imapserver.Status{
 		ID: i.ID, Name: i.Name, Role: i.Role, NoSelect: i.NoSelect,
@@ -76,28 +71,21 @@ func (a *account) Mailboxes(ctx context.Context) ([]imapserver.Status, error) {
 	if err != nil {
 		return nil, refuse(err)
 	}
+	mine := place{box: a.account}
 	list := make([]imapserver.Status, len(infos))
 	for i := range infos {
-		list[i] = a.status(infos[i])
+		list[i] = a.statusIn(&mine, infos[i], mail.AllRights)
 	}
-	return list, nil
+	others, err := a.others(ctx)
+	return append(list, others...), err
 }
 
 func (a *account) Mailbox(ctx context.Context, name string) (imapserver.Status, error) {
-	info, err := a.account.Mailbox(ctx, name)
+	p, info, rights, err := a.find(ctx, name, mail.NoRights)
 	if err != nil {
-		return imapserver.Status{}, refuse(err)
+		return imapserver.Status{}, err
 	}
-	return a.status(info), nil
-}
-
-// selectable finds a mailbox that holds messages.
-func (a *account) selectable(ctx context.Context, name string) (mailbox.Info, error) {
-	info, err := a.account.Mailbox(ctx, name)
-	if err == nil && info.NoSelect {
-		err = mailbox.ErrNoMailbox
-	}
-	return info, refuse(err)
+	return a.statusIn(&p, info, rights), nil
 }
 
 func (a *account) Subscriptions(ctx context.Context) ([]string, error) {
@@ -106,24 +94,50 @@ func (a *account) Subscriptions(ctx context.Context) ([]string, error) {
 }
 
 func (a *account) Create(ctx context.Context, name string, role mail.Role) (string, error) {
-	made, err := a.account.CreateMailbox(ctx, name, mailbox.CreateOptions{Role: role})
+	p, err := a.above(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if role != mail.RoleNone && !p.own() {
+		return "", &imap.Refusal{Code: imap.CodeUseAttr, Text: "Only one's own mailboxes have special uses"}
+	}
+	made, err := p.box.CreateMailbox(ctx, p.name, mailbox.CreateOptions{Role: role})
 	if role != mail.RoleNone && errors.Is(err, mailbox.ErrExists) {
 		if _, lookErr := a.account.Mailbox(ctx, name); lookErr != nil { // it is the role that exists
 			return "", &imap.Refusal{Code: imap.CodeUseAttr, Text: "Another mailbox has that special use"} // RFC 6154 §3
 		}
 	}
-	return made.Name, refuse(err)
+	return p.prefix + made.Name, refuse(err)
 }
 
 func (a *account) Rename(ctx context.Context, from, to string) (string, error) {
-	if err := a.account.RenameMailbox(ctx, from, to); err != nil {
+	source, _, _, err := a.find(ctx, from, mail.RightDelete)
+	if err != nil {
+		return "", err
+	}
+	dest, err := a.above(ctx, to)
+	if err != nil {
+		return "", err
+	}
+	if source.box.ID() != dest.box.ID() {
+		return "", &imap.Refusal{Code: imap.CodeCannot, Text: "Mailboxes cannot go to another account"}
+	}
+	if !source.own() && source.name == mailbox.InboxName {
+		return "", errNoPerm // its messages would all go
+	}
+	if err := source.box.RenameMailbox(ctx, source.name, dest.name); err != nil {
 		return "", refuse(err)
 	}
-	return mailbox.CleanName(to)
+	made, err := mailbox.CleanName(dest.name)
+	return dest.prefix + made, err
 }
 
 func (a *account) Delete(ctx context.Context, name string) error {
-	return refuse(a.account.DeleteMailbox(ctx, name))
+	p, _, _, err := a.find(ctx, name, mail.RightDelete)
+	if err != nil {
+		return err
+	}
+	return refuse(p.box.DeleteMailbox(ctx, p.name))
 }
 
 func (a *account) Subscribe(ctx context.Context, name string, subscribed bool) error {
@@ -131,15 +145,19 @@ func (a *account) Subscribe(ctx context.Context, name string, subscribed bool) e
 }
 
 func (a *account) Open(ctx context.Context, name string) (imapserver.Mailbox, error) {
-	info, err := a.selectable(ctx, name)
+	p, info, _, err := a.selectable(ctx, name, mail.RightRead)
 	if err != nil {
 		return nil, err
 	}
-	view, err := a.account.Open(ctx, info.ID)
+	view, err := p.box.Open(ctx, info.ID)
 	if err != nil {
 		return nil, refuse(err)
 	}
-	return &folder{session: a, id: info.ID, view: view}, nil
+	f := &folder{session: a, user: a, place: p, id: info.ID, view: view}
+	if !p.own() {
+		f.session = &account{door: a.door, account: p.box}
+	}
+	return f, nil
 }
 
 // A staged is a message on its way in, parsed while it comes.
@@ -162,7 +180,7 @@ func (s *staged) Write(p []byte) (int, error) {
 func (s *staged) Close() error { return s.body.Close() }
 
 func (a *account) Append(ctx context.Context, name string, messages ...imapserver.NewMessage) (imapserver.Appended, error) {
-	info, err := a.selectable(ctx, name)
+	p, info, rights, err := a.selectable(ctx, name, mail.RightInsert)
 	if err != nil {
 		return imapserver.Appended{}, err
 	}
@@ -179,8 +197,9 @@ func (a *account) Append(ctx context.Context, name string, messages ...imapserve
 			Mailbox: info.ID, Body: s.body, Parsed: s.parser.Finish(),
 			Flags: m.Flags, Keywords: m.Keywords, Internal: m.Internal,
 		}
+		permit(&entries[i], rights)
 	}
-	done, err := a.account.Append(ctx, time.Now(), entries...)
+	done, err := p.box.AppendMany(ctx, time.Now(), info.ID, entries)
 	if err != nil {
 		return imapserver.Appended{}, refuse(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/sasl"
 	"waxwing/store/blob"
+	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 )
 
@@ -21,18 +22,28 @@ import (
 type Door struct {
 	mailboxes *mailbox.Store
 	blobs     blob.Store
+	people    *directory.Directory // nil where nobody shares anything
 	claims    claims
+}
+
+// Options of a Door.
+type Options struct {
+	// Directory tells who has mailboxes. Without it users see their own alone.
+	Directory *directory.Directory
 }
 
 // New makes a door to the mailboxes; blobs takes large messages while they
 // come.
-func New(mailboxes *mailbox.Store, blobs blob.Store) *Door {
-	return &Door{mailboxes: mailboxes, blobs: blobs, claims: newClaims()}
+func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
+	return &Door{mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims()}
 }
 
 // Open is the imapserver.Newer.
 func (d *Door) Open(ctx context.Context, _ *imapserver.Info, who sasl.Identity) (imapserver.Account, error) {
-	a := &account{door: d, account: d.mailboxes.Account(who.Account)}
+	a := &account{door: d, account: d.mailboxes.Account(who.Account), who: who}
+	if err := a.movedAway(ctx); err != nil {
+		return nil, err
+	}
 	if _, err := a.account.Usage(ctx); err != nil { // there is an account
 		return nil, refuse(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"waxwing/format/message"
 	"waxwing/mail"
@@ -16,7 +15,9 @@ import (
 
 // A folder is a mailbox that a session has open.
 type folder struct {
-	session *account
+	session *account // of the mailbox's owner
+	user    *account // whose session it is
+	place   place
 	id      mail.MailboxID
 	view    *mailbox.View
 }
@@ -157,34 +158,25 @@ func (f *folder) SetFlags(ctx context.Context, uids []mail.UID, c imapserver.Fla
 		imap.StoreAdd:     mailbox.FlagsAdd,
 		imap.StoreRemove:  mailbox.FlagsRemove,
 	}
-	change := mailbox.FlagChange{Op: ops[c.Op], Flags: c.Flags, Keywords: c.Keywords, UnchangedSince: c.UnchangedSince}
+	rights, err := f.Rights(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rights&changing == mail.NoRights {
+		return nil, errNoPerm
+	}
+	change := mailbox.FlagChange{
+		Op: ops[c.Op], Flags: c.Flags, Keywords: c.Keywords, UnchangedSince: c.UnchangedSince,
+		Keep: fixed(rights), KeepKeywords: !rights.Has(mail.RightWrite),
+	}
 	done, err := f.session.account.SetFlags(ctx, f.id, uids, change)
 	return done.Modified, refuse(err)
 }
 
-func (f *folder) Copy(ctx context.Context, uids []mail.UID, to string) (imapserver.Copied, error) {
-	return f.transfer(ctx, uids, to, f.session.account.Copy)
-}
-
-func (f *folder) Move(ctx context.Context, uids []mail.UID, to string) (imapserver.Copied, error) {
-	return f.transfer(ctx, uids, to, f.session.account.Move)
-}
-
-func (f *folder) transfer(ctx context.Context, uids []mail.UID, to string,
-	do func(context.Context, time.Time, mail.MailboxID, []mail.UID, mail.MailboxID) (mailbox.Copied, error),
-) (imapserver.Copied, error) {
-	info, err := f.session.selectable(ctx, to)
-	if err != nil {
-		return imapserver.Copied{}, err
-	}
-	done, err := do(ctx, time.Now(), f.id, uids, info.ID)
-	if err != nil {
-		return imapserver.Copied{}, refuse(err)
-	}
-	return imapserver.Copied{UIDValidity: done.UIDValidity, Source: done.Source, Dest: done.Dest}, nil
-}
-
 func (f *folder) Expunge(ctx context.Context, uids []mail.UID) error {
+	if err := f.need(ctx, mail.RightExpunge); err != nil {
+		return err
+	}
 	_, _, err := f.session.account.Expunge(ctx, f.id, uids, mailbox.ExpungeOptions{OnlyDeleted: true})
 	return refuse(err)
 }

@@ -43,7 +43,7 @@ func FuzzDialog(f *testing.F) {
 	h := newHouse(f, mailbox.Options{Quota: 1 << 20, MaxMailboxes: 50, MaxKeywords: 50})
 	alice := h.accounts["alice"]
 	var log lockedBuffer
-	server := imapserver.New(New(h.mailboxes, h.blobs).Open, imapserver.Options{
+	server := imapserver.New(New(h.mailboxes, h.blobs, Options{}).Open, imapserver.Options{
 		Auth: anybody{account: alice}, PlaintextAuth: true, MaxMessage: 64 << 10, ReadTimeout: time.Second, IdleTimeout: time.Second,
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})

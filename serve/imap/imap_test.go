@@ -35,6 +35,7 @@ import (
 type house struct {
 	t         testing.TB
 	mailboxes *mailbox.Store
+	users     *directory.Directory
 	blobs     blob.Store
 	logins    *auth.Authenticator
 	accounts  map[string]mail.AccountID
@@ -51,6 +52,7 @@ func newHouse(t testing.TB, o mailbox.Options) *house {
 	h := &house{
 		t:         t,
 		blobs:     blobs,
+		users:     users,
 		mailboxes: mailbox.New(db, blobs, o),
 		logins:    auth.New(users, auth.Options{}),
 		accounts:  map[string]mail.AccountID{},
@@ -129,7 +131,7 @@ func (h *house) append(messages ...string) {
 // serve opens the door on a listener, until the test ends.
 func (h *house) serve(l net.Listener, o imapserver.Options) (stop func()) {
 	o.Hostname, o.Auth = "mail.example", h.logins
-	server := imapserver.New(New(h.mailboxes, h.blobs).Open, o)
+	server := imapserver.New(New(h.mailboxes, h.blobs, Options{Directory: h.users}).Open, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()
@@ -138,6 +140,16 @@ func (h *house) serve(l net.Listener, o imapserver.Options) (stop func()) {
 		h.must(<-ended)
 	})
 	return cancel
+}
+
+// change changes the account of a user, if one is named.
+func (h *house) change(name string, fn func(*directory.Account)) {
+	h.t.Helper()
+	if name == "" {
+		return
+	}
+	_, err := h.users.UpdateAccount(h.t.Context(), h.accounts[name], func(a *directory.Account) error { fn(a); return nil })
+	h.must(err)
 }
 
 // short makes a small message with a number in it.
@@ -150,12 +162,16 @@ func short(i int) string {
 // on every connection), O: select (a mailbox, the same), O: short (how many
 // messages made by short are in INBOX), O: mail (files of testdata that are),
 // O: tls, O: remote, O: errors, O: logins, O: limit, O: drain, O: plaintext,
-// O: quota.
+// O: quota, O: admin (who is one), O: moved (who, and where to).
 func TestTranscripts(t *testing.T) {
 	people() // outside of bubbles
 	transcript.Run(t, "testdata/*.imap", func(t *testing.T, o transcript.Options) transcript.Dial {
 		quota, _ := strconv.Atoi(o["quota"])
 		h := newHouse(t, mailbox.Options{Quota: mail.ByteCount(quota)})
+		h.change(o["admin"], func(a *directory.Account) { a.Admin = true })
+		if who, host, moved := strings.Cut(o["moved"], " "); moved {
+			h.change(who, func(a *directory.Account) { a.Settings = map[string]string{SettingMoved: host} })
+		}
 		n, _ := strconv.Atoi(o["short"])
 		for i := range n {
 			h.append(short(i + 1))

@@ -38,6 +38,11 @@ type FlagChange struct {
 	// UnchangedSince, when it is not nil, leaves alone what has changed
 	// after it. RFC 7162 §3.1.3
 	UnchangedSince *mail.ModSeq
+
+	// Keep are flags that stay as they are, and KeepKeywords has all keywords
+	// stay: who makes the change has no right to theirs. RFC 4314 §4
+	Keep         mail.Flags
+	KeepKeywords bool
 }
 
 // A SetResult tells what SetFlags did.
@@ -125,6 +130,9 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	if len(rows) == 0 { // nor are there new keywords
 		return modified, nil
 	}
+	if c.KeepKeywords {
+		c.Keywords = nil
+	}
 	words, err := t.numberKeywords(c.Keywords, c.Op != FlagsRemove)
 	if err != nil {
 		return nil, err
@@ -136,10 +144,12 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	var earlier []before
 	for i := range rows {
 		r := &rows[i]
-		flags := c.Op.flags(r.Flags, c.Flags&settable)
-		newWords, same, err := c.Op.words(r.words, words)
-		if err != nil {
-			return nil, err
+		flags := c.Op.flags(r.Flags, c.Flags&settable)&^c.Keep | r.Flags&c.Keep
+		newWords, same := r.words, true
+		if !c.KeepKeywords {
+			if newWords, same, err = c.Op.words(r.words, words); err != nil {
+				return nil, err
+			}
 		}
 		if same && flags == r.Flags {
 			continue

@@ -115,7 +115,7 @@ func (s *server) openDoors() {
 		Hostname: house.Hostname, Service: "submission", Log: s.Log,
 		Auth: s.Auth, PlaintextAuth: true, RequireAuth: true, DrainTimeout: drain,
 	}).Serve)
-	s.IMAP = serve(imapserver.New(imap.New(s.Mailboxes, s.House.Blobs).Open, imapserver.Options{
+	s.IMAP = serve(imapserver.New(imap.New(s.Mailboxes, s.House.Blobs, imap.Options{}).Open, imapserver.Options{
 		Hostname: house.Hostname, Log: s.Log, Auth: s.Auth, PlaintextOnLoopback: true, DrainTimeout: drain,
 	}).Serve)
 	s.POP3 = serve(pop3server.New(pop3.New(s.Mailboxes, pop3.Options{}).Open, pop3server.Options{

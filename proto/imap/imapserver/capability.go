@@ -14,13 +14,16 @@ import (
 var (
 	// input.go, read.go. LITERAL+ includes what LITERAL- permits, and only
 	// one of the two may be announced. RFC 7888 §5
-	earlyCapabilities = []string{"LITERAL+", "SASL-IR"}
+	earlyCapabilities = []string{"LITERAL+", "LOGIN-REFERRALS", "SASL-IR"}
 	// fetch.go, search.go, list.go, status.go, append.go, enable.go
 	lateCapabilities = []string{
 		"BINARY", "CHILDREN", "CREATE-SPECIAL-USE", "ESEARCH", "LIST-EXTENDED", "LIST-STATUS",
 		"SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UTF8=ACCEPT",
 		// modseq.go
 		"CONDSTORE", "QRESYNC",
+		// acl.go, quota.go, list.go, auth.go
+		"ACL", "RIGHTS=texk", "QUOTA=RES-MAILBOX", "QUOTA=RES-MESSAGE", "QUOTA=RES-STORAGE",
+		"LIST-METADATA", "LIST-MYRIGHTS",
 		// fetch.go
 		"OBJECTID", "PREVIEW", "PREVIEW=FUZZY", "SAVEDATE", "SNIPPET=FUZZY",
 	}

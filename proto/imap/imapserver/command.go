@@ -79,6 +79,20 @@ func commandTable() map[string]command {
 		"APPEND":      row(loggedIn, newsAll, (*conn).append),
 		"IDLE":        row(loggedIn, newsAll, (*conn).idle).of("IDLE"),
 
+		"SETACL":       row(loggedIn, newsAll, (*conn).setACL).of("ACL"),
+		"DELETEACL":    row(loggedIn, newsAll, (*conn).setACL).of("ACL"),
+		"GETACL":       row(loggedIn, newsAll, (*conn).getACL).of("ACL"),
+		"LISTRIGHTS":   row(loggedIn, newsAll, (*conn).listRights).of("ACL"),
+		"MYRIGHTS":     row(loggedIn, newsAll, (*conn).myRights).of("ACL"),
+		"GETQUOTA":     row(loggedIn, newsAll, (*conn).getQuota).of("QUOTA"),
+		"GETQUOTAROOT": row(loggedIn, newsAll, (*conn).getQuotaRoot).of("QUOTA"),
+		"SETQUOTA":     row(loggedIn, newsAll, (*conn).setQuota).of("QUOTASET"),
+		"GETMETADATA":  row(loggedIn, newsAll, (*conn).getMetadata).of("METADATA"),
+		"SETMETADATA":  row(loggedIn, newsAll, (*conn).setMetadata).of("METADATA"),
+		"LANGUAGE":     row(anyState, newsAll, (*conn).language).of("LANGUAGE"),
+		"RLIST":        row(loggedIn, newsAll, (*conn).list).of("MAILBOX-REFERRALS"),
+		"RLSUB":        row(loggedIn, newsAll, (*conn).lsub).of("MAILBOX-REFERRALS"),
+
 		"CHECK":       row(selected, newsAll, (*conn).noop),
 		"CLOSE":       row(selected, newsNone, (*conn).closeMailbox),
 		"UNSELECT":    row(selected, newsNone, (*conn).unselect).of("UNSELECT"),
@@ -110,6 +124,11 @@ func (c *conn) run(t *tagged) error {
 		return c.reject(t, wrongState(c.state, k.in))
 	}
 	c.tag = t.tag
+	if k.in == selected {
+		if err := c.recheck(c.work); err != nil {
+			return err
+		}
+	}
 	r, err := k.run(c, c.work, t.Command)
 	if fatal(err) {
 		return err

@@ -47,6 +47,8 @@ type conn struct {
 	qresync   bool // QRESYNC: VANISHED is told in the place of EXPUNGE
 	uidOnly   bool // UIDONLY: no sequence numbers. RFC 9586 §3
 
+	german bool // what LANGUAGE has chosen
+
 	view *view // of the selected mailbox, nil without one
 }
 
@@ -196,6 +198,7 @@ func (c *conn) finish(tag, name string, r reply, err error) error {
 	} else if c.state != notAuthenticated {
 		c.faults = 0
 	}
+	text = c.say(text)
 	if code != "" {
 		c.out.line("%s %s [%s] %s", tag, status, code, text)
 	} else {

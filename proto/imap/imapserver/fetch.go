@@ -111,7 +111,7 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 			} else {
 				p.body, p.facts = true, p.facts || needsFacts(item)
 			}
-			p.marks = p.marks || !item.Peek && !c.view.readOnly
+			p.marks = p.marks || !item.Peek && !c.view.readOnly && c.view.rights.Has(mail.RightSeen) // RFC 4314 §4
 		}
 		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' ')})
 	}
@@ -323,7 +323,7 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 		case imap.FetchModSeq:
 			b = appendModSeq(b, e.ModSeq)
 		case imap.FetchEmailID:
-			b = append(append(append(b, '('), e.Email.String()...), ')')
+			b = append(append(append(b, '('), objectID(c.view.owner, e.Email)...), ')')
 		case imap.FetchThreadID:
 			b = appendThread(b, p.source.thread)
 		case imap.FetchSaveDate:

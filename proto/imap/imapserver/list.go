@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -195,14 +196,37 @@ func (c *conn) list(ctx context.Context, cmd imap.List) (reply, error) {
 	}
 	for _, e := range l.choose(cmd.Select, match, want) {
 		c.tellList(e, "")
-		if want&imap.ReturnStatus != 0 && e.selectable {
-			c.tellStatus(e.name, e.info, cmd.Status)
+		if err := c.tellBeside(ctx, e, cmd); err != nil {
+			return reply{}, err
 		}
 		if c.out.room() != nil {
 			break
 		}
 	}
 	return reply{}, nil
+}
+
+// tellBeside writes what a LIST asks for besides. What of one mailbox cannot be
+// had keeps nobody from hearing of the others. RFC 5819 §2, RFC 8440 §3,
+// RFC 9590 §3
+func (c *conn) tellBeside(ctx context.Context, e listEntry, cmd imap.List) error {
+	there := e.info.Name != ""
+	if cmd.Return&imap.ReturnMyRights != 0 && there {
+		c.tellMyRights(e.name, e.info.Rights)
+	}
+	if cmd.Return&imap.ReturnMetadata != 0 && there {
+		all, err := c.account.Annotations(ctx, e.name)
+		if _, refused := errors.AsType[*imap.Refusal](err); err != nil && !refused {
+			return err
+		}
+		if err == nil {
+			c.tellMetadata(e.name, chosen(all, cmd.Entries))
+		}
+	}
+	if cmd.Return&imap.ReturnStatus != 0 && e.selectable {
+		return c.tellStatus(ctx, e.name, e.info, cmd.Status)
+	}
+	return nil
 }
 
 // selects tells whether a node meets the selection options.
@@ -343,12 +367,18 @@ func (c *conn) status(ctx context.Context, cmd imap.Status) (reply, error) {
 	if slices.Contains(cmd.Items, imap.StatusHighestModSeq) {
 		c.useModSeq()
 	}
-	c.tellStatus(info.Name, info, cmd.Items)
-	return reply{}, nil
+	return reply{}, c.tellStatus(ctx, info.Name, info, cmd.Items)
 }
 
 // tellStatus writes a STATUS response. RFC 9051 §7.3.3
-func (c *conn) tellStatus(name string, info Status, items []imap.StatusItem) {
+func (c *conn) tellStatus(ctx context.Context, name string, info Status, items []imap.StatusItem) error {
+	deleted := uint64(0)
+	if info.Deleted > 0 && slices.Contains(items, imap.StatusDeletedStorage) {
+		var err error
+		if deleted, err = c.account.DeletedStorage(ctx, name); err != nil {
+			return err
+		}
+	}
 	c.out.begin()
 	b := append(c.out.b, "* STATUS "...)
 	b = imap.AppendMailbox(b, name, c.utf8)
@@ -360,12 +390,17 @@ func (c *conn) tellStatus(name string, info Status, items []imap.StatusItem) {
 		b = append(b, item.String()...)
 		b = append(b, ' ')
 		if item == imap.StatusMailboxID { // RFC 8474 §4.3
-			b = fmt.Appendf(b, "(%v)", info.ID)
+			b = fmt.Appendf(b, "(%s)", objectID(info.Owner, info.ID))
+			continue
+		}
+		if item == imap.StatusDeletedStorage { // RFC 9208 §4.1.4
+			b = appendUint(b, deleted)
 			continue
 		}
 		b = appendUint(b, c.statusValue(info, item))
 	}
 	c.out.b = append(b, ")\r\n"...)
+	return nil
 }
 
 func (c *conn) statusValue(info Status, item imap.StatusItem) uint64 {

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"errors"
 
 	"waxwing/mail"
 	"waxwing/proto/imap"
@@ -35,6 +36,10 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
+	info, err := c.account.Mailbox(ctx, name)
+	if err != nil {
+		return reply{}, err
+	}
 	m, err := c.account.Open(ctx, name)
 	if err != nil {
 		return reply{}, err
@@ -44,6 +49,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 		m.Close()
 		return reply{}, err
 	}
+	v.owner = info.Owner
 	c.view, c.state = v, selected
 	return c.tellSelected(ctx, cmd)
 }
@@ -60,32 +66,24 @@ func (c *conn) tellSelected(ctx context.Context, cmd imap.Select) (reply, error)
 			c.out.line("* OK [UNSEEN %d] First unseen", first) // RFC 3501 §7.1
 		}
 	}
-	permanent := "PERMANENTFLAGS ()] No permanent flags permitted"
-	if !cmd.ReadOnly {
-		permanent = "PERMANENTFLAGS " + string(imap.AppendFlags(nil, imap.SystemFlags,
-			append(v.names[:len(v.names):len(v.names)], `\*`), false)) + "] Flags and keywords are kept"
-	}
-	c.out.line("* OK [%s", permanent)
+	c.tellPermanent()
 	c.out.line("* OK [UIDVALIDITY %d] UIDs valid", info.UIDValidity)
 	c.out.line("* OK [UIDNEXT %d] Predicted next UID", info.UIDNext)
-	c.out.line("* OK [%s] Highest", c.highestModSeq())              // RFC 7162 §3.1.2.1
-	c.out.line("* OK [MAILBOXID (%v)] Mailbox of this id", info.ID) // RFC 8474 §4.2
+	c.out.line("* OK [%s] Highest", c.highestModSeq())                                 // RFC 7162 §3.1.2.1
+	c.out.line("* OK [MAILBOXID (%s)] Mailbox of this id", objectID(v.owner, info.ID)) // RFC 8474 §4.2
 	if c.rev2 {
 		l, err := c.newLister(ctx)
 		if err != nil {
 			return reply{}, err
 		}
-		c.tellList(l.entry(info.Name, imap.ReturnChildren|imap.ReturnSubscribed|imap.ReturnSpecialUse), v.name)
+		c.tellList(l.entry(c.view.nameNow(info), imap.ReturnChildren|imap.ReturnSubscribed|imap.ReturnSpecialUse), v.name)
 	}
 	if cmd.QResync != nil {
 		if err := c.resync(ctx, cmd.QResync); err != nil {
 			return reply{}, err
 		}
 	}
-	if cmd.ReadOnly {
-		return reply{code: imap.CodeReadOnly}, nil
-	}
-	return reply{code: imap.CodeReadWrite}, nil
+	return reply{code: v.mode()}, nil
 }
 
 // firstUnseen gives the sequence number of the first message without \Seen.
@@ -105,7 +103,7 @@ func firstUnseen(s Snapshot, unseen int) int {
 // RFC 9051 §6.4.1
 func (c *conn) closeMailbox(ctx context.Context, _ imap.Bare) (reply, error) {
 	defer c.deselect()
-	if c.view.readOnly {
+	if c.view.readOnly || !c.view.rights.Has(mail.RightExpunge) { // RFC 4314 §4
 		return reply{}, nil
 	}
 	return reply{}, c.view.mailbox.Expunge(ctx, deletedIn(c.view.mailbox.Snapshot()))
@@ -135,7 +133,7 @@ func deletedIn(s Snapshot) []mail.UID {
 // expunge is EXPUNGE. The responses are the news of the mailbox, as with
 // every other command. RFC 9051 §6.4.3
 func (c *conn) expunge(ctx context.Context, _ imap.Bare) (reply, error) {
-	if err := c.mustWrite(); err != nil {
+	if err := errors.Join(c.mustWrite(), c.view.need(mail.RightExpunge)); err != nil {
 		return reply{}, err
 	}
 	uids := deletedIn(c.view.mailbox.Snapshot())
@@ -147,7 +145,7 @@ func (c *conn) expunge(ctx context.Context, _ imap.Bare) (reply, error) {
 
 // uidExpunge is UID EXPUNGE. RFC 4315 §2.1
 func (c *conn) uidExpunge(ctx context.Context, cmd imap.Expunge) (reply, error) {
-	if err := c.mustWrite(); err != nil {
+	if err := errors.Join(c.mustWrite(), c.view.need(mail.RightExpunge)); err != nil {
 		return reply{}, err
 	}
 	spans, err := c.view.resolve(cmd.Set, true)

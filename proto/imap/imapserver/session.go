@@ -36,6 +36,10 @@ type Account interface {
 	// returns.
 	Append(ctx context.Context, mailbox string, messages ...NewMessage) (Appended, error)
 
+	Sharing
+	Quotas
+	Annotations
+
 	// Close ends the session.
 	Close()
 }
@@ -48,7 +52,10 @@ type Status struct {
 	ID          mail.MailboxID
 	Name        string
 	Role        mail.Role
-	NoSelect    bool // there is only the name
+	NoSelect    bool // there is only the name, or no right to open it
+	Rights      mail.Rights
+	Foreign     bool           // it is another's
+	Owner       mail.AccountID // whose, then
 	UIDValidity mail.UIDValidity
 	UIDNext     mail.UID
 	Messages    int
@@ -88,6 +95,8 @@ type Mailbox interface {
 	// Snapshot gives the newest state. After a method of this session, or of
 	// any other, has changed the mailbox and returned, it shows the change.
 	Snapshot() Snapshot
+	// Rights gives what the user may do with it now. RFC 4314
+	Rights(ctx context.Context) (mail.Rights, error)
 	// Subscribe gives a channel of capacity one that is poked after every
 	// change, until cancel is called.
 	Subscribe() (changed <-chan struct{}, cancel func())

@@ -80,9 +80,3 @@ func (c *conn) enable(_ context.Context, cmd imap.Enable) (reply, error) {
 	c.info.Log.Debug("enabled", obs.Reply, list)
 	return reply{}, nil
 }
-
-// namespace is NAMESPACE: there is one's own, and no other. RFC 9051 §6.3.10
-func (c *conn) namespace(context.Context, imap.Bare) (reply, error) {
-	c.out.line(`* NAMESPACE (("" "%c")) NIL NIL`, imap.Delimiter)
-	return reply{}, nil
-}

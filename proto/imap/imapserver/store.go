@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"waxwing/mail"
@@ -10,7 +11,7 @@ import (
 
 // store is STORE and UID STORE. RFC 9051 §6.4.6
 func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
-	if err := c.mustWrite(); err != nil {
+	if err := errors.Join(c.mustWrite(), c.view.mayChange(cmd)); err != nil {
 		return reply{}, err
 	}
 	v := c.view

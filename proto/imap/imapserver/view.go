@@ -14,6 +14,12 @@ type view struct {
 	name     string
 	readOnly bool
 
+	// rights are what the user may do, as it was when the command began;
+	// owner is whose the mailbox is, zero for the user's own.
+	rights   mail.Rights
+	examined bool // by EXAMINE, whatever the rights
+	owner    mail.AccountID
+
 	// told is what the client has been told; sequence numbers count in it.
 	told Snapshot
 
@@ -44,6 +50,10 @@ func (c *conn) newView(ctx context.Context, name string, m Mailbox, readOnly boo
 	if err != nil {
 		return nil, err
 	}
+	if v.rights, err = m.Rights(ctx); err != nil {
+		return nil, err
+	}
+	v.examined, v.readOnly = readOnly, readOnly || !changes(v.rights)
 	v.modseq = v.told.Status().HighestModSeq
 	v.learn(names)
 	v.claim(v.told)
@@ -171,6 +181,9 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 		// RFC 2180 §3.3 permits to end the sessions of a deleted mailbox.
 		c.bye(imap.CodeClosed, "The selected mailbox has been deleted")
 		return errSaid
+	}
+	if err := c.recheck(c.work); err != nil {
+		return err
 	}
 	d := v.mailbox.Diff(v.told, newest)
 	next := newest
