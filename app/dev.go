@@ -75,7 +75,8 @@ func (d Dev) config() (config.Config, error) {
 	}
 	c.TLS.Source = config.SourceOwnCA
 	c.TLS.Names = []string{devDomain}
-	if d.Resolver != "" { // a name such as localhost will do here
+	c.DNS.Mode = config.ResolveStub // whatever the machine has, behind whatever wall
+	if d.Resolver != "" {           // a name such as localhost will do here
 		resolver, err := net.ResolveUDPAddr("udp", d.Resolver)
 		if err != nil {
 			return config.Config{}, fmt.Errorf("--resolver: %w", err)

@@ -2,14 +2,11 @@ package app
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
 
-	"waxwing/app/config"
 	"waxwing/auth"
-	"waxwing/dns"
 	"waxwing/flow/deliver"
 	"waxwing/flow/receive"
 	"waxwing/flow/relay"
@@ -30,7 +27,7 @@ import (
 // furnish makes the rooms above the store, and the doors that lead to them.
 func (a *App) furnish(o Options, now time.Time) error {
 	c, s := a.config, a.stores
-	resolver, err := openResolver(c.DNS, a.log)
+	resolver, err := a.openResolver()
 	if err != nil {
 		return err
 	}
@@ -107,7 +104,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory})
+	accounts := imap.New(s.mailboxes, s.blobs)
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}
@@ -119,20 +116,6 @@ func (a *App) furnish(o Options, now time.Time) error {
 	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
 	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil
-}
-
-// openResolver asks the configured DNS server, or those of the machine.
-func openResolver(c config.DNS, log *slog.Logger) (dns.Resolver, error) {
-	if c.Resolver != "" {
-		return dns.NewStub(dns.StubOptions{Servers: []string{c.Resolver}})
-	}
-	resolver, err := dns.NewStub(dns.StubOptions{})
-	if err == nil {
-		return resolver, nil
-	}
-	const local = "127.0.0.1:53" // what resolv.conf(5) says when it names none
-	log.Warn("no DNS server is known, asking this machine", "server", local, obs.Err, err)
-	return dns.NewStub(dns.StubOptions{Servers: []string{local}})
 }
 
 // A server accepts connections until its context ends, and returns when those

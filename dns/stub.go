@@ -52,16 +52,11 @@ func NewStub(o StubOptions) (*Stub, error) {
 	s := &Stub{servers: o.Servers, trustAD: o.TrustAD, cache: newCache(maxCached)}
 	s.Lookups = NewLookups(s)
 	if len(s.servers) == 0 {
-		conf, err := wire.ClientConfigFromFile("/etc/resolv.conf")
+		servers, err := SystemServers()
 		if err != nil {
-			return nil, fmt.Errorf("read resolver settings: %w", err)
+			return nil, err
 		}
-		for _, server := range conf.Servers {
-			s.servers = append(s.servers, net.JoinHostPort(server, conf.Port))
-		}
-	}
-	if len(s.servers) == 0 {
-		return nil, errors.New("no DNS server in /etc/resolv.conf")
+		s.servers = servers
 	}
 	for _, server := range s.servers {
 		if _, err := netip.ParseAddrPort(server); err != nil {
@@ -69,6 +64,23 @@ func NewStub(o StubOptions) (*Stub, error) {
 		}
 	}
 	return s, nil
+}
+
+// SystemServers gives the servers of /etc/resolv.conf, of which there must be
+// one.
+func SystemServers() ([]string, error) {
+	conf, err := wire.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil {
+		return nil, fmt.Errorf("read resolver settings: %w", err)
+	}
+	if len(conf.Servers) == 0 {
+		return nil, errors.New("no DNS server in /etc/resolv.conf")
+	}
+	var servers []string
+	for _, server := range conf.Servers {
+		servers = append(servers, net.JoinHostPort(server, conf.Port))
+	}
+	return servers, nil
 }
 
 // Resolve answers one question, from the cache or the servers, following

@@ -605,12 +605,37 @@ func Networks(list []string) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// DNS is how names are looked up.
+// DNS is how names are looked up. docs/dns.md says more.
 type DNS struct {
-	// Resolver is the DNS server to ask, such as "127.0.0.1:53". Empty for those
-	// in /etc/resolv.conf. A resolver on this machine is best: many block lists
-	// refuse to answer public ones.
+	// Mode is who finds answers out. "recursive": this server by itself, from the
+	// root of the DNS down, which needs no other server; it proves answers by
+	// DNSSEC. "forward": the server named under resolver, or those in
+	// /etc/resolv.conf; their answers are proved all the same, for which they
+	// must pass signatures on. "stub": the same servers, and they are believed;
+	// nothing is ever proved then, and DANE is not used. Empty is "forward" if
+	// there is a resolver, and "recursive" if not.
+	Mode string `toml:"mode"`
+
+	// Resolver is the DNS server to ask, such as "127.0.0.1:53", in the modes
+	// "forward" and "stub". Empty there for those in /etc/resolv.conf. One on this
+	// machine is best: many block lists refuse to answer public ones.
 	Resolver string `toml:"resolver"`
+
+	// TrustAnchors is a file with the keys that all proofs begin with, as DS or
+	// DNSKEY records in zone-file form. Empty for those of the root of the
+	// internet, which are built in and follow its changes by themselves.
+	TrustAnchors string `toml:"trust_anchors"`
+
+	// Stale has answers used that expired up to so long ago while the servers of
+	// their domain do not answer. "0s" is never.
+	Stale Duration `toml:"stale"`
+
+	// Cache is how much memory may be used to remember answers.
+	Cache Size `toml:"cache"`
+
+	// MixedCase writes names with letters of random case and wants them back the
+	// same, which makes answers harder to forge. A few servers cannot do it.
+	MixedCase bool `toml:"mixed_case"`
 }
 
 // Log is what the server writes to standard error.

@@ -27,6 +27,15 @@ const (
 	GreyOff        = "off"
 )
 
+// The values of DNS.Mode. ResolveDefault is one of the others, by what else is
+// configured.
+const (
+	ResolveDefault   = ""
+	ResolveRecursive = "recursive"
+	ResolveForward   = "forward"
+	ResolveStub      = "stub"
+)
+
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
@@ -90,6 +99,7 @@ func Default() Config {
 			PerDestination: 20,
 		},
 		Trace: Trace{Keep: Duration(14 * 24 * time.Hour), Size: 2 << 30},
+		DNS:   DNS{Cache: 32 << 20},
 		Log:   Log{Level: "info", Format: "text"},
 	}
 }

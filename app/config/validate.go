@@ -49,11 +49,7 @@ func (d *decoder) validate(c *Config) {
 			d.invalid(path, "must not be negative; 0 is no limit")
 		}
 	}
-	if c.DNS.Resolver != "" {
-		if _, err := netip.ParseAddrPort(c.DNS.Resolver); err != nil {
-			d.invalid("dns.resolver", "must be an address with a port, such as \"127.0.0.1:53\"")
-		}
-	}
+	d.dns(c.DNS)
 	if c.Limits.MessageSize < 64<<10 {
 		d.invalid("limits.message_size", "must be at least 64KiB") // RFC 5321 §4.5.3.1.7
 	}

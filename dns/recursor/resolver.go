@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +25,13 @@ type Resolver struct {
 	log       *slog.Logger
 
 	hints    *delegation
-	forwards map[string]*delegation // by zone
-	anchors  atomic.Pointer[map[string][]*wire.DS]
+	forwards map[string]*delegation                // by zone
+	anchors  atomic.Pointer[map[string][]*wire.DS] // what is trusted now
 	cookies  cookies
+
+	configured map[string][]*wire.DS // anchors to begin with, by zone
+	anchorMu   sync.Mutex
+	tracked    map[string][]dnssec.TrackedKey // guarded by anchorMu
 
 	hosts    *hosts
 	answers  *cache.Cache[question, *entry]
@@ -75,11 +80,14 @@ func New(o Options) (*Resolver, error) {
 		}
 		r.forwards[wire.CanonicalName(zone)] = fixed(wire.CanonicalName(zone), servers, true)
 	}
-	anchors, err := o.anchors()
-	if err != nil {
+	var err error
+	if r.configured, err = o.anchors(); err != nil {
 		return nil, err
 	}
-	r.anchors.Store(&anchors)
+	if err := r.loadAnchors(); err != nil {
+		return nil, err
+	}
+	r.applyAnchors()
 	size := o.CacheBytes
 	if size <= 0 {
 		size = defaultCacheBytes
@@ -173,6 +181,9 @@ func (r *Resolver) link(ctx context.Context, q question, now time.Time, say func
 	}
 	if _, ok := wire.IsDomainName(q.name); !ok {
 		return &entry{answer: &dns.Answer{Name: q.name, NoName: true, Detail: "not a domain name"}}, nil
+	}
+	if e := r.local(q); e != nil {
+		return e, nil
 	}
 	found, err := r.fly(ctx, q, now, say)
 	if err != nil {
