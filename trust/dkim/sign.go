@@ -1,0 +1,241 @@
+package dkim
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A SigningKey is a private key and where its public half is published.
+type SigningKey struct {
+	Domain   string
+	Selector string
+	Private  crypto.Signer // *rsa.PrivateKey or ed25519.PrivateKey
+}
+
+// Algorithm gives a= for a key, "" for one that cannot sign.
+func (k SigningKey) Algorithm() string {
+	switch k.Private.(type) {
+	case *rsa.PrivateKey:
+		return "rsa-sha256"
+	case ed25519.PrivateKey:
+		return "ed25519-sha256" // RFC 8463
+	}
+	return ""
+}
+
+// Record gives the TXT record to publish at Selector._domainkey.Domain.
+func (k SigningKey) Record() (string, error) { return Record(k.Private.Public()) }
+
+// signed are the fields that are signed if they are there. RFC 6376 §5.4.1
+var signed = []string{
+	"resent-date", "resent-from", "resent-to", "resent-cc", "resent-message-id",
+	"list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post", "list-subscribe",
+	"list-post", "list-owner", "list-archive", "autocrypt", "feedback-id",
+}
+
+// oversigned are signed once more than they are there, so that none can be
+// added. RFC 6376 §8.15
+var oversigned = []string{
+	"from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id",
+	"in-reply-to", "references", "mime-version", "content-type",
+	"content-transfer-encoding", "content-disposition", "content-id", "content-description",
+}
+
+// A Signer signs one message, which is written to it.
+type Signer struct {
+	header []byte
+	headed bool
+	body   *bodyHash
+}
+
+// NewSigner gives a Signer for one message.
+func NewSigner() *Signer { return &Signer{body: newBodyHash(Relaxed)} }
+
+// Write takes the next octets of the message. It never fails.
+func (s *Signer) Write(p []byte) (int, error) {
+	n := len(p)
+	if !s.headed {
+		from := max(0, len(s.header)-3)
+		s.header = append(s.header, p...)
+		end := endOfHeader(s.header, from)
+		if end < 0 {
+			return n, nil
+		}
+		p, s.headed = s.header[end:], true
+		s.header = s.header[:end:end]
+	}
+	s.body.write(p)
+	return n, nil
+}
+
+// Finish ends the message and gives a DKIM-Signature field for each key, with
+// its line end, to be put before the header. Header and body are relaxed.
+func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
+	if !s.headed && !bytes.HasSuffix(s.header, crlf) {
+		s.header = append(s.header, crlf...)
+	}
+	s.body.finish()
+	hash := s.body.full.Sum(nil)
+	names := toSign(s.header)
+	if !slices.Contains(names, "from") {
+		return nil, errors.New("a message without From cannot be signed")
+	}
+	var out []byte
+	for _, k := range keys {
+		field, err := k.sign(s.header, hash, names, now)
+		if err != nil {
+			return nil, fmt.Errorf("sign for %s with %s: %w", k.Domain, k.Selector, err)
+		}
+		out = append(out, field...)
+	}
+	return out, nil
+}
+
+// toSign lists the fields that are signed, in the order of h=.
+func toSign(header []byte) []string {
+	count := map[string]int{}
+	for field := range Fields(header) {
+		count[nameOf(field)]++
+	}
+	var names []string
+	for _, name := range oversigned {
+		for range count[name] + 1 {
+			names = append(names, name)
+		}
+	}
+	for _, name := range signed {
+		for range count[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (k SigningKey) sign(header, bodyHash []byte, names []string, now time.Time) ([]byte, error) {
+	algorithm := k.Algorithm()
+	if algorithm == "" {
+		return nil, errors.New("a key of an unknown type")
+	}
+	var f fold
+	f.begin("DKIM-Signature:")
+	f.tag("v=1")
+	f.tag("a=" + algorithm)
+	f.tag("c=relaxed/relaxed")
+	f.tag("d=" + k.Domain)
+	f.tag("s=" + k.Selector)
+	f.tag(fmt.Sprintf("t=%d", now.Unix()))
+	f.list("h=", names)
+	f.text("bh=", base64.StdEncoding.EncodeToString(bodyHash))
+	f.b = append(f.b, ";\r\n\tb="...)
+	s := Signature{Header: Relaxed, Headers: names}
+	digest := headerDigest(header, f.b, s)
+	sum, err := signDigest(k.Private, digest)
+	if err != nil {
+		return nil, err
+	}
+	f.column = len("\tb=")
+	f.break64(base64.StdEncoding.EncodeToString(sum))
+	return append(f.b, crlf...), nil
+}
+
+// signDigest signs a SHA-256 digest.
+func signDigest(private crypto.Signer, digest []byte) ([]byte, error) {
+	if _, ok := private.(ed25519.PrivateKey); ok {
+		return private.Sign(rand.Reader, digest, crypto.Hash(0)) // RFC 8463 §3: the hash is the message
+	}
+	return private.Sign(rand.Reader, digest, crypto.SHA256)
+}
+
+// maxColumn is where lines are folded. RFC 5322 §2.1.1
+const maxColumn = 76
+
+// A fold writes a field with folded lines.
+type fold struct {
+	b      []byte
+	column int
+	some   bool
+}
+
+func (f *fold) begin(name string) {
+	f.b = append(f.b, name...)
+	f.column = len(name)
+}
+
+// tag writes one tag, on a new line if need be.
+func (f *fold) tag(s string) {
+	if f.some {
+		f.b = append(f.b, ';')
+		f.column++
+	}
+	f.some = true
+	f.word(s, " ")
+}
+
+// word writes what is not to be broken, after a space or a line end.
+func (f *fold) word(s, space string) {
+	if f.column+len(space)+len(s) > maxColumn {
+		f.b = append(f.b, "\r\n\t"...)
+		f.column = 1
+	} else {
+		f.b = append(f.b, space...)
+		f.column += len(space)
+	}
+	f.b = append(f.b, s...)
+	f.column += len(s)
+}
+
+// list writes a tag with names and colons between them.
+func (f *fold) list(tag string, names []string) {
+	f.tag(tag + names[0])
+	for _, name := range names[1:] {
+		f.b = append(f.b, ':')
+		f.column++
+		f.word(name, "")
+	}
+}
+
+// text writes a tag whose value may be broken anywhere.
+func (f *fold) text(tag, value string) {
+	f.tag(tag)
+	f.break64(value)
+}
+
+func (f *fold) break64(s string) {
+	for s != "" {
+		if f.column >= maxColumn {
+			f.b = append(f.b, "\r\n\t"...)
+			f.column = 1
+		}
+		n := min(len(s), maxColumn-f.column)
+		f.b = append(f.b, s[:n]...)
+		f.column += n
+		s = s[n:]
+	}
+}
+
+// Record gives the TXT record that publishes a key. RFC 6376 §3.6.1,
+// RFC 8463 §4
+func Record(public crypto.PublicKey) (string, error) {
+	var b strings.Builder
+	b.WriteString("v=DKIM1; k=")
+	octets, err := encodePublic(public)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := public.(ed25519.PublicKey); ok {
+		b.WriteString("ed25519")
+	} else {
+		b.WriteString("rsa")
+	}
+	b.WriteString("; p=" + base64.StdEncoding.EncodeToString(octets))
+	return b.String(), nil
+}
