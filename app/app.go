@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waxwing/app/config"
 	"waxwing/app/confine"
+	"waxwing/flow/relay"
 	"waxwing/obs"
 	"waxwing/serve/adminapi"
 	"waxwing/store/keys"
@@ -64,6 +66,9 @@ type App struct {
 	doors   []door
 	workers []worker
 	started func()
+
+	onward *relay.Relay // sends mail on
+	routes atomic.Pointer[relay.Routes]
 
 	mu sync.Mutex // guards config in reloads
 }

@@ -38,6 +38,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	a.routes.Store(&routes)
 	rules, err := a.doorRules()
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
-		Hostname: c.Hostname, Elsewhere: routes.Lead, Trace: s.trace, Log: a.log,
+		Hostname: c.Hostname, Elsewhere: func(domain string, ours bool) bool { return a.routes.Load().Lead(domain, ours) }, Trace: s.trace, Log: a.log,
 		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
@@ -66,7 +67,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
-	onward := relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
+	a.onward = relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 					return err
 				}
 			}
-			return onward.Run(ctx)
+			return a.onward.Run(ctx)
 		}},
 		worker{"purge", a.purge},
 	)

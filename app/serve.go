@@ -84,6 +84,10 @@ func (a *App) Reload(file string) error {
 	if err != nil {
 		return err
 	}
+	routes, err := routesOf(c.Relay.Routes) // with their passwords, which may have changed
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.certs.files != nil && c.TLS.Source == config.SourceFiles {
@@ -92,6 +96,9 @@ func (a *App) Reload(file string) error {
 		}
 		a.config.TLS.Files = c.TLS.Files
 	}
+	a.routes.Store(&routes)
+	a.onward.SetRoutes(routes)
+	a.config.Relay.Routes = c.Relay.Routes
 	a.level.Set(levelOf(c.Log.Level))
 	a.config.Log.Level = c.Log.Level
 	a.log.Info("configuration reloaded")

@@ -59,8 +59,9 @@ func (c traceCmd) Run(ctx context.Context, s streams) error {
 				fmt.Fprintln(s.out, "message", printable(story.Message))
 			}
 			var facts []string
+			told := map[string]bool{}
 			for _, step := range story.Steps {
-				facts = append(facts, when(step.Time)+"  "+step.Step, stepText(step))
+				facts = append(facts, when(step.Time)+"  "+step.Step, stepText(step, told))
 			}
 			if err := printFacts(s.out, facts...); err != nil {
 				return err
@@ -70,13 +71,21 @@ func (c traceCmd) Run(ctx context.Context, s streams) error {
 	})
 }
 
-// stepText tells a step in one line.
-func stepText(e adminapi.StoryStep) string {
+// stepText tells a step in one line. What has been told of the message before
+// is left out.
+func stepText(e adminapi.StoryStep, told map[string]bool) string {
 	named := func(name, value string) string {
 		if value == "" {
 			return ""
 		}
 		return name + " " + value
+	}
+	once := func(text string) string {
+		if told[text] {
+			return ""
+		}
+		told[text] = true
+		return text
 	}
 	size, took := "", ""
 	if e.Size > 0 {
@@ -86,11 +95,12 @@ func stepText(e adminapi.StoryStep) string {
 		took = "took " + seconds(e.Seconds)
 	}
 	parts := []string{
-		e.Reason, named("by", e.Service), named("from", e.From), named("to", strings.Join(e.To, " ")), named("host", e.Remote),
-		named("hello", e.Hello), e.TLS, named("account", e.Account), named("queue", e.Queue), named("message-id", e.MessageID), size, took,
+		e.Reason, named("to", strings.Join(e.To, " ")), named("by", e.Service), once(named("from", e.From)), once(named("host", e.Remote)),
+		once(named("hello", e.Hello)), once(e.TLS), once(named("account", e.Account)), once(named("queue", e.Queue)),
+		once(named("message-id", e.MessageID)), size, took,
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Facts)) {
-		parts = append(parts, name+"="+e.Facts[name])
+		parts = append(parts, once(name+"="+e.Facts[name]))
 	}
 	return strings.Join(nonEmpty(parts...), ", ")
 }

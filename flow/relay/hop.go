@@ -42,13 +42,14 @@ type group struct {
 func (a *attempt) groups(ctx, work context.Context) []*group {
 	var all []*group
 	at := map[string]*group{}
+	routes := a.routes.Load()
 	for _, i := range a.item.Pending() {
 		a.open++
 		a.left++
 		to := a.item.Envelope.To[i].Address
 		domain := to.Domain
-		ours, _ := a.routes.choose(a.item.Envelope.From, to, true)
-		theirs, _ := a.routes.choose(a.item.Envelope.From, to, false)
+		ours, _ := routes.choose(a.item.Envelope.From, to, true)
+		theirs, _ := routes.choose(a.item.Envelope.From, to, false)
 		key := domain + " " + ours.name + " " + theirs.name
 		g := at[key]
 		if g == nil {
@@ -79,7 +80,7 @@ func (a *attempt) direct(ctx, work context.Context, g *group) {
 		nobody(answer{err: tooLate()}) // RFC 2852 §4.1.3
 		return
 	}
-	route, ok := a.routes.choose(a.item.Envelope.From, a.item.Envelope.To[g.indexes[0]].Address, local)
+	route, ok := a.routes.Load().choose(a.item.Envelope.From, a.item.Envelope.To[g.indexes[0]].Address, local)
 	g.hop.route = route
 	switch {
 	case a.item.Reroute != "" && !(a.item.Reroute == "direct" && local):

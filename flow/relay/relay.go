@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waxwing/dns"
@@ -60,7 +61,8 @@ type Relay struct {
 	schedule  Schedule
 	schedules []DomainSchedule
 	warnAfter time.Duration
-	routes    Routes
+	routes    atomic.Pointer[Routes]
+	set       atomic.Int64 // how often routes have been set
 	attempts  int
 	trace     trace.Recorder
 	log       *slog.Logger
@@ -99,15 +101,25 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 		schedules = append(schedules, DomainSchedule{strings.ToLower(d.Domain), d.Schedule.or(schedule)})
 	}
 	down := newDown(schedule.First)
-	return &Relay{
+	r := &Relay{
 		queue: q, deliverer: d, blobs: blobs, resolver: resolver,
 		dialer:   &dialer{hostname: o.Hostname, port: o.Port, tls: config, log: o.Log, pool: newPool(), down: down},
 		places:   newPlaces(o.PerDestination),
 		keeper:   newKeeper(),
 		down:     down,
 		hostname: o.Hostname, schedule: schedule, schedules: schedules, warnAfter: o.DelayWarning,
-		routes: Routes(o.Routes).named(), attempts: o.Attempts, trace: o.Trace, log: o.Log,
+		attempts: o.Attempts, trace: o.Trace, log: o.Log,
 	}
+	r.SetRoutes(o.Routes)
+	return r
+}
+
+// SetRoutes puts other routes in the place of those that there are. What is
+// under way goes on as it began; connections that are kept are not used any
+// more, nor what was found out about hosts.
+func (r *Relay) SetRoutes(routes Routes) {
+	named := routes.named(r.set.Add(1))
+	r.routes.Store(&named)
 }
 
 // patience is how long the relay waits at most before it looks at the queue

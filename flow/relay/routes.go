@@ -142,12 +142,13 @@ func (r Route) String() string {
 // for all domains that are ours behind the others.
 type Routes []Route
 
-// named gives the routes with what tells them apart.
-func (rs Routes) named() Routes {
+// named gives the routes with what tells them apart, and from those that were
+// set before.
+func (rs Routes) named(set int64) Routes {
 	named := append(Routes(nil), rs...)
 	for i := range named {
 		if !named[i].isStore() {
-			named[i].name = fmt.Sprintf("%s#%d", named[i].name, i+1)
+			named[i].name = fmt.Sprintf("%s#%d.%d", named[i].name, set, i+1)
 		}
 	}
 	return named

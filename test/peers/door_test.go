@@ -29,9 +29,20 @@ func guarded(t *testing.T, door string) (b bench, address string) {
 	background(t, system.Binary(t), "serve", "--config", file)
 	system.WaitListening(t, address)
 	b = bench{T: t, Waxwing: &system.Waxwing{Dir: dir}, dir: t.TempDir()}
+	b.administered()
 	b.administer("domain", "add", "example.test")
 	b.administer("account", "add", system.Bob, "--generate")
 	return b, address
+}
+
+// administered waits until the server can be administered, which is some
+// moments after its ports are open.
+func (b bench) administered() {
+	b.Helper()
+	b.eventually("administration", func() bool {
+		_, err := b.try("", system.Binary(b.T), "domain", "list", "--config", filepath.Join(b.Dir, "waxwing.toml"))
+		return err == nil
+	})
 }
 
 // administer runs a command against the server.
