@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"waxwing/app/config"
+	"waxwing/mail"
 	"waxwing/store/backup"
 	"waxwing/store/blob"
 	"waxwing/store/directory"
@@ -19,6 +20,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/search"
 	"waxwing/store/trace"
 )
 
@@ -31,6 +33,7 @@ type stores struct {
 	tidy      func(context.Context) error // what blobs do when there is time; may be nil
 	directory *directory.Directory
 	mailboxes *mailbox.Store
+	index     *search.Index
 	queue     *outqueue.Queue
 	trace     *trace.Store
 	peers     *peers.Store
@@ -75,13 +78,17 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		return stores{}, errors.Join(err, s.blobs.Close(), s.db.Close(), s.lock.Close())
 	}
 	s.directory = directory.New(s.db)
+	var index *search.Index
 	s.mailboxes = mailbox.New(s.db, s.blobs, mailbox.Options{
+		Arrived:     func(id mail.AccountID) { index.Arrived(id) },
 		Window:      c.Mailbox.Undelete.Std(),
 		Quota:       c.Mailbox.Quota.Octets(),
 		Recoverable: c.Mailbox.Recoverable.Octets(),
 		Shared:      s.shared,
 		Log:         log,
 	})
+	index = search.New(s.db, s.mailboxes, search.Options{Log: log})
+	s.index = index
 	s.trace = trace.New(s.db, trace.Options{Keep: c.Trace.Keep.Std(), MaxOctets: int64(c.Trace.Size.Octets()), Log: log})
 	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
 	if s.peers, err = openPeers(s.db, s.shared, log); err != nil {

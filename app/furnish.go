@@ -95,6 +95,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 			return a.onward.Run(ctx)
 		}},
 		worker{"purge", a.purge},
+		worker{"search", s.index.Run},
 	)
 	for _, run := range a.certs.runs {
 		a.workers = append(a.workers, worker{"certificates", run})
@@ -105,7 +106,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	accounts := imap.New(s.mailboxes, s.blobs)
+	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory, Index: s.index})
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}

@@ -1,6 +1,9 @@
 package imap
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Sort is SORT or UID SORT. RFC 5256 §3, RFC 5267 §3
 type Sort struct {
@@ -235,4 +238,9 @@ func (s *scanner) oneOrMore() []string {
 		}
 	})
 	return names
+}
+
+// String gives a range as it was written.
+func (p PageRange) String() string {
+	return strconv.FormatInt(p.From, 10) + ":" + strconv.FormatInt(p.To, 10)
 }

@@ -16,6 +16,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
+	"waxwing/store/search"
 )
 
 // A Door opens accounts for IMAP. It is safe for concurrent use.
@@ -24,18 +25,24 @@ type Door struct {
 	blobs     blob.Store
 	people    *directory.Directory // nil where nobody shares anything
 	claims    claims
+	index     *search.Index
 }
 
 // Options of a Door.
 type Options struct {
 	// Directory tells who has mailboxes. Without it users see their own alone.
 	Directory *directory.Directory
+	// Index helps to search. Without it all messages are read.
+	Index *search.Index
 }
 
 // New makes a door to the mailboxes; blobs takes large messages while they
 // come.
 func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
-	return &Door{mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims()}
+	if o.Index == nil {
+		o.Index = search.New(nil, mailboxes, search.Options{})
+	}
+	return &Door{mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), index: o.Index}
 }
 
 // Open is the imapserver.Newer.

@@ -42,7 +42,8 @@ type Index struct {
 	clock    uint64 // counts uses
 }
 
-// New gives an Index of what the mailboxes hold. Run builds it.
+// New gives an Index of what the mailboxes hold, which lies in db and which
+// Run builds. Without db nothing is stored, and any message may have any text.
 func New(db kv.Store, mailboxes *mailbox.Store, o Options) *Index {
 	if o.Memory <= 0 {
 		o.Memory = 256 << 20

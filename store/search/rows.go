@@ -176,7 +176,7 @@ func (a *Account) loadRows(ctx context.Context) error {
 	behind := !a.rows.loaded || a.state.through > a.rows.through && len(a.rows.fresh) > maxFresh/4
 	cost := int64(0)
 	a.mu.Unlock()
-	if !behind {
+	if !behind || a.x.db == nil {
 		return nil
 	}
 	err := a.x.db.View(ctx, a.part, func(r kv.Reader) error {

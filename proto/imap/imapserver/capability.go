@@ -17,6 +17,9 @@ var (
 	earlyCapabilities = []string{"LITERAL+", "LOGIN-REFERRALS", "SASL-IR"}
 	// fetch.go, search.go, list.go, status.go, append.go, enable.go
 	lateCapabilities = []string{
+		// search.go, sort.go, thread.go, context.go, fuzzy.go
+		"CONTEXT=SORT", "ESORT", "FILTERS", "I18NLEVEL=1", "PARTIAL", "SEARCH=FUZZY", "SORT=DISPLAY",
+		"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS", "WITHIN",
 		"BINARY", "CHILDREN", "CREATE-SPECIAL-USE", "ESEARCH", "LIST-EXTENDED", "LIST-STATUS",
 		"SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UTF8=ACCEPT",
 		// modseq.go

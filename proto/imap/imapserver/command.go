@@ -93,6 +93,13 @@ func commandTable() map[string]command {
 		"RLIST":        row(loggedIn, newsAll, (*conn).list).of("MAILBOX-REFERRALS"),
 		"RLSUB":        row(loggedIn, newsAll, (*conn).lsub).of("MAILBOX-REFERRALS"),
 
+		"SORT":         row(selected, newsKeeping, (*conn).sort).of("SORT"),
+		"THREAD":       row(selected, newsKeeping, (*conn).thread),
+		"UID SORT":     row(selected, newsAll, (*conn).sort).of("SORT"),
+		"UID THREAD":   row(selected, newsAll, (*conn).thread),
+		"ESEARCH":      row(loggedIn, newsAll, (*conn).multiSearch).of("MULTISEARCH"),
+		"CANCELUPDATE": row(selected, newsAll, (*conn).cancelUpdate).of("CONTEXT=SEARCH"),
+
 		"CHECK":       row(selected, newsAll, (*conn).noop),
 		"CLOSE":       row(selected, newsNone, (*conn).closeMailbox),
 		"UNSELECT":    row(selected, newsNone, (*conn).unselect).of("UNSELECT"),

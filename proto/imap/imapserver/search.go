@@ -2,89 +2,102 @@ package imapserver
 
 import (
 	"context"
-	"errors"
-	"io"
 	"slices"
-	"strings"
-	"time"
-	"unicode/utf8"
 
-	"waxwing/format/charset"
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/imap"
 )
 
-// searchBatch is how many messages have their facts read in one round trip.
-const searchBatch = 256
-
-// sayAlive is after how long a SEARCH that still runs says so. It keeps the
-// client from giving up, and finds out when there is no client any more.
-const sayAlive = 10 * time.Second
-
-// A match is a message found.
-type match struct {
-	place int
-	uid   mail.UID
-}
-
 // search is SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731, RFC 5182
 func (c *conn) search(ctx context.Context, cmd imap.Search) (reply, error) {
-	if cmd.Charset != "" && c.utf8 && !c.rev2 {
-		return reply{}, &imap.SyntaxError{Text: "No CHARSET after ENABLE UTF8=ACCEPT"} // RFC 6855 §3
+	if err := c.checkSearch(&cmd); err != nil {
+		return reply{}, err
 	}
-	found, err := c.runSearch(ctx, cmd)
-	if cmd.Return&imap.ReturnSave != 0 {
-		if _, bad := err.(*imap.SyntaxError); !bad {
-			c.view.saved = saved(found, cmd.Return) // nothing, after a NO. RFC 5182 §2.1
-		}
-	}
-	if err != nil {
+	r, err := c.runSearch(ctx, c.view, &cmd)
+	if err := c.save(r, cmd.Return, err); err != nil {
 		return reply{}, err
 	}
 	if cmd.Extended || c.rev2 {
-		c.tellESearch(found, cmd)
+		c.tellESearch(r, &cmd, "")
 	} else {
-		c.tellSearch(found, cmd)
+		c.tellSearch("SEARCH", r, &cmd)
 	}
-	return reply{}, nil
+	return reply{}, c.beginUpdates(r, &cmd, nil)
 }
 
-// saved gives what "$" stands for afterwards. RFC 5182 §2.4
-func saved(found []match, options imap.SearchReturn) []mail.UID {
-	if len(found) > 0 && options&(imap.ReturnAll|imap.ReturnCount) == 0 && options&(imap.ReturnMin|imap.ReturnMax) != 0 {
-		first, last := found[0], found[len(found)-1]
-		switch {
-		case options&imap.ReturnMax == 0:
-			found = []match{first}
-		case options&imap.ReturnMin == 0 || first == last:
-			found = []match{last}
-		default:
-			found = []match{first, last}
+// checkSearch refuses what cannot be searched for.
+func (c *conn) checkSearch(cmd *imap.Search) error {
+	if cmd.Charset != "" && c.utf8 && !c.rev2 {
+		return &imap.SyntaxError{Text: "No CHARSET after ENABLE UTF8=ACCEPT"} // RFC 6855 §3
+	}
+	if cmd.Return&imap.ReturnUpdate != 0 && c.view != nil && c.view.context(c.tag) != nil {
+		return &imap.SyntaxError{Text: "Tag reuse"} // RFC 5267 §4.3
+	}
+	return nil
+}
+
+// A result is what a search has found, in the order that was asked for.
+type result struct {
+	view  *view
+	found []match
+}
+
+// runSearch gives the messages that match, in the mailbox's order.
+func (c *conn) runSearch(ctx context.Context, v *view, cmd *imap.Search) (result, error) {
+	s, err := c.newSearcher(ctx, v, &cmd.Program, cmd.Charset)
+	if err != nil {
+		return result{}, err
+	}
+	first := cmd.Return&^imap.ReturnSave == imap.ReturnMin // the first is enough
+	found, err := s.run([]span{{0, v.told.Len()}}, first)
+	return result{v, found}, err
+}
+
+// save keeps what was found for "$", and passes an error on: nothing is kept
+// after a NO. RFC 5182 §2.1
+func (c *conn) save(r result, options imap.SearchReturn, err error) error {
+	if options&imap.ReturnSave != 0 {
+		if _, bad := err.(*imap.SyntaxError); !bad {
+			c.view.saved = nil
 		}
 	}
-	uids := make([]mail.UID, len(found))
-	for i, m := range found {
+	return err
+}
+
+// keep sets what "$" stands for from now on. RFC 5182 §2.4, RFC 9394 §3.2
+func (r *result) keep(cmd *imap.Search) {
+	if cmd.Return&imap.ReturnSave == 0 {
+		return
+	}
+	some := r.found
+	if n := len(r.found); n > 0 && cmd.Return&(imap.ReturnAll|imap.ReturnCount) == 0 &&
+		cmd.Return&(imap.ReturnMin|imap.ReturnMax|imap.ReturnPartial) != 0 {
+		some = nil
+		if cmd.Return&imap.ReturnPartial != 0 {
+			some = append(some, r.page(cmd)...)
+		}
+		if cmd.Return&imap.ReturnMin != 0 {
+			some = append(some, r.found[0])
+		}
+		if cmd.Return&imap.ReturnMax != 0 {
+			some = append(some, r.found[n-1])
+		}
+	}
+	uids := make([]mail.UID, len(some))
+	for i, m := range some {
 		uids[i] = m.uid
 	}
-	return uids
+	slices.Sort(uids)
+	r.view.saved = slices.Compact(uids)
 }
 
-// tellSearch writes a SEARCH response. RFC 3501 §7.2.5
-func (c *conn) tellSearch(found []match, cmd imap.Search) {
-	c.out.begin()
-	c.out.b = append(c.out.b, "* SEARCH"...)
-	for _, m := range found {
-		c.out.b = append(c.out.b, ' ')
-		c.out.b = appendUint(c.out.b, m.number(cmd.UID))
-		if c.out.room() != nil {
-			return
-		}
+// page gives the part of the result that PARTIAL asks for. RFC 9394 §3.1
+func (r *result) page(cmd *imap.Search) []match {
+	from, to := cmd.Page.Places(len(r.found))
+	if from >= to {
+		return nil
 	}
-	if len(found) > 0 && cmd.Program.Asks(imap.SearchModSeq) { // RFC 7162 §3.1.6
-		c.out.b = append(appendUint(append(c.out.b, " (MODSEQ "...), c.view.highestOf(found)), ')')
-	}
-	c.out.b = append(c.out.b, '\r', '\n')
+	return r.found[from:to]
 }
 
 func (m match) number(uid bool) uint64 {
@@ -94,256 +107,106 @@ func (m match) number(uid bool) uint64 {
 	return uint64(m.place) + 1
 }
 
-// tellESearch writes an ESEARCH response. RFC 9051 §7.3.4
-func (c *conn) tellESearch(found []match, cmd imap.Search) {
+// tellSearch writes a SEARCH or a SORT response. RFC 3501 §7.2.5, RFC 5256 §4
+func (c *conn) tellSearch(word string, r result, cmd *imap.Search) {
+	r.keep(cmd)
+	c.out.begin()
+	c.out.b = append(append(c.out.b, "* "...), word...)
+	for _, m := range r.found {
+		c.out.b = append(c.out.b, ' ')
+		c.out.b = appendUint(c.out.b, m.number(cmd.UID))
+		if c.out.room() != nil {
+			return
+		}
+	}
+	if len(r.found) > 0 && cmd.Program.Asks(imap.SearchModSeq) { // RFC 7162 §3.1.6
+		c.out.b = append(appendUint(append(c.out.b, " (MODSEQ "...), r.view.highestOf(r.found)), ')')
+	}
+	c.out.b = append(c.out.b, '\r', '\n')
+}
+
+// tellESearch writes an ESEARCH response; where are the correlators behind
+// the tag. RFC 9051 §7.3.4
+func (c *conn) tellESearch(r result, cmd *imap.Search, where string) {
+	r.keep(cmd)
 	options := cmd.Return
 	if !cmd.Extended {
 		options = imap.ReturnAll
 	}
-	if options == imap.ReturnSave {
+	if options&^(imap.ReturnSave|imap.ReturnContext|imap.ReturnUpdate) == 0 {
 		return // nothing was asked for. RFC 5182 §2.1
 	}
 	c.out.begin()
 	b := append(c.out.b, "* ESEARCH (TAG "...)
-	b = imap.AppendString(b, c.tag, false)
+	b = append(imap.AppendString(b, c.tag, false), where...)
 	b = append(b, ')')
 	if cmd.UID {
 		b = append(b, " UID"...)
 	}
-	if len(found) > 0 {
+	found := r.found
+	named := found // those that the response is about
+	if n := len(found); n > 0 {
 		if options&imap.ReturnMin != 0 {
 			b = appendUint(append(b, " MIN "...), found[0].number(cmd.UID))
 		}
 		if options&imap.ReturnMax != 0 {
-			b = appendUint(append(b, " MAX "...), found[len(found)-1].number(cmd.UID))
+			b = appendUint(append(b, " MAX "...), found[n-1].number(cmd.UID))
 		}
 		if options&imap.ReturnAll != 0 {
-			numbers := make([]uint32, len(found))
-			for i, m := range found {
-				numbers[i] = uint32(m.number(cmd.UID))
-			}
-			b = imap.AppendNumbers(append(b, " ALL "...), numbers)
+			b = appendMatches(append(b, " ALL "...), found, cmd.UID)
 		}
+	}
+	if options&imap.ReturnPartial != 0 {
+		named = r.page(cmd)
+		b = append(append(append(b, " PARTIAL ("...), cmd.Page.String()...), ' ')
+		if len(named) == 0 {
+			b = append(b, "NIL"...)
+		}
+		b = append(appendMatches(b, named, cmd.UID), ')')
 	}
 	if options&imap.ReturnCount != 0 {
 		b = appendUint(append(b, " COUNT "...), uint64(len(found)))
 	}
+	if options&imap.ReturnRelevancy != 0 { // RFC 6203 §4
+		b = append(b, " RELEVANCY ("...)
+		for i, m := range named {
+			if i > 0 {
+				b = append(b, ' ')
+			}
+			b = appendUint(b, uint64(m.score))
+		}
+		b = append(b, ')')
+	}
 	if len(found) > 0 && cmd.Program.Asks(imap.SearchModSeq) {
-		b = appendUint(append(b, " MODSEQ "...), c.view.highestOf(told(found, options)))
+		switch {
+		case options&(imap.ReturnAll|imap.ReturnCount) != 0 || options&(imap.ReturnMin|imap.ReturnMax) != 0:
+			named = told(found, options)
+		}
+		if len(named) > 0 {
+			b = appendUint(append(b, " MODSEQ "...), r.view.highestOf(named))
+		}
 	}
 	c.out.b = append(b, '\r', '\n')
+	_ = c.out.room() // the failure sticks
 }
 
-// searchText gives a search string in UTF-8.
-func searchText(text, label string) (string, error) {
-	switch strings.ToLower(label) {
-	case "", "utf-8", "us-ascii":
-		if utf8.ValidString(text) {
-			return text, nil
+// appendMatches writes messages as a sequence set that keeps their order:
+// ranges only where numbers follow each other. RFC 5267 §3.2
+func appendMatches(b []byte, list []match, uid bool) []byte {
+	for i := 0; i < len(list); {
+		first := list[i].number(uid)
+		n := 1
+		for i+n < len(list) && list[i+n].number(uid) == first+uint64(n) {
+			n++
 		}
-	default:
-		if charset.Known(label) {
-			return charset.Decode([]byte(text), label), nil
+		if i > 0 {
+			b = append(b, ',')
 		}
-	}
-	return "", &imap.Refusal{Code: imap.CodeBadCharset + " (US-ASCII UTF-8)", Text: "Charset is not supported"}
-}
-
-// A searcher is one search under way.
-type searcher struct {
-	ctx     context.Context
-	conn    *conn
-	program test
-	needles [][]byte // of the tests that read the whole text
-	found   []match
-	since   time.Time
-	waiting []candidate // those that need more than the entry
-}
-
-// A candidate is a message of which it is not known yet whether it matches.
-type candidate struct {
-	entry   Entry
-	place   int
-	message *message.Message
-	header  message.Header
-	inText  []bool // whether each needle is in header or body
-	inBody  []bool
-	at      level
-}
-
-// runSearch gives the messages that match, in order.
-func (c *conn) runSearch(ctx context.Context, cmd imap.Search) ([]match, error) {
-	s := &searcher{ctx: ctx, conn: c, since: time.Now()}
-	// A charset that is not known is refused also where no key has a text.
-	// RFC 9051 §6.4.4
-	_, err := searchText("", cmd.Charset)
-	if err != nil {
-		return nil, err
-	}
-	if s.program, err = s.compile(&cmd.Program, cmd.Charset); err != nil {
-		return nil, err
-	}
-	first := cmd.Return&^imap.ReturnSave == imap.ReturnMin // the first is enough
-	for i, e := range entries(c.view.told, span{0, c.view.told.Len()}) {
-		m := candidate{entry: *e, place: i}
-		switch s.program.eval(s, &m) {
-		case yes:
-			s.found = append(s.found, match{i, e.UID})
-			if first { // unless one of those that are waiting is before it
-				return s.first()
-			}
-		case unknown:
-			if s.waiting = append(s.waiting, m); len(s.waiting) == searchBatch {
-				if err := s.settle(); err != nil {
-					return nil, err
-				}
-			}
+		b = appendUint(b, first)
+		if n > 1 {
+			b = appendUint(append(b, ':'), first+uint64(n)-1)
 		}
-		if first && len(s.found) > 0 {
-			return s.first()
-		}
-		if i%4096 == 4095 {
-			if err := s.breathe(); err != nil {
-				return nil, err
-			}
-		}
+		i += n
 	}
-	err = s.settle()
-	s.sort()
-	return s.found, err
-}
-
-// sort brings what has been found into order: what was known at once has not
-// waited for the rest.
-func (s *searcher) sort() {
-	slices.SortFunc(s.found, func(a, b match) int { return a.place - b.place })
-}
-
-// first ends a search of which only the first match is wanted.
-func (s *searcher) first() ([]match, error) {
-	err := s.settle()
-	s.sort()
-	return s.found[:1], err
-}
-
-// settle finds out about those that are waiting.
-func (s *searcher) settle() error {
-	for list := s.waiting; len(list) > 0; {
-		ids := make([]mail.EmailID, len(list))
-		for i := range list {
-			ids[i] = list[i].entry.Email
-		}
-		facts, err := s.conn.view.mailbox.Facts(s.ctx, ids)
-		if err != nil {
-			return err
-		}
-		if err := s.settleSome(list[:len(facts)], facts); err != nil {
-			return err
-		}
-		list = list[len(facts):]
-	}
-	s.waiting = s.waiting[:0]
-	return nil
-}
-
-// settleSome reads as much of messages as is needed to know: the headers of
-// those that are still in question in as few round trips as can be, or, where
-// the program asks for texts, the messages one after the other.
-func (s *searcher) settleSome(list []candidate, facts []*message.Message) error {
-	var asked []*candidate
-	var ids []mail.EmailID
-	for i := range list {
-		m := &list[i]
-		if facts[i] == nil {
-			continue // gone for good
-		}
-		m.message, m.at = facts[i], haveFacts
-		if s.decided(m) {
-			continue
-		}
-		asked, ids = append(asked, m), append(ids, m.entry.Email)
-	}
-	if len(s.needles) > 0 {
-		for _, m := range asked {
-			if err := s.settleText(m); err != nil {
-				return err
-			}
-			if err := s.breathe(); err != nil {
-				return err
-			}
-		}
-		return s.breathe()
-	}
-	for len(asked) > 0 {
-		headers, err := s.conn.view.mailbox.Headers(s.ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i, header := range headers {
-			if header == nil {
-				continue
-			}
-			asked[i].header, asked[i].at = message.ParseHeader(header), haveHeader
-			s.decided(asked[i])
-			if err := s.breathe(); err != nil {
-				return err
-			}
-		}
-		asked, ids = asked[len(headers):], ids[len(headers):]
-	}
-	return s.breathe()
-}
-
-// settleText decides with the header, and if need be with the text.
-func (s *searcher) settleText(m *candidate) error {
-	body, err := s.conn.view.mailbox.Body(s.ctx, m.entry.Email)
-	if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
-		return nil // gone for good
-	}
-	if err != nil {
-		return err
-	}
-	defer body.Close() //nolint:errcheck // it was only read
-	header := make([]byte, min(m.message.Root.Body, MaxHeader))
-	if _, err := body.ReadAt(header, 0); err != nil && err != io.EOF {
-		return err
-	}
-	m.header, m.at = message.ParseHeader(header), haveHeader
-	if s.decided(m) {
-		return nil
-	}
-	if err := s.readText(m, body); err != nil {
-		return err
-	}
-	m.at = haveText
-	s.decided(m)
-	return nil
-}
-
-// decided tells whether it is known whether a message matches, and keeps it
-// if it does.
-func (s *searcher) decided(m *candidate) bool {
-	result := s.program.eval(s, m)
-	if result == unknown {
-		return false
-	}
-	if result == yes {
-		s.found = append(s.found, match{m.place, m.entry.UID})
-	}
-	m.header, m.message = nil, nil
-	return true
-}
-
-// breathe looks around during a long search: whether it is still wanted.
-func (s *searcher) breathe() error {
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	if time.Since(s.since) < sayAlive {
-		return nil
-	}
-	s.since = time.Now()
-	c := s.conn
-	c.out.line("* OK Still searching")
-	return lost(c.out.flush())
+	return b
 }

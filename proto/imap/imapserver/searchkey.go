@@ -1,11 +1,16 @@
 package imapserver
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"waxwing/format/abstract"
+	"waxwing/format/casemap"
+	"waxwing/format/charset"
 	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/imap"
@@ -17,7 +22,7 @@ type level uint8
 
 const (
 	haveEntry level = iota
-	haveFacts
+	haveRow
 	haveHeader
 	haveText
 )
@@ -43,58 +48,65 @@ func isTrue(b bool) verdict {
 type test struct {
 	imap.SearchKey
 	needs  level
-	needle []byte // folded
-	index  int    // in searcher.needles
-	spans  []span // of SearchSeqs and SearchUIDs
+	needle []byte     // folded
+	rare   []byte     // a folded text that a message that passes has
+	may    Candidates // those that may have it; nil for all
+	index  int        // in searcher.needles
+	spans  []span     // of SearchSeqs and SearchUIDs
 	sets   map[KeywordSet]bool
 	field  string                // in lower case
 	thread map[mail.EmailID]bool // of SearchThreadID
+	fuzzy  *fuzzyTest            // of a text under FUZZY
 	sub    []test
+}
+
+// searchText gives a search string in UTF-8.
+func searchText(text, label string) (string, error) {
+	switch strings.ToLower(label) {
+	case "", "utf-8", "us-ascii":
+		if utf8.ValidString(text) {
+			return text, nil
+		}
+	default:
+		if charset.Known(label) {
+			return charset.Decode([]byte(text), label), nil
+		}
+	}
+	return "", &imap.Refusal{Code: imap.CodeBadCharset + " (US-ASCII UTF-8)", Text: "Charset is not supported"}
 }
 
 // compile makes a program ready. Cheap tests come first.
 func (s *searcher) compile(k *imap.SearchKey, label string) (test, error) {
+	return s.compileKey(k, label, false)
+}
+
+func (s *searcher) compileKey(k *imap.SearchKey, label string, fuzzy bool) (test, error) {
 	t := test{SearchKey: *k}
 	var err error
 	switch k.Op {
+	case imap.SearchFilter:
+		return s.filter(k.Text, label, fuzzy)
+	case imap.SearchFuzzy:
+		return s.compileKey(&k.Keys[0], label, true)
 	case imap.SearchSeqs, imap.SearchUIDs:
 		if k.Op == imap.SearchSeqs && !k.Set.Saved {
-			t.spans = s.conn.view.within(k.Set)
+			t.spans = s.view.within(k.Set)
 			break
 		}
-		t.spans, err = s.conn.view.resolve(k.Set, true)
+		t.spans, err = s.view.resolve(k.Set, true)
 	case imap.SearchThreadID:
-		t.thread, err = s.conn.view.mailbox.Thread(s.ctx, k.Text)
+		t.thread, err = s.view.mailbox.Thread(s.ctx, k.Text)
 	case imap.SearchModSeq:
 		s.conn.useModSeq()
 	case imap.SearchKeyword:
 		t.Keyword, t.sets = k.Keyword.Fold(), map[KeywordSet]bool{}
 	case imap.SearchSentBefore, imap.SearchSentOn, imap.SearchSentSince:
-		t.needs = haveFacts
+		t.needs = haveRow
 	case imap.SearchHeader, imap.SearchBody, imap.SearchText:
-		var text string
-		if text, err = searchText(k.Text, label); err != nil {
-			break
-		}
-		t.needle = fold(nil, []byte(text))
-		t.field = strings.ToLower(k.Field)
-		switch {
-		case k.Op == imap.SearchBody:
-			t.needs = haveText
-		case k.Op == imap.SearchText:
-			t.needs = haveHeader
-		case inEnvelope(t.field):
-			t.needs = haveFacts
-		default:
-			t.needs = haveHeader
-		}
-		if k.Op != imap.SearchHeader {
-			t.index = len(s.needles)
-			s.needles = append(s.needles, t.needle)
-		}
+		err = s.compileText(&t, label, fuzzy)
 	}
 	for i := range k.Keys {
-		sub, subErr := s.compile(&k.Keys[i], label)
+		sub, subErr := s.compileKey(&k.Keys[i], label, fuzzy)
 		if subErr != nil {
 			return t, subErr
 		}
@@ -105,6 +117,74 @@ func (s *searcher) compile(k *imap.SearchKey, label string) (test, error) {
 		slices.SortStableFunc(t.sub, func(a, b test) int { return int(a.needs) - int(b.needs) })
 	}
 	return t, err
+}
+
+// compileText makes a test for a string ready.
+func (s *searcher) compileText(t *test, label string, fuzzy bool) error {
+	text, err := searchText(t.Text, label)
+	if err != nil {
+		return err
+	}
+	t.needle = casemap.String(text)
+	t.field = strings.ToLower(t.Field)
+	_, inRow := rowField(t.field)
+	switch {
+	case t.Op == imap.SearchBody:
+		t.needs = haveText
+	case t.Op == imap.SearchText:
+		t.needs = haveHeader
+	case inRow:
+		t.needs = haveRow
+	default:
+		t.needs = haveHeader
+	}
+	if fuzzy {
+		t.fuzzy = newFuzzyTest(t.needle)
+		s.fuzzy = append(s.fuzzy, t.fuzzy)
+		return nil
+	}
+	if t.Op != imap.SearchHeader {
+		t.index = len(s.needles)
+		s.needles = append(s.needles, t.needle)
+		t.rare = t.needle
+	} else if !inRow {
+		if t.rare = t.needle; len(t.needle) == 0 { // whether there is such a field
+			t.rare = append(casemap.String(t.Field), ": "...)
+		}
+	}
+	return nil
+}
+
+// maxFilters bounds the named filters that one program puts in, those in
+// filters included: so that it ends where they name each other. RFC 5466 §3.1
+const maxFilters = 20
+
+// filter puts a named filter in the place of its name. RFC 5466 §3.1
+func (s *searcher) filter(name, label string, fuzzy bool) (test, error) {
+	undefined := &imap.Refusal{Code: "UNDEFINED-FILTER " + name, Text: "There is no such filter"}
+	if l := strings.ToLower(label); l != "" && l != "utf-8" && l != "us-ascii" {
+		return test{}, &imap.SyntaxError{Text: "[" + imap.CodeBadCharset + " (US-ASCII UTF-8)] FILTER is in UTF-8"}
+	}
+	if s.filters++; s.filters > maxFilters {
+		return test{}, undefined
+	}
+	list, err := s.conn.account.Annotations(s.ctx, "")
+	if err != nil {
+		return test{}, err
+	}
+	for _, root := range [...]string{"/private/filters/values/", "/shared/filters/values/"} {
+		for _, e := range list {
+			if !strings.EqualFold(e.Name, root+name) || e.Value == nil {
+				continue
+			}
+			program, err := imap.ParseSearch(string(e.Value))
+			if err != nil {
+				return test{}, &imap.Refusal{Code: undefined.Code, Text: "The filter is no search program"}
+			}
+			return s.compileKey(&program, "UTF-8", fuzzy)
+		}
+	}
+	return test{}, undefined
 }
 
 // eval tells what is known of a message.
@@ -129,14 +209,20 @@ func (t *test) eval(s *searcher, m *candidate) verdict {
 	case imap.SearchNot:
 		return yes - t.sub[0].eval(s, m)
 	}
+	if t.may != nil && m.at < haveText && !t.may.May(m.entry.Email) {
+		return no
+	}
 	if t.needs > m.at {
 		return unknown
 	}
-	switch t.needs {
-	case haveEntry:
+	switch {
+	case t.fuzzy != nil:
+		_, v := t.onFuzzy(m)
+		return v
+	case t.needs == haveEntry:
 		return isTrue(t.onEntry(s, m))
-	case haveFacts:
-		return isTrue(t.onFacts(m))
+	case t.needs == haveRow:
+		return t.onRow(m)
 	}
 	return t.onText(m)
 }
@@ -150,14 +236,14 @@ func (t *test) onEntry(s *searcher, m *candidate) bool {
 	case imap.SearchFlags:
 		return e.Flags.Has(t.Flags)
 	case imap.SearchRecent:
-		return !s.conn.rev2 && s.conn.view.isRecent(e.UID)
+		return !s.conn.rev2 && s.view.isRecent(e.UID)
 	case imap.SearchSeqs, imap.SearchUIDs:
 		i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].to > m.place })
 		return i < len(t.spans) && t.spans[i].from <= m.place
 	case imap.SearchKeyword:
 		has, known := t.sets[e.Keywords]
 		if !known {
-			has = slices.ContainsFunc(s.conn.view.keywords(e.Keywords), func(k mail.Keyword) bool { return k.Fold() == t.Keyword })
+			has = slices.ContainsFunc(s.view.keywords(e.Keywords), func(k mail.Keyword) bool { return k.Fold() == t.Keyword })
 			t.sets[e.Keywords] = has
 		}
 		return has
@@ -165,6 +251,10 @@ func (t *test) onEntry(s *searcher, m *candidate) bool {
 		return int64(e.Size) > t.Size
 	case imap.SearchSmaller:
 		return int64(e.Size) < t.Size
+	case imap.SearchOlder: // RFC 5032 §3
+		return e.Internal <= s.now.Unix()-t.Size
+	case imap.SearchYounger:
+		return e.Internal >= s.now.Unix()-t.Size
 	case imap.SearchModSeq:
 		return e.ModSeq >= t.ModSeq
 	case imap.SearchEmailID:
@@ -192,79 +282,73 @@ func (t *test) onDate(d imap.Date) bool {
 	return d.Compare(t.Date) >= 0
 }
 
-// onFacts tests what was found out when the message arrived.
-func (t *test) onFacts(m *candidate) bool {
-	e := &m.message.Envelope
-	if t.Op != imap.SearchHeader {
-		date, ok := message.ParseDate(e.Date) // in the sender's zone
-		return ok && t.onDate(imap.DateOf(date))
-	}
-	text := envelopeText(e, t.field)
-	if len(t.needle) == 0 {
-		return text != "" // whether there is such a field
-	}
-	return contains(message.DecodeHeader(text), t.needle)
-}
-
-// inEnvelope tells whether a field can be searched without the header.
-func inEnvelope(field string) bool {
-	switch field {
-	case "from", "to", "cc", "bcc", "subject", "message-id", "in-reply-to":
-		return true
-	}
-	return false
-}
-
-// envelopeText gives a field as the envelope keeps it.
-func envelopeText(e *message.Envelope, field string) string {
-	switch field {
+// rowField gives the field of a row that has a header field.
+func rowField(name string) (abstract.Field, bool) {
+	switch name {
 	case "subject":
-		return e.Subject
+		return abstract.Subject, true
+	case "from":
+		return abstract.From, true
+	case "to":
+		return abstract.To, true
+	case "cc":
+		return abstract.Cc, true
+	case "bcc":
+		return abstract.Bcc, true
 	case "message-id":
-		return e.MessageID
-	case "in-reply-to":
-		return e.InReplyTo
+		return abstract.MessageID, true
 	}
-	list := map[string][]message.Address{"from": e.From, "to": e.To, "cc": e.Cc, "bcc": e.Bcc}[field]
-	var b strings.Builder
-	for i := range list {
-		a := &list[i]
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(a.Name)
-		if a.Local != "" || a.Domain != "" {
-			b.WriteString(" <" + a.Local + "@" + a.Domain + ">")
-		}
+	return 0, false
+}
+
+// onRow tests what was found out when the message arrived; what a row has cut
+// off is looked for in the header.
+func (t *test) onRow(m *candidate) verdict {
+	if m.row == nil {
+		return t.onText(m)
 	}
-	return b.String()
+	if t.Op != imap.SearchHeader {
+		year, month, day, ok := m.row.Day() // in the sender's zone
+		return isTrue(ok && t.onDate(imap.DateOf(time.Date(year, month, day, 0, 0, 0, 0, time.UTC))))
+	}
+	f, _ := rowField(t.field)
+	text, whole := m.row.Text(f)
+	switch {
+	case len(t.needle) == 0: // whether there is such a field
+		return isTrue(len(text) > 0)
+	case bytes.Contains(text, t.needle):
+		return yes
+	case whole:
+		return no
+	case m.at < haveHeader:
+		return unknown
+	}
+	return t.onText(m)
 }
 
 // onText tests the header, and the text when it has been read.
 func (t *test) onText(m *candidate) verdict {
-	if t.Op == imap.SearchHeader {
-		for f := range m.header.All(t.Field) {
-			if contains(message.DecodeHeader(f.Text()), t.needle) {
+	switch t.Op {
+	case imap.SearchSentBefore, imap.SearchSentOn, imap.SearchSentSince:
+		date, ok := message.ParseDate(m.header.Get("Date"))
+		return isTrue(ok && t.onDate(imap.DateOf(date)))
+	case imap.SearchHeader:
+		for f := range m.header.All(t.field) {
+			if bytes.Contains(foldedText(f), t.needle) {
 				return yes
 			}
 		}
 		return no
-	}
-	if m.at >= haveText {
-		return isTrue(m.inBody[t.index] || t.Op == imap.SearchText && m.inText[t.index])
-	}
-	if t.Op == imap.SearchText && inHeader(m.header, t.needle) {
-		return yes
-	}
-	return unknown
-}
-
-// inHeader tells whether a needle is in a header as a person reads it.
-func inHeader(h message.Header, needle []byte) bool {
-	for _, f := range h {
-		if contains(string(f.Name)+": "+message.DecodeHeader(f.Text()), needle) {
-			return true
+	case imap.SearchText:
+		if m.inHeader != nil && m.inHeader[t.index] {
+			return yes
 		}
 	}
-	return false
+	if m.at < haveText {
+		return unknown
+	}
+	return isTrue(m.inBody[t.index])
 }
+
+// foldedText gives what a field holds, as it is compared.
+func foldedText(f message.Field) []byte { return casemap.String(message.DecodeHeader(f.Text())) }

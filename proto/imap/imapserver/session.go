@@ -137,6 +137,8 @@ type Mailbox interface {
 	// Body opens a message of any size.
 	Body(ctx context.Context, id mail.EmailID) (Body, error)
 
+	Finding
+
 	// SetFlags changes flags; UIDs that are gone are passed over. It gives
 	// those that were left alone because of UnchangedSince.
 	SetFlags(ctx context.Context, uids []mail.UID, change FlagChange) (modified []mail.UID, err error)

@@ -31,6 +31,9 @@ type view struct {
 	// expunged falls out of it by itself. RFC 5182 §2.1
 	saved []mail.UID
 
+	// contexts are the searches whose results are followed.
+	contexts []*searchContext
+
 	// recent holds the messages that are recent to this session, as ranges
 	// of UIDs, both ends included. RFC 3501 §2.3.2
 	recent []imap.Range
@@ -197,6 +200,7 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 			c.out.line("* OK [%s] Expunges are pending", c.highestModSeq())
 		}
 	case len(d.Vanished) > 0:
+		c.leaveContexts(d.Vanished)
 		c.tellExpunged(d.Vanished)
 	}
 	v.told = next
@@ -219,7 +223,7 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 			c.tellEntry(e, withUID)
 		}
 	}
-	return nil
+	return c.updateContexts(c.work, &d)
 }
 
 // tellExpunged tells of messages that are gone, the last first, so that each

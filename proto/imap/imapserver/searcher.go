@@ -1,0 +1,314 @@
+package imapserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"waxwing/format/abstract"
+	"waxwing/format/message"
+	"waxwing/mail"
+	"waxwing/proto/imap"
+)
+
+// searchBatch is how many messages are waited with, to be found out about
+// together; textBatch how many are read whole in one round trip.
+const (
+	searchBatch = 2048
+	textBatch   = 64
+)
+
+// sayAlive is after how long a SEARCH that still runs says so. It keeps the
+// client from giving up, and finds out when there is no client any more.
+const sayAlive = 10 * time.Second
+
+// A match is a message found.
+type match struct {
+	place int
+	uid   mail.UID
+	score int // of a fuzzy search, until rated in its own measure
+}
+
+// A searcher is one search under way.
+type searcher struct {
+	ctx     context.Context
+	conn    *conn
+	view    *view
+	now     time.Time
+	program test
+	needles [][]byte // of the tests that read the whole text
+	inText  *needleSink
+	inBody  *needleSink
+	filters int // that have been put in
+	fuzzy   []*fuzzyTest
+	found   []match
+	since   time.Time
+	waiting []candidate // those that need more than the entry
+}
+
+// A candidate is a message of which it is not known yet whether it matches.
+type candidate struct {
+	entry  Entry
+	place  int
+	row    abstract.Row
+	header message.Header
+	at     level
+	// Whether each needle is in the header, and in the body; and what fuzzy
+	// tests look at. Of one message at a time.
+	inHeader, inBody []bool
+	text             *fuzzyText
+}
+
+// newSearcher makes a program ready to run on a view.
+func (c *conn) newSearcher(ctx context.Context, v *view, program *imap.SearchKey, charset string) (*searcher, error) {
+	now := time.Now()
+	s := &searcher{ctx: ctx, conn: c, view: v, now: now, since: now}
+	// A charset that is not known is refused also where no key has a text.
+	// RFC 9051 §6.4.4
+	_, err := searchText("", charset)
+	if err != nil {
+		return nil, err
+	}
+	if s.program, err = s.compile(program, charset); err != nil {
+		return nil, err
+	}
+	s.inText, s.inBody = newNeedleSink(s.needles), newNeedleSink(s.needles)
+	return s, s.narrow()
+}
+
+// narrow finds out which messages may have the texts that are looked for.
+func (s *searcher) narrow() error {
+	var tests []*test
+	var texts [][]byte
+	var collect func(t *test)
+	collect = func(t *test) {
+		if len(t.rare) > 0 {
+			tests, texts = append(tests, t), append(texts, t.rare)
+		}
+		for i := range t.sub {
+			collect(&t.sub[i])
+		}
+	}
+	collect(&s.program)
+	if len(texts) == 0 {
+		return nil
+	}
+	list, err := s.view.mailbox.Narrow(s.ctx, texts)
+	if err != nil {
+		return err
+	}
+	for i, t := range tests {
+		t.may = list[i]
+	}
+	return nil
+}
+
+// run gives the messages in spans that match, in order; with first, no more
+// than the first one.
+func (s *searcher) run(spans []span, first bool) ([]match, error) {
+	for _, in := range spans {
+		for i, e := range entries(s.view.told, in) {
+			m := candidate{entry: *e, place: i}
+			switch s.program.eval(s, &m) {
+			case yes:
+				s.found = append(s.found, match{place: i, uid: e.UID})
+			case unknown:
+				s.waiting = append(s.waiting, m)
+			}
+			if first && len(s.found) > 0 || len(s.waiting) >= searchBatch {
+				if err := s.settle(); err != nil {
+					return nil, err
+				}
+			}
+			if first && len(s.found) > 0 { // unless one of those that were waiting is before it
+				s.sort()
+				return s.found[:1], nil
+			}
+			if i%4096 == 4095 {
+				if err := s.breathe(); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	s.sort()
+	if first && len(s.found) > 0 {
+		return s.found[:1], nil
+	}
+	s.rate()
+	return s.found, nil
+}
+
+// sort brings what has been found into order: what was known at once has not
+// waited for the rest.
+func (s *searcher) sort() {
+	slices.SortFunc(s.found, func(a, b match) int { return a.place - b.place })
+}
+
+// settle finds out about those that are waiting.
+func (s *searcher) settle() error {
+	list := s.waiting
+	s.waiting = s.waiting[:0]
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]mail.EmailID, len(list))
+	for i := range list {
+		ids[i] = list[i].entry.Email
+	}
+	rows, err := s.view.mailbox.Abstracts(s.ctx, ids)
+	if err != nil {
+		return err
+	}
+	asked := make([]*candidate, 0, len(list))
+	for i := range list {
+		m := &list[i]
+		if m.row = rows[i]; m.row != nil {
+			m.at = haveRow
+			if s.decided(m) {
+				continue
+			}
+		}
+		asked = append(asked, m)
+	}
+	if len(s.needles) > 0 || len(s.fuzzy) > 0 {
+		return s.settleTexts(asked)
+	}
+	return s.settleHeaders(asked)
+}
+
+// settleHeaders decides with the headers, read in as few round trips as can
+// be.
+func (s *searcher) settleHeaders(asked []*candidate) error {
+	for len(asked) > 0 {
+		part := asked[:min(len(asked), 256)]
+		headers, err := s.view.mailbox.Headers(s.ctx, emailsOf(part))
+		if err != nil {
+			return err
+		}
+		for i, header := range headers {
+			if header == nil {
+				continue // gone for good
+			}
+			part[i].header, part[i].at = message.ParseHeader(header), haveText
+			s.decided(part[i])
+			if err := s.breathe(); err != nil {
+				return err
+			}
+		}
+		asked = asked[len(headers):]
+	}
+	return s.breathe()
+}
+
+func emailsOf(list []*candidate) []mail.EmailID {
+	ids := make([]mail.EmailID, len(list))
+	for i, m := range list {
+		ids[i] = m.entry.Email
+	}
+	return ids
+}
+
+// settleTexts decides with the messages themselves.
+func (s *searcher) settleTexts(asked []*candidate) error {
+	for len(asked) > 0 {
+		part := asked[:min(len(asked), textBatch)]
+		list, err := s.view.mailbox.Whole(s.ctx, emailsOf(part))
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if list[i].Err != nil {
+				return list[i].Err
+			}
+			if list[i].Message != nil {
+				if err := s.settleText(part[i], &list[i]); err != nil {
+					return err
+				}
+			}
+			if err := s.breathe(); err != nil {
+				return err
+			}
+		}
+		asked = asked[len(list):]
+	}
+	return nil
+}
+
+// settleText decides with the header, and if need be with the text.
+func (s *searcher) settleText(m *candidate, w *Whole) error {
+	var body io.ReaderAt = textInMemory(w.Text)
+	var header []byte
+	if w.Text != nil {
+		header = headerOf(w.Text, w.Message)
+	} else {
+		open, err := s.view.mailbox.Body(s.ctx, m.entry.Email)
+		if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
+			return nil // gone for good
+		}
+		if err != nil {
+			return err
+		}
+		defer open.Close() //nolint:errcheck // it was only read
+		body = open
+		header = make([]byte, min(w.Message.Root.Body, MaxHeader))
+		if _, err := open.ReadAt(header, 0); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	m.header, m.at = message.ParseHeader(header), haveHeader
+	s.inText.reset()
+	abstract.Header(m.header, s.inText)
+	m.inHeader = s.inText.found
+	if len(s.fuzzy) == 0 && s.decided(m) {
+		return nil
+	}
+	s.inBody.reset()
+	if err := abstract.Body(body, &w.Message.Root, s.inBody); err != nil {
+		return err
+	}
+	if len(s.fuzzy) > 0 {
+		m.text = newFuzzyText()
+		abstract.Header(m.header, &m.text.header)
+		if err := abstract.Body(body, &w.Message.Root, &m.text.body); err != nil {
+			return err
+		}
+	}
+	m.inBody, m.at = s.inBody.found, haveText
+	s.decided(m)
+	m.text = nil
+	return nil
+}
+
+// decided tells whether it is known whether a message matches, and keeps it
+// if it does.
+func (s *searcher) decided(m *candidate) bool {
+	result := s.program.eval(s, m)
+	if result == unknown {
+		return false
+	}
+	if result == yes {
+		s.found = append(s.found, match{m.place, m.entry.UID, s.score(m)})
+	}
+	m.header, m.row = nil, nil
+	return true
+}
+
+// breathe looks around during a long search: whether it is still wanted.
+func (s *searcher) breathe() error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	if time.Since(s.since) < sayAlive {
+		return nil
+	}
+	s.since = time.Now()
+	c := s.conn
+	c.out.line("* OK Still searching")
+	return lost(c.out.flush())
+}

@@ -1,0 +1,54 @@
+package imap
+
+import (
+	"context"
+
+	"waxwing/format/abstract"
+	"waxwing/mail"
+	"waxwing/proto/imap/imapserver"
+	"waxwing/store/search"
+)
+
+// index is what there is to search the mailbox by.
+func (f *folder) index() *search.Account { return f.user.door.index.Account(f.session.account.ID()) }
+
+func (f *folder) Abstracts(ctx context.Context, ids []mail.EmailID) ([]abstract.Row, error) {
+	return f.index().Rows(ctx, ids)
+}
+
+func (f *folder) Narrow(ctx context.Context, texts [][]byte) ([]imapserver.Candidates, error) {
+	found, err := f.index().Narrow(ctx, texts)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]imapserver.Candidates, len(found))
+	for i, c := range found {
+		if c != nil {
+			list[i] = c
+		}
+	}
+	return list, nil
+}
+
+func (f *folder) Whole(ctx context.Context, ids []mail.EmailID) ([]imapserver.Whole, error) {
+	read, err := f.session.account.ReadWhole(ctx, ids)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	list := make([]imapserver.Whole, len(read))
+	for i, w := range read {
+		list[i] = imapserver.Whole{Text: w.Text, Err: w.Err}
+		if w.Facts != nil {
+			list[i].Message = w.Message
+		}
+	}
+	return list, nil
+}
+
+func (f *folder) Order(ctx context.Context, s imapserver.Snapshot, places []int, keys []abstract.SortKey) ([]int32, error) {
+	return f.index().Order(ctx, stored(s), places, keys)
+}
+
+func (f *folder) Threaded(ctx context.Context, s imapserver.Snapshot, places []int, by abstract.Algorithm) ([]*abstract.Node, error) {
+	return f.index().Threads(ctx, stored(s), places, by)
+}
