@@ -83,6 +83,7 @@ soak: build
 	$(GO) test -count=1 -timeout 1h -run TestRepairAnything ./store/mailbox -rapid.checks=20000
 	WAXWING_CHAOS=5000 $(GO) test -count=1 -timeout 1h -run 'TestChaos$$' ./store/mailbox
 	$(GO) test -count=1 -timeout 1h -run TestModel ./store/mailbox -rapid.checks=20000
+	WAXWING_SESSIONS=20000 $(GO) test -count=1 -timeout 10h -run TestManySessions ./serve/imap
 	test/fuzz.sh 5m
 
 fmt:
