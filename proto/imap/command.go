@@ -1,10 +1,6 @@
 package imap
 
-import (
-	"time"
-
-	"waxwing/mail"
-)
+import "waxwing/mail"
 
 // A Command is one of the types below.
 type Command interface {
@@ -133,17 +129,6 @@ type Status struct {
 	Items   []StatusItem
 }
 
-// Append is the beginning of an APPEND, up to the message's literal.
-// RFC 9051 §6.3.12
-type Append struct {
-	Mailbox string
-	Flags   FlagList
-	Date    time.Time // zero if none was given
-	// UTF8 says that the literal stands in "UTF8 (" ")". RFC 6855 §4
-	UTF8    bool
-	Literal Literal
-}
-
 // Fetch is FETCH or UID FETCH.
 type Fetch struct {
 	UID   bool
@@ -226,7 +211,6 @@ func (c Create) Name() string       { return "CREATE" }
 func (c Delete) Name() string       { return "DELETE" }
 func (c Rename) Name() string       { return "RENAME" }
 func (c Status) Name() string       { return "STATUS" }
-func (c Append) Name() string       { return "APPEND" }
 func (c Expunge) Name() string      { return "UID EXPUNGE" }
 func (c Fetch) Name() string        { return withUID(c.UID, "UID FETCH") }
 func (c Store) Name() string        { return withUID(c.UID, "UID STORE") }

@@ -15,6 +15,6 @@
 //
 //	A1 LOGIN {3}CRLF bob "secret"
 //
-// The one exception is the message of an APPEND, which nobody wants to hold
-// in memory: ParseAppend reads the text up to the message's literal.
+// The one exception are the messages of an APPEND, which nobody wants to hold
+// in memory: an AppendParser reads the text between them.
 package imap

@@ -25,6 +25,10 @@ var grammars = map[string]grammar{
 	"IDLE":       bare("IDLE"),
 	"NAMESPACE":  bare("NAMESPACE"),
 
+	"RESETKEY":   parseResetKey,
+	"GENURLAUTH": parseGenURLAuth,
+	"URLFETCH":   parseURLFetch,
+
 	"SORT":         func(s *scanner) Command { return parseSort(s, false) },
 	"UID SORT":     func(s *scanner) Command { return parseSort(s, true) },
 	"THREAD":       func(s *scanner) Command { return parseThread(s, false) },
@@ -109,7 +113,8 @@ func ParseTag(text []byte) (tag string, rest []byte, err error) {
 const maxTag = 256
 
 // Parse reads one command after its tag, without the final CRLF. It fails
-// with ErrUnknown or a *SyntaxError. APPEND is read by ParseAppend.
+// with ErrUnknown or a *SyntaxError. APPEND and REPLACE are
+// read by an AppendParser.
 func Parse(rest []byte) (Command, error) {
 	s := scanner{b: rest}
 	name := s.word()
@@ -122,8 +127,8 @@ func Parse(rest []byte) (Command, error) {
 	}
 	g, ok := grammars[name]
 	if !ok {
-		if name == "APPEND" {
-			return nil, &SyntaxError{"APPEND needs a literal"}
+		if name == "APPEND" || name == "REPLACE" || name == "UID REPLACE" {
+			return nil, &SyntaxError{"missing argument"}
 		}
 		return nil, ErrUnknown
 	}

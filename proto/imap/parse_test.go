@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"waxwing/mail"
 )
@@ -117,44 +116,6 @@ func TestParseTag(t *testing.T) {
 	}
 }
 
-func TestParseAppend(t *testing.T) {
-	date := time.Date(1994, 2, 7, 21, 52, 25, 0, time.FixedZone("", -8*3600))
-	tests := []struct {
-		in       string
-		want     Append
-		complete bool
-		wrong    bool
-	}{
-		{in: "APPEND a {10}", want: Append{Mailbox: "a", Literal: Literal{Size: 10}}, complete: true},
-		{in: "append {1}"},
-		{in: "APPEND {1+}"},
-		{in: "APPEND {1}\r\na {10+}", want: Append{Mailbox: "a", Literal: Literal{Size: 10, NonSync: true}}, complete: true},
-		{
-			in:   `APPEND "a {3}" (\Seen x) " 7-Feb-1994 21:52:25 -0800" ~{10}`,
-			want: Append{Mailbox: "a {3}", Flags: FlagList{mail.Seen, []mail.Keyword{"x"}}, Date: date, Literal: Literal{Size: 10, Binary: true}}, complete: true,
-		},
-		{in: "APPEND a UTF8 (~{10+}", want: Append{Mailbox: "a", UTF8: true, Literal: Literal{Size: 10, NonSync: true, Binary: true}}, complete: true},
-		{in: "APPEND a UTF8 ({10}", wrong: true},
-		{in: "APPEND a (x {10}", wrong: true},
-		{in: "APPEND a b {10}", wrong: true},
-		{in: "APPEND a x{10}", wrong: true},
-		{in: "APPEND a {1}\r\na{10}", wrong: true},
-		{in: "APPEND a \"1-Jan-2000 00:00:00 +0000\"{10}", wrong: true},
-		{in: "APPEND a (x) (y) {10}", wrong: true},
-	}
-	for _, tt := range tests {
-		got, complete, err := ParseAppend([]byte(tt.in))
-		if (err != nil) != tt.wrong || complete != tt.complete || !got.Date.Equal(tt.want.Date) {
-			t.Errorf("ParseAppend(%q) = %+v, %v, %v", tt.in, got, complete, err)
-			continue
-		}
-		got.Date, tt.want.Date = time.Time{}, time.Time{}
-		if err == nil && !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("ParseAppend(%q) = %+v, want %+v", tt.in, got, tt.want)
-		}
-	}
-}
-
 func TestLineLiteral(t *testing.T) {
 	for in, want := range map[string]*Literal{
 		"a {3}": {Size: 3}, "a {3+}": {Size: 3, NonSync: true}, "a ~{3}": {Size: 3, Binary: true}, "{0}": {},
@@ -191,11 +152,6 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("%q: tag %q, rest %q", b, tag, rest)
 		}
 		LineLiteral(rest)
-		if IsAppend(rest) {
-			if a, complete, err := ParseAppend(rest); err == nil && complete && a.Literal.Size < 0 {
-				t.Fatalf("%q: %+v", b, a)
-			}
-		}
 		cmd, err := Parse(rest)
 		if err == nil && grammars[cmd.Name()] == nil {
 			t.Fatalf("%q: a command without grammar, %q", b, cmd.Name())

@@ -76,7 +76,10 @@ func commandTable() map[string]command {
 		"LSUB":        row(loggedIn, newsAll, (*conn).lsub),
 		"STATUS":      row(loggedIn, newsAll, (*conn).status),
 		"NAMESPACE":   row(loggedIn, newsAll, (*conn).namespace).of("NAMESPACE"),
-		"APPEND":      row(loggedIn, newsAll, (*conn).append),
+		"APPEND":      row(loggedIn, newsAll, (*conn).append).of("MULTIAPPEND"),
+		"RESETKEY":    row(loggedIn, newsAll, (*conn).resetKey).of("URLAUTH"),
+		"GENURLAUTH":  row(loggedIn, newsAll, (*conn).genURLAuth).of("URLAUTH"),
+		"URLFETCH":    row(loggedIn, newsAll, (*conn).urlFetch).of("URLAUTH=BINARY"),
 		"IDLE":        row(loggedIn, newsAll, (*conn).idle).of("IDLE"),
 
 		"SETACL":       row(loggedIn, newsAll, (*conn).setACL).of("ACL"),
@@ -107,16 +110,18 @@ func commandTable() map[string]command {
 		"UID EXPUNGE": row(selected, newsAll, (*conn).uidExpunge).of("UIDPLUS"),
 		// Sequence numbers are in use in these three: no EXPUNGE while they
 		// run, not even at their end. RFC 9051 §7.5.1
-		"FETCH":      row(selected, newsKeeping, (*conn).fetch),
-		"STORE":      row(selected, newsKeeping, (*conn).store),
-		"SEARCH":     row(selected, newsKeeping, (*conn).search),
-		"UID FETCH":  row(selected, newsAll, (*conn).fetch),
-		"UID STORE":  row(selected, newsAll, (*conn).store),
-		"UID SEARCH": row(selected, newsAll, (*conn).search),
-		"COPY":       row(selected, newsAll, (*conn).copy),
-		"UID COPY":   row(selected, newsAll, (*conn).copy),
-		"MOVE":       row(selected, newsAll, (*conn).move).of("MOVE"),
-		"UID MOVE":   row(selected, newsAll, (*conn).move).of("MOVE"),
+		"FETCH":       row(selected, newsKeeping, (*conn).fetch),
+		"STORE":       row(selected, newsKeeping, (*conn).store),
+		"SEARCH":      row(selected, newsKeeping, (*conn).search),
+		"UID FETCH":   row(selected, newsAll, (*conn).fetch),
+		"UID STORE":   row(selected, newsAll, (*conn).store),
+		"UID SEARCH":  row(selected, newsAll, (*conn).search),
+		"COPY":        row(selected, newsAll, (*conn).copy),
+		"UID COPY":    row(selected, newsAll, (*conn).copy),
+		"REPLACE":     row(selected, newsAll, (*conn).replace).of("REPLACE"),
+		"UID REPLACE": row(selected, newsAll, (*conn).replace).of("REPLACE"),
+		"MOVE":        row(selected, newsAll, (*conn).move).of("MOVE"),
+		"UID MOVE":    row(selected, newsAll, (*conn).move).of("MOVE"),
 	}
 }
 
@@ -160,8 +165,8 @@ func isUID(name string) bool { return strings.HasPrefix(name, "UID ") }
 // reject answers BAD to a command that will not be run; an APPEND's message
 // may have to be skipped.
 func (c *conn) reject(t *tagged, text string) error {
-	if a, ok := t.Command.(imap.Append); ok {
-		return c.refuseLiteral(t.tag, a.Literal, &imap.SyntaxError{Text: text})
+	if a, ok := t.Command.(*appending); ok && a.literal() != nil {
+		return c.refuseLiteral(t.tag, *a.literal(), &imap.SyntaxError{Text: text})
 	}
 	c.blame(t.tag, text)
 	return nil

@@ -61,18 +61,20 @@ func (c *conn) readCommand() (*tagged, error) {
 			rest = len(text) - len(after)
 		}
 		lit, ok := imap.LineLiteral(text)
-		if !ok {
-			return c.parse(tag, text[rest:])
-		}
 		if imap.IsAppend(text[rest:]) {
-			cmd, complete, err := imap.ParseAppend(text[rest:])
+			a := &appending{parser: new(imap.AppendParser)}
+			steps, missing, err := a.parser.Next(text[rest:])
 			if err != nil {
-				return nil, c.refuseLiteral(tag, lit, err)
+				c.dialog(tag, "BAD", err)
+				return nil, c.refuseText(tag, lit, ok, err)
 			}
-			if complete {
-				c.dialog(tag, "APPEND", nil)
-				return &tagged{tag, cmd}, nil
+			if !missing {
+				a.Append, a.steps = a.parser.Command, steps
+				c.dialog(tag, a.Name(), nil)
+				return &tagged{tag, a}, nil
 			}
+		} else if !ok {
+			return c.parse(tag, text[rest:])
 		}
 		if lit.Size > int64(limit-len(text)) {
 			return nil, c.refuseLiteral(tag, lit, tooBig)
@@ -147,6 +149,14 @@ func (c *conn) refuseLiteral(tag string, lit imap.Literal, err error) error {
 		return nil
 	}
 	return c.skip(lit)
+}
+
+// refuseText answers a command that may end in the announcement of a literal.
+func (c *conn) refuseText(tag string, lit imap.Literal, announced bool, err error) error {
+	if !announced {
+		return c.finish(tag, "", reply{}, err)
+	}
+	return c.refuseLiteral(tag, lit, err)
 }
 
 // skip throws away a literal and what follows it up to the command's end.

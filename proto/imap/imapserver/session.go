@@ -40,6 +40,18 @@ type Account interface {
 	Quotas
 	Annotations
 
+	// Self tells whether a name is that of the account's user. Other opens
+	// the account of another, as that user; imap.CodeNonexistent if there is
+	// none. RFC 4467 §3
+	Self(ctx context.Context, user string) (bool, error)
+	Other(ctx context.Context, user string) (Account, error)
+	// AccessKey gives the secret with which URLs of a mailbox are authorized,
+	// nil if there is none. With make it makes one, with replace a new one.
+	// RFC 4467 §2.2
+	AccessKey(ctx context.Context, mailbox string, make, replace bool) ([]byte, error)
+	// ForgetAccessKeys removes all of them.
+	ForgetAccessKeys(ctx context.Context) error
+
 	// Close ends the session.
 	Close()
 }
@@ -145,6 +157,9 @@ type Mailbox interface {
 	// Copy and Move put messages into another mailbox, all or none.
 	Copy(ctx context.Context, uids []mail.UID, to string) (Copied, error)
 	Move(ctx context.Context, uids []mail.UID, to string) (Copied, error)
+	// Replace adds a message to a mailbox and expunges one of this, both or
+	// neither. RFC 8508 §3.4
+	Replace(ctx context.Context, uid mail.UID, to string, m NewMessage) (Appended, error)
 	// Expunge removes those of the messages that have \Deleted.
 	Expunge(ctx context.Context, uids []mail.UID) error
 
