@@ -14,7 +14,7 @@ import (
 const (
 	// MaxIterations is how many extra rounds of the hash a zone may ask for;
 	// beyond it the zone counts as insecure. RFC 9276 §3.2
-	MaxIterations = 100
+	MaxIterations = 150
 	flagOptOut    = 1 // RFC 5155 §3.1.2.1
 )
 

@@ -79,7 +79,7 @@ func (t *task) eachServer(ctx context.Context, d *delegation, name string, qtype
 // those least tried. Servers without addresses are looked up when the others
 // have not helped.
 func (t *task) choose(ctx context.Context, d *delegation, tried map[netip.AddrPort]int) (netip.AddrPort, error) {
-	best, ok := t.best(d, tried, 0)
+	best, ok := t.best(d, tried, 0, false)
 	if ok {
 		return best, nil
 	}
@@ -96,12 +96,12 @@ func (t *task) choose(ctx context.Context, d *delegation, tried map[netip.AddrPo
 			}
 			continue
 		}
-		if best, ok = t.best(d, tried, 0); ok {
+		if best, ok = t.best(d, tried, 0, false); ok {
 			return best, nil
 		}
 	}
-	for n := 1; n < triesPerServer; n++ {
-		if best, ok = t.best(d, tried, n); ok {
+	for n := range triesPerServer {
+		if best, ok = t.best(d, tried, n, true); ok {
 			return best, nil
 		}
 	}
@@ -109,8 +109,8 @@ func (t *task) choose(ctx context.Context, d *delegation, tried map[netip.AddrPo
 }
 
 // best gives the server that will answer soonest, of those tried at most n
-// times.
-func (t *task) best(d *delegation, tried map[netip.AddrPort]int, n int) (best netip.AddrPort, found bool) {
+// times; those whose answers were bogus only if any will do.
+func (t *task) best(d *delegation, tried map[netip.AddrPort]int, n int, anyWillDo bool) (best netip.AddrPort, found bool) {
 	v6 := t.r.hosts.hasV6(t.now)
 	var least time.Duration
 	for _, s := range d.servers {
@@ -119,13 +119,10 @@ func (t *task) best(d *delegation, tried map[netip.AddrPort]int, n int) (best ne
 			addrs = t.knownAddrs(s.name)
 		}
 		for _, a := range addrs {
-			if tried[a] > n || !v6 && a.Addr().Is6() {
+			if tried[a] > n || !v6 && a.Addr().Is6() || t.avoid[a] && !anyWillDo {
 				continue
 			}
 			score := t.r.hosts.get(a, t.now).score(t.now)
-			if t.avoid[a] {
-				score += 2 * time.Minute
-			}
 			if !found || score < least {
 				best, least, found = a, score, true
 			}

@@ -3,6 +3,7 @@ package recursor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,8 +23,8 @@ type found struct {
 // asked for once more, elsewhere if there is an elsewhere.
 func (t *task) find(ctx context.Context, q question) ([]*entry, error) {
 	all, err := t.findOnce(ctx, q)
-	if err == nil && slices.ContainsFunc(all, found.bogus) {
-		t.say("that is bogus, and is asked for once more")
+	if errors.Is(err, errUnjudged) || err == nil && slices.ContainsFunc(all, found.bogus) {
+		t.say("that is asked for once more")
 		t.r.raw.Delete(q)
 		all, err = t.findOnce(ctx, q)
 	}
@@ -52,7 +53,8 @@ func (t *task) findOnce(ctx context.Context, q question) ([]found, error) {
 	for _, l := range parts {
 		j, err := t.judge(ctx, l)
 		if err != nil {
-			return nil, err
+			t.avoid[resp.server] = true
+			return nil, fmt.Errorf("%w: %w", errUnjudged, err)
 		}
 		f := l.entry(j)
 		t.say("%s %s: %s%s", l.name, wire.Type(l.qtype), describeLink(l), describeFinding(j.finding))
@@ -64,6 +66,10 @@ func (t *task) findOnce(ctx context.Context, q question) ([]found, error) {
 	}
 	return all, nil
 }
+
+// errUnjudged: there is an answer, but the keys to judge it by are not to be
+// had.
+var errUnjudged = errors.New("the answer cannot be judged")
 
 func (f found) bogus() bool { return f.entry.answer.Finding.Security == dns.Bogus }
 

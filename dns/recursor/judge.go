@@ -80,7 +80,7 @@ func (t *task) judgeNothing(ctx context.Context, l link) (judgement, error) {
 		j.finding = denials.NXDomain(l.name)
 		// Some servers say NXDOMAIN of names that only have no records.
 		if j.finding.Security == dns.Bogus {
-			if f := denials.NoData(l.name, l.qtype); f.Security != dns.Bogus {
+			if f := denials.NoData(l.name, l.qtype); f.Security == dns.Secure {
 				j.finding, j.noName = f, false
 			}
 		}

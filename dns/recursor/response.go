@@ -76,7 +76,7 @@ func read(m *wire.Msg, zone string, recursive bool, name string, qtype uint16) (
 		return r, nil
 	}
 	switch {
-	case m.Authoritative && len(m.Answer) == 0, recursive && len(m.Answer) == 0:
+	case len(m.Answer) == 0 && (m.Authoritative || recursive || r.hasDenials()):
 		r.kind = noData
 		return r, nil
 	case len(m.Ns) > 0:
@@ -139,6 +139,16 @@ func (r *response) soa() *wire.SOA {
 		}
 	}
 	return nil
+}
+
+// hasDenials tells whether there is something like a proof of absence.
+func (r *response) hasDenials() bool {
+	for _, s := range r.authority {
+		if s.Type == wire.TypeNSEC || s.Type == wire.TypeNSEC3 {
+			return true
+		}
+	}
+	return false
 }
 
 // negativeTTL is how long there is nothing. RFC 2308 §5

@@ -31,11 +31,6 @@ func (t *task) trust(ctx context.Context, zone string) (*trust, error) {
 	}
 	v, err, _ := t.r.trusting.Do(zone, func() (any, error) {
 		found, err := t.establish(ctx, zone)
-		if err == nil && found.finding.Security == dns.Bogus {
-			// A server may be out of order, or the way to it tampered with.
-			t.r.raw.Delete(question{zone, wire.TypeDS})
-			found, err = t.establish(ctx, zone)
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +59,8 @@ func (t *task) describe(zone string, found *trust) {
 	}
 }
 
+// establish finds out what is known of a zone. What is bogus is asked for once
+// more: a server may be out of order, or the way to it tampered with.
 func (t *task) establish(ctx context.Context, zone string) (*trust, error) {
 	anchors := *t.r.anchors.Load()
 	ds, anchored := anchors[zone]
@@ -73,11 +70,28 @@ func (t *task) establish(ctx context.Context, zone string) (*trust, error) {
 			return &trust{finding: noAnchor(zone), ttl: maxZoneTTL}, nil
 		}
 		found, records, err := t.parentSays(ctx, zone)
+		if err == nil && found.finding.Security == dns.Bogus {
+			t.r.raw.Delete(question{zone, wire.TypeDS})
+			found, records, err = t.parentSays(ctx, zone)
+		}
 		if err != nil || found.finding.Security != dns.Secure || found.inside {
 			return found, err
 		}
 		ds, ttl = records, found.ttl
 	}
+	found, err := t.fetchKeys(ctx, zone, ds)
+	if err == nil && found.finding.Security == dns.Bogus {
+		found, err = t.fetchKeys(ctx, zone, ds)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found.ttl = min(found.ttl, ttl)
+	return found, nil
+}
+
+// fetchKeys gets a zone's keys and proves them by its DS records.
+func (t *task) fetchKeys(ctx context.Context, zone string, ds []*wire.DS) (*trust, error) {
 	resp, err := t.iterate(ctx, zone, wire.TypeDNSKEY)
 	if err != nil {
 		return nil, err
@@ -87,14 +101,12 @@ func (t *task) establish(ctx context.Context, zone string) (*trust, error) {
 		set = &dnssec.Set{Name: zone, Type: wire.TypeDNSKEY}
 	}
 	keys, finding := t.check().Keys(set, ds)
-	found := &trust{keys: keys, finding: finding, ttl: ttl}
+	found := &trust{keys: keys, finding: finding, ttl: maxZoneTTL}
 	if finding.Security == dns.Bogus {
 		t.avoid[resp.server] = true
 		found.ttl = bogusTTL
-		return found, nil
-	}
-	if keys != nil {
-		found.ttl = min(ttl, time.Duration(set.TTL())*time.Second, keys.Until.Sub(t.now))
+	} else if keys != nil {
+		found.ttl = min(time.Duration(set.TTL())*time.Second, keys.Until.Sub(t.now))
 	}
 	return found, nil
 }
