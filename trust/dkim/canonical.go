@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"hash"
 )
 
@@ -57,8 +58,8 @@ func (f Form) AppendField(b, field []byte) []byte {
 
 var crlf = []byte("\r\n")
 
-// A bodyHash hashes a body in canonical form, and its beginnings.
-type bodyHash struct {
+// A Body hashes a body in canonical form as it is written, and its beginnings.
+type Body struct {
 	form  Form
 	lines int // line ends that are held back, since they may be the last
 	cr    bool
@@ -77,12 +78,13 @@ type beginning struct {
 	sum    []byte // once so much has come
 }
 
-func newBodyHash(f Form) *bodyHash {
-	return &bodyHash{form: f, full: sha256.New(), buf: make([]byte, 0, 4096)}
+// NewBody gives one for a form, with SHA-256.
+func NewBody(f Form) *Body {
+	return &Body{form: f, full: sha256.New(), buf: make([]byte, 0, 4096)}
 }
 
-// at gives the hash of the first octets.
-func (h *bodyHash) at(length int64) *beginning {
+// at gets ready for the hash of the first octets.
+func (h *Body) at(length int64) *beginning {
 	for _, b := range h.parts {
 		if b.length == length {
 			return b
@@ -94,7 +96,7 @@ func (h *bodyHash) at(length int64) *beginning {
 }
 
 // flush hashes what was gathered.
-func (h *bodyHash) flush() {
+func (h *Body) flush() {
 	h.full.Write(h.buf)
 	for _, b := range h.parts {
 		if left := b.length - h.n; left > 0 {
@@ -106,7 +108,7 @@ func (h *bodyHash) flush() {
 }
 
 // put takes canonical octets.
-func (h *bodyHash) put(p []byte) {
+func (h *Body) put(p []byte) {
 	for len(p) > 0 {
 		if len(h.buf) == cap(h.buf) {
 			h.flush()
@@ -118,7 +120,7 @@ func (h *bodyHash) put(p []byte) {
 }
 
 // release puts what was held back, now that an octet of a line follows.
-func (h *bodyHash) release() {
+func (h *Body) release() {
 	for ; h.lines > 0; h.lines-- {
 		h.put(crlf)
 	}
@@ -133,8 +135,8 @@ func (h *bodyHash) release() {
 	h.begun = true
 }
 
-// write takes octets of the body.
-func (h *bodyHash) write(p []byte) {
+// Write takes the next octets of the body.
+func (h *Body) Write(p []byte) {
 	for len(p) > 0 {
 		c := p[0]
 		switch {
@@ -163,7 +165,7 @@ func (h *bodyHash) write(p []byte) {
 
 // run gives the length of what needs no thought at the beginning of p, at least
 // 1.
-func (h *bodyHash) run(p []byte) int {
+func (h *Body) run(p []byte) int {
 	if h.form == Simple {
 		if n := bytes.IndexByte(p, '\r'); n >= 0 {
 			return n
@@ -178,8 +180,8 @@ func (h *bodyHash) run(p []byte) int {
 	return len(p)
 }
 
-// finish ends the body. It is called once.
-func (h *bodyHash) finish() {
+// Finish ends the body. It is called once.
+func (h *Body) Finish() {
 	if h.cr {
 		h.release()
 	}
@@ -192,3 +194,39 @@ func (h *bodyHash) finish() {
 		b.sum = b.hash.Sum(nil)
 	}
 }
+
+// Check compares a finished body with what a signature says of it. The error
+// is a *Mismatch. covered is less than total if there is a rest that is not
+// signed.
+func (h *Body) Check(s Signature) (covered, total int64, err error) {
+	sum, covered := h.full.Sum(nil), h.n
+	if s.Length >= 0 {
+		if s.Length > h.n {
+			return 0, h.n, &Mismatch{Never: true, Reason: "it covers more than the body has"}
+		}
+		sum, covered = h.at(s.Length).sum, s.Length
+	}
+	if subtle.ConstantTimeCompare(sum, s.BodyHash) != 1 {
+		return 0, h.n, &Mismatch{Reason: "the body is not the one that was signed"}
+	}
+	return covered, h.n, nil
+}
+
+// Sum gives the hash of a finished body.
+func (h *Body) Sum() []byte { return h.full.Sum(nil) }
+
+// Expect makes a body ready for Check of a signature; before anything is
+// written.
+func (h *Body) Expect(s Signature) {
+	if s.Length >= 0 {
+		h.at(s.Length)
+	}
+}
+
+// A Mismatch says what of a message is not what a signature says.
+type Mismatch struct {
+	Reason string
+	Never  bool // the signature was never right
+}
+
+func (m *Mismatch) Error() string { return m.Reason }

@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -9,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -52,48 +50,36 @@ var oversigned = []string{
 
 // A Signer signs one message, which is written to it.
 type Signer struct {
-	header []byte
-	headed bool
-	body   *bodyHash
+	head Head
+	body *Body
 }
 
 // NewSigner gives a Signer for one message.
-func NewSigner() *Signer { return &Signer{body: newBodyHash(Relaxed)} }
+func NewSigner() *Signer { return &Signer{body: NewBody(Relaxed)} }
 
 // Write takes the next octets of the message. It never fails.
 func (s *Signer) Write(p []byte) (int, error) {
 	n := len(p)
-	if !s.headed {
-		from := max(0, len(s.header)-3)
-		s.header = append(s.header, p...)
-		end := endOfHeader(s.header, from)
-		if end < 0 {
-			return n, nil
-		}
-		p, s.headed = s.header[end:], true
-		s.header = s.header[:end:end]
-	}
-	s.body.write(p)
+	p, _ = s.head.Write(p)
+	s.body.Write(p)
 	return n, nil
 }
 
 // Finish ends the message and gives a DKIM-Signature field for each key, with
 // its line end, to be put before the header. Header and body are relaxed.
 func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
-	if !s.headed && !bytes.HasSuffix(s.header, crlf) {
-		s.header = append(s.header, crlf...)
+	s.head.End()
+	if s.head.TooLarge {
+		return nil, fmt.Errorf("a header of more than %d octets cannot be signed", MaxHeader)
 	}
-	s.body.finish()
-	hash := s.body.full.Sum(nil)
-	names := toSign(s.header)
-	if !slices.Contains(names, "from") {
-		return nil, errors.New("a message without From cannot be signed")
-	}
+	s.body.Finish()
+	hash := s.body.Sum()
+	names := toSign(s.head.Octets)
 	var out []byte
 	for _, k := range keys {
-		field, err := k.sign(s.header, hash, names, now)
+		field, err := k.Sign("DKIM-Signature", []string{"v=1"}, s.head.Octets, hash, names, now)
 		if err != nil {
-			return nil, fmt.Errorf("sign for %s with %s: %w", k.Domain, k.Selector, err)
+			return nil, err
 		}
 		out = append(out, field...)
 	}
@@ -120,14 +106,18 @@ func toSign(header []byte) []string {
 	return names
 }
 
-func (k SigningKey) sign(header, bodyHash []byte, names []string, now time.Time) ([]byte, error) {
+// Sign gives a signature's field with its line end. first are tags to begin
+// with, such as "v=1", names the fields that are signed, in lower case.
+func (k SigningKey) Sign(name string, first []string, header, bodyHash []byte, names []string, now time.Time) ([]byte, error) {
 	algorithm := k.Algorithm()
 	if algorithm == "" {
 		return nil, errors.New("a key of an unknown type")
 	}
 	var f fold
-	f.begin("DKIM-Signature:")
-	f.tag("v=1")
+	f.begin(name + ":")
+	for _, tag := range first {
+		f.tag(tag)
+	}
 	f.tag("a=" + algorithm)
 	f.tag("c=relaxed/relaxed")
 	f.tag("d=" + k.Domain)
@@ -135,14 +125,23 @@ func (k SigningKey) sign(header, bodyHash []byte, names []string, now time.Time)
 	f.tag(fmt.Sprintf("t=%d", now.Unix()))
 	f.list("h=", names)
 	f.text("bh=", base64.StdEncoding.EncodeToString(bodyHash))
-	f.b = append(f.b, ";\r\n\tb="...)
-	s := Signature{Header: Relaxed, Headers: names}
-	digest := headerDigest(header, f.b, s)
-	sum, err := signDigest(k.Private, digest)
+	field, err := k.Complete(f.b, func(field []byte) []byte {
+		return HeaderDigest(header, field, Signature{Header: Relaxed, Headers: names})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign for %s with %s: %w", k.Domain, k.Selector, err)
+	}
+	return field, nil
+}
+
+// Complete appends b= to a signature's field: the signature over a digest, which
+// is told the field with an empty b=. The field ends with a line end then.
+func (k SigningKey) Complete(field []byte, digest func(field []byte) []byte) ([]byte, error) {
+	f := fold{b: append(field, ";\r\n\tb="...), column: len("\tb=")}
+	sum, err := signDigest(k.Private, digest(f.b))
 	if err != nil {
 		return nil, err
 	}
-	f.column = len("\tb=")
 	f.break64(base64.StdEncoding.EncodeToString(sum))
 	return append(f.b, crlf...), nil
 }

@@ -3,6 +3,7 @@ package dkim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,21 @@ func ParseSignature(value string) (Signature, error) {
 		return s, fmt.Errorf("version %q is not known", short(v))
 	}
 	return s, s.identify(tags)
+}
+
+// Acceptable checks what can be seen of a signature without key and body.
+func (s Signature) Acceptable() error {
+	switch s.Algorithm {
+	case "rsa-sha256", "ed25519-sha256":
+	case "rsa-sha1":
+		return fmt.Errorf("%w: SHA-1", ErrWeak) // RFC 8301 §3.1
+	default:
+		return fmt.Errorf("algorithm %q is not known", short(s.Algorithm))
+	}
+	if !slices.Contains(s.Headers, "from") {
+		return errors.New("the From field is not signed") // RFC 6376 §5.4
+	}
+	return nil
 }
 
 // FromTags takes from a list what DKIM-Signature and ARC-Message-Signature

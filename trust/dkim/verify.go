@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,22 +13,15 @@ import (
 	"waxwing/dns"
 )
 
-// Limits on what a stranger's message costs.
-const (
-	// MaxSignatures is how many signatures of a message are looked at; the
-	// rest is left alone. RFC 6376 §8.4
-	MaxSignatures = 10
-	// MaxHeader is how much header is kept. Nothing is verified beyond it.
-	MaxHeader = 1 << 20
-)
+// MaxSignatures is how many signatures of a message are looked at; the rest is
+// left alone. RFC 6376 §8.4
+const MaxSignatures = 10
 
 // A Verifier verifies the signatures of one message, which is written to it.
 type Verifier struct {
-	header   []byte
-	headed   bool // the header is complete
-	tooLarge bool
-	claims   []*claim
-	hashes   [2]*bodyHash // by Form; nil where no signature needs one
+	head   Head
+	claims []*claim
+	bodies [2]*Body // by Form; nil where no signature needs one
 }
 
 // A claim is a signature that is to be verified.
@@ -37,50 +29,26 @@ type claim struct {
 	Signature
 	field []byte
 	err   error // what keeps it from being verified at all
-	part  *beginning
 }
 
 // Write takes the next octets of the message. It never fails.
 func (v *Verifier) Write(p []byte) (int, error) {
 	n := len(p)
-	if !v.headed {
-		from := max(0, len(v.header)-3)
-		v.header = append(v.header, p...)
-		end := endOfHeader(v.header, from)
-		if end < 0 {
-			if len(v.header) > MaxHeader {
-				v.tooLarge, v.headed, v.header = true, true, nil
-			}
-			return n, nil
-		}
-		p = v.header[end:]
-		v.header = v.header[:end]
+	p, ended := v.head.Write(p)
+	if ended {
 		v.begin()
 	}
-	for _, h := range v.hashes {
-		if h != nil {
-			h.write(p)
+	for _, b := range v.bodies {
+		if b != nil {
+			b.Write(p)
 		}
 	}
 	return n, nil
 }
 
-// endOfHeader gives where the body begins, or -1.
-func endOfHeader(b []byte, from int) int {
-	if bytes.HasPrefix(b, crlf) {
-		return 2
-	}
-	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
-		return from + i + 4
-	}
-	return -1
-}
-
 // begin reads the signatures, and gets ready for the body.
 func (v *Verifier) begin() {
-	v.headed = true
-	v.header = bytes.Clone(v.header) // it may have grown with a large first write
-	for field := range Fields(v.header) {
+	for field := range Fields(v.head.Octets) {
 		if !named(field, "dkim-signature") {
 			continue
 		}
@@ -90,49 +58,27 @@ func (v *Verifier) begin() {
 		c := &claim{field: field}
 		c.Signature, c.err = ParseSignature(string(field[bytes.IndexByte(field, ':')+1:]))
 		if c.err == nil {
-			c.err = c.acceptable()
+			c.err = c.Acceptable()
 		}
 		if c.err == nil {
-			if v.hashes[c.Body] == nil {
-				v.hashes[c.Body] = newBodyHash(c.Body)
+			if v.bodies[c.Body] == nil {
+				v.bodies[c.Body] = NewBody(c.Body)
 			}
-			if c.Length >= 0 {
-				c.part = v.hashes[c.Body].at(c.Length)
-			}
+			v.bodies[c.Body].Expect(c.Signature)
 		}
 		v.claims = append(v.claims, c)
 	}
 }
 
-// acceptable checks what can be seen without key and body.
-func (c *claim) acceptable() error {
-	switch c.Algorithm {
-	case "rsa-sha256", "ed25519-sha256":
-	case "rsa-sha1":
-		return fmt.Errorf("%w: SHA-1", ErrWeak) // RFC 8301 §3.1
-	default:
-		return fmt.Errorf("algorithm %q is not known", short(c.Algorithm))
-	}
-	for _, name := range c.Headers {
-		if name == "from" {
-			return nil
-		}
-	}
-	return errors.New("the From field is not signed") // RFC 6376 §5.4
-}
-
 // Finish ends the message and gives a result for each signature, from the top
 // of the header. Keys are looked up at once for all.
 func (v *Verifier) Finish(ctx context.Context, r dns.Resolver, now time.Time) []Result {
-	if !v.headed { // a message without a body
-		if !bytes.HasSuffix(v.header, crlf) {
-			v.header = append(v.header, crlf...)
-		}
+	if v.head.End() {
 		v.begin()
 	}
-	for _, h := range v.hashes {
-		if h != nil {
-			h.finish()
+	for _, b := range v.bodies {
+		if b != nil {
+			b.Finish()
 		}
 	}
 	results := make([]Result, len(v.claims))
@@ -176,18 +122,12 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		to.Status, to.Reason = PermError, "it expired "+c.Expires.UTC().Format(time.RFC3339)
 		return
 	}
-	// What needs no lookup comes first.
-	hash := v.hashes[c.Body]
-	sum, total := hash.full.Sum(nil), hash.n
-	if c.part != nil {
-		sum = c.part.sum
-	}
-	if c.Length > total {
-		to.Status, to.Reason = PermError, "it covers more than the body has"
-		return
-	}
-	if subtle.ConstantTimeCompare(sum, c.BodyHash) != 1 {
-		to.Status, to.Reason = Fail, "the body is not the one that was signed"
+	covered, total, err := v.bodies[c.Body].Check(c.Signature) // needs no lookup, so it comes first
+	if err != nil {
+		to.Status, to.Reason = Fail, err.Error()
+		if m, ok := errors.AsType[*Mismatch](err); ok && m.Never {
+			to.Status = PermError
+		}
 		return
 	}
 	key, answer, err := LookupKey(ctx, r, c.Domain, c.Selector)
@@ -204,7 +144,7 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		to.Status, to.Reason = PermError, "the key is not for names below the domain"
 		return
 	}
-	err = key.Verify(c.Algorithm, headerDigest(v.header, c.field, c.Signature), c.Sum)
+	err = key.Verify(c.Algorithm, HeaderDigest(v.head.Octets, c.field, c.Signature), c.Sum)
 	switch {
 	case errors.Is(err, ErrWeak):
 		to.Status, to.Reason = Policy, err.Error()
@@ -212,16 +152,16 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		to.Status, to.Reason = Fail, err.Error()
 	case err != nil:
 		to.Status, to.Reason = PermError, err.Error()
-	case c.Length >= 0 && c.Length < total:
-		// RFC 6376 §8.2: what was added could be anything.
-		to.Status, to.Reason = Policy, fmt.Sprintf("it does not cover the last %d octets of the body", total-c.Length)
+	case covered < total: // RFC 6376 §8.2: what was added could be anything
+		to.Status, to.Reason = Policy, fmt.Sprintf("it does not cover the last %d octets of the body", total-covered)
 	default:
 		to.Status = Pass
 	}
 }
 
-// headerDigest hashes what a signature signs of the header. RFC 6376 §3.7
-func headerDigest(header, field []byte, s Signature) []byte {
+// HeaderDigest hashes what a signature signs of a header: the fields that it
+// names, and its own without the sum. RFC 6376 §3.7
+func HeaderDigest(header, field []byte, s Signature) []byte {
 	b := make([]byte, 0, 4096)
 	for _, f := range selected(header, s.Headers) {
 		b = append(s.Header.AppendField(b, f), crlf...)

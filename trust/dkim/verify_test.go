@@ -221,20 +221,20 @@ func TestPolicy(t *testing.T) {
 	part := func(length string, body string) Result {
 		s := NewSigner()
 		_, _ = s.Write([]byte(letter))
-		s.body.finish()
-		names := toSign(s.header)
-		h := newBodyHash(Relaxed)
+		s.body.Finish()
+		names := toSign(s.head.Octets)
+		h := NewBody(Relaxed)
 		b := h.at(10)
-		h.write([]byte(letter[len(s.header):]))
-		h.finish()
+		h.Write([]byte(letter[len(s.head.Octets):]))
+		h.Finish()
 		field := []byte(fmt.Sprintf("DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org; s=e1;\r\n"+
 			" l=%s; h=%s; bh=%s; b=", length, strings.Join(names, ":"), base64Of(b.sum)))
-		sum, err := signDigest(keys[0].Private, headerDigest(s.header, field, Signature{Header: Relaxed, Headers: names}))
+		sum, err := signDigest(keys[0].Private, HeaderDigest(s.head.Octets, field, Signature{Header: Relaxed, Headers: names}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		field = append(field, base64Of(sum)+"\r\n"...)
-		return verify(t, z, append(append(field, s.header...), body...), now)[0]
+		return verify(t, z, append(append(field, s.head.Octets...), body...), now)[0]
 	}
 	body := letter[strings.Index(letter, "Hello"):]
 	for _, tt := range []struct {
@@ -283,12 +283,12 @@ func TestCanonical(t *testing.T) {
 	const body = " C \r\nD \t E\r\n\r\n\r\n"
 	for form, want := range map[Form]string{Relaxed: " C\r\nD E\r\n", Simple: " C \r\nD \t E\r\n"} {
 		for _, cut := range []int{0, 1, 3, 4, 5, 10} {
-			h := newBodyHash(form)
+			h := NewBody(form)
 			out := new(bytes.Buffer)
 			h.full = tee{h.full, out}
-			h.write([]byte(body[:cut]))
-			h.write([]byte(body[cut:]))
-			h.finish()
+			h.Write([]byte(body[:cut]))
+			h.Write([]byte(body[cut:]))
+			h.Finish()
 			if out.String() != want {
 				t.Errorf("%s: %q", form, out)
 			}
@@ -314,7 +314,7 @@ func TestMany(t *testing.T) {
 		_, _ = v.Write([]byte("X-Long: " + strings.Repeat("x", 1000) + "\r\n"))
 	}
 	_, _ = v.Write(m)
-	if r := v.Finish(t.Context(), z, time.Unix(1e9, 0)); len(r) != 0 || v.header != nil {
+	if r := v.Finish(t.Context(), z, time.Unix(1e9, 0)); len(r) != 0 || v.head.Octets != nil {
 		t.Errorf("%+v", r)
 	}
 }
