@@ -3,6 +3,7 @@ package pebblekv
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,7 +190,12 @@ func (l *bodyLog) run() {
 
 // lead writes the group that is open if that is g, in place of run, unless
 // somebody is writing: who waits alone then waits for nothing but the disk.
+//
+// Whoever can run runs first. Where the processors have enough to do, a sync
+// for each of those who come now would take from them what they wait for; a
+// writer alone loses nothing.
 func (l *bodyLog) lead(g *group) {
+	runtime.Gosched()
 	l.mu.Lock()
 	if l.open != g || l.writing != nil || l.closed {
 		l.mu.Unlock()
