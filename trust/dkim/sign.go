@@ -74,7 +74,7 @@ func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
 	}
 	s.body.Finish()
 	hash := s.body.Sum()
-	names := toSign(s.head.Octets)
+	names := ToSign(s.head.Octets)
 	var out []byte
 	for _, k := range keys {
 		field, err := k.Sign("DKIM-Signature", []string{"v=1"}, s.head.Octets, hash, names, now)
@@ -86,8 +86,8 @@ func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
 	return out, nil
 }
 
-// toSign lists the fields that are signed, in the order of h=.
-func toSign(header []byte) []string {
+// ToSign lists the fields of a header that we sign, in the order of h=.
+func ToSign(header []byte) []string {
 	count := map[string]int{}
 	for field := range Fields(header) {
 		count[nameOf(field)]++

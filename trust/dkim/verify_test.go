@@ -222,7 +222,7 @@ func TestPolicy(t *testing.T) {
 		s := NewSigner()
 		_, _ = s.Write([]byte(letter))
 		s.body.Finish()
-		names := toSign(s.head.Octets)
+		names := ToSign(s.head.Octets)
 		h := NewBody(Relaxed)
 		b := h.at(10)
 		h.Write([]byte(letter[len(s.head.Octets):]))
