@@ -17,18 +17,21 @@ func TestDelivery(t *testing.T) {
 	for _, p := range []peer{ours, theirs} { // the first ones meet cold caches and untouched memory
 		p.deliver(t, smtpLoad{addr: p.smtp, connections: 16, during: time.Second, size: 16 << 10, rcpt: user})
 	}
-	t.Log("| size | connections | fdatasync of one, median | Waxwing msg/s | MAIL to 250, median / p99 | Postfix + Dovecot mdbox msg/s | MAIL to 250, median / p99 | ratio |")
-	t.Log("|---|---|---|---|---|---|---|---|")
+	t.Log("| size | connections | fdatasync of one, median | Waxwing msg/s | MAIL to 250, median / p99 | processor time | Postfix + Dovecot mdbox msg/s | MAIL to 250, median / p99 | processor time | ratio of rates | of processor time |")
+	t.Log("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, size := range []int{4 << 10, 64 << 10} {
 		for _, connections := range []int{1, 16, 64} {
 			disk, err := bareSyncs(t.TempDir(), size)
 			if err != nil {
 				t.Fatal(err)
 			}
+			before, beforeThat := ours.ticks(), theirs.ticks()
 			a, fast := ours.deliver(t, smtpLoad{addr: ours.smtp, connections: connections, during: loadTime, size: size, rcpt: user})
 			b, slow := theirs.deliver(t, smtpLoad{addr: theirs.smtp, connections: connections, during: loadTime, size: size, rcpt: user})
-			t.Logf("| %d KiB | %d | %.2f ms | %.0f | %.2f / %.2f ms | %.0f | %.2f / %.2f ms | %.1f |", size>>10, connections,
-				ms(disk), a, ms(fast.median), ms(fast.p99), b, ms(slow.median), ms(slow.p99), a/b)
+			cpu := float64(ours.ticks()-before) * 10_000 / float64(fast.messages)
+			more := float64(theirs.ticks()-beforeThat) * 10_000 / float64(slow.messages)
+			t.Logf("| %d KiB | %d | %.2f ms | %.0f | %.2f / %.2f ms | %.0f µs | %.0f | %.2f / %.2f ms | %.0f µs | %.1f | %.1f |", size>>10,
+				connections, ms(disk), a, ms(fast.median), ms(fast.p99), cpu, b, ms(slow.median), ms(slow.p99), more, a/b, more/cpu)
 		}
 	}
 }
