@@ -16,7 +16,7 @@ import (
 
 // silent accepts connections on an address of loopback and says nothing, as
 // hosts behind a broken firewall do.
-func silent(t *testing.T, address string) {
+func silent(t testing.TB, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {

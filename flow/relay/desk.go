@@ -12,8 +12,12 @@ import (
 
 // rereadShare bounds how much of the time goes into reading the index from its
 // beginning, which finds what a cursor does not: what other processes and
-// administrators have put before it.
-const rereadShare = 50
+// administrators have put before it; and soonShare where there is known to be
+// something.
+const (
+	rereadShare = 50
+	soonShare   = 10
+)
 
 // A desk hands out what is due. But for finish it belongs to one goroutine.
 type desk struct {
@@ -21,6 +25,8 @@ type desk struct {
 	lanes   *lanes
 	cursor  outqueue.Cursor
 	reread  time.Time // when the index is to be read from its beginning
+	soon    time.Time // when it may be, if something is known to be there
+	behind  bool      // something is
 	stirred bool      // something may be due that is not listed yet
 	working sync.WaitGroup
 	work    chan func()   // to the goroutines that wait for the next attempt
@@ -45,16 +51,15 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		d.lanes.add(r)
 	}
 	d.stirred = d.stirred || news.Stirred
-	if news.Behind {
-		d.reread = now
-	}
+	d.behind = d.behind || news.Behind || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
 	next := d.cursor.Next()
-	if !d.stirred && now.Before(d.reread) && (next.IsZero() || now.Before(next)) && !d.lanes.fresh.wanting() && !d.lanes.doubtful.wanting() {
+	full := !now.Before(d.reread) || d.behind && !now.Before(d.soon)
+	if !full && !d.stirred && (next.IsZero() || now.Before(next)) {
 		return nil
 	}
 	d.stirred = false
-	full := !now.Before(d.reread) || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
 	if full {
+		d.behind = false
 		d.cursor = outqueue.Cursor{}
 		d.lanes.fresh.reread()
 		d.lanes.doubtful.reread()
@@ -70,7 +75,8 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		d.stirred = true
 	}
 	if full {
-		d.reread = now.Add(max(patience, rereadShare*time.Since(now)))
+		took := time.Since(now)
+		d.reread, d.soon = now.Add(max(patience, rereadShare*took)), now.Add(soonShare*took)
 	}
 	return err
 }
@@ -172,7 +178,11 @@ func (d *desk) clear() {
 // pause waits until there may be something to do.
 func (d *desk) pause(ctx context.Context) {
 	now := time.Now()
-	wait := max(d.reread.Sub(now), 10*time.Millisecond)
+	wait := d.reread.Sub(now)
+	if d.behind {
+		wait = min(wait, d.soon.Sub(now))
+	}
+	wait = max(wait, 10*time.Millisecond)
 	if next := d.cursor.Next(); !next.IsZero() {
 		wait = min(wait, max(next.Sub(now), 0))
 	}

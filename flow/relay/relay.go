@@ -130,8 +130,9 @@ const patience = 5 * time.Second
 const drainTimeout = 20 * time.Second
 
 // maxBatch is how many items are leased in one go: enough to share a
-// transaction, and few enough for the first not to wait for the last.
-const maxBatch = 100
+// transaction, and few enough for the first not to wait for the last, and for
+// what comes meanwhile not to wait for them.
+const maxBatch = 32
 
 // Run works until ctx ends. Then it makes no more connections, lets transfers
 // under way come to their end for a short time, and lets go of them: what is

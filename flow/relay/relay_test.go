@@ -23,7 +23,7 @@ import (
 // A host is another mail system: a socket with an SMTP server behind it that
 // answers as told. The address is the edge of our world.
 type host struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	// answer gives the reply to a line, to "" for the greeting and to "." for
 	// the message; nil accepts everything.
@@ -36,7 +36,7 @@ type host struct {
 	lines       []string // guarded by mu
 }
 
-func newHost(t *testing.T, answer func(line string) string) *host {
+func newHost(t testing.TB, answer func(line string) string) *host {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +46,7 @@ func newHost(t *testing.T, answer func(line string) string) *host {
 }
 
 // newHostOn is a host that listens there.
-func newHostOn(t *testing.T, l net.Listener, answer func(line string) string) *host {
+func newHostOn(t testing.TB, l net.Listener, answer func(line string) string) *host {
 	t.Helper()
 	h := &host{t: t, listener: l, answer: answer}
 	var serving sync.WaitGroup

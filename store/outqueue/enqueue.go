@@ -61,31 +61,40 @@ func (q *Queue) Enqueue(ctx context.Context, now time.Time, subs ...Submission) 
 		}
 	}
 	ids := make([]ID, len(subs))
-	type ordered struct {
-		kv.Commit
-		made []fresh
-	}
 	var commits []ordered
+	defer func() {
+		for _, c := range commits { // what an error has left
+			q.memory.giveUp(c.arrival, true)
+			q.poke()
+		}
+	}()
 	for _, g := range q.group(subs, shards) {
-		c, made, err := q.enqueue(ctx, now, g, shards, subs, ids)
+		c, err := q.enqueue(ctx, now, g, shards, subs, ids)
 		if err != nil {
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
-		commits = append(commits, ordered{c, made})
+		commits = append(commits, c)
 	}
-	for _, c := range commits {
-		if err := c.Wait(ctx); err != nil {
-			q.stir() // it may be in the queue all the same
+	for len(commits) > 0 {
+		if err := commits[0].Wait(ctx); err != nil {
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
 		if q.o.Shared {
 			q.stir()
 		} else {
-			q.memory.add(now, c.made)
+			q.memory.add(now, commits[0].arrival, commits[0].made)
 			q.poke()
 		}
+		commits = commits[1:]
 	}
 	return ids, nil
+}
+
+// ordered is a transaction that has its place.
+type ordered struct {
+	kv.Commit
+	arrival *arrival
+	made    []fresh
 }
 
 // check says what is wrong with a submission.
@@ -147,17 +156,18 @@ func (q *Queue) group(subs []Submission, shards int) []group {
 }
 
 // enqueue runs one transaction.
-func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int, subs []Submission, ids []ID) (c kv.Commit, made []fresh, err error) {
+func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int, subs []Submission, ids []ID) (ordered, error) {
 	own := make([]Submission, 0, len(g.indexes))
 	for _, i := range g.indexes {
 		own = append(own, subs[i])
 	}
 	release, err := q.keep(ctx, g.shard, own)
 	if err != nil {
-		return nil, nil, err
+		return ordered{}, err
 	}
 	rules := q.rules(ctx)
-	c, err = q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
+	o := ordered{arrival: new(arrival)}
+	o.Commit, err = q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
 		tx, err := begin(kvtx, g.shard, shards)
 		if err != nil {
 			return err
@@ -171,15 +181,18 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 			}
 		}
 		tx.end()
-		made = tx.made
+		if o.made = tx.made; !q.o.Shared {
+			q.memory.expect(o.arrival, o.made)
+		}
 		return nil
 	})
 	release()
 	if err != nil {
+		q.memory.giveUp(o.arrival, false)
 		q.dropBodies(ctx, g.shard, own)
-		return nil, nil, err
+		return ordered{}, err
 	}
-	return c, made, nil
+	return o, nil
 }
 
 // dropBodies deletes the large bodies of submissions that were not taken.

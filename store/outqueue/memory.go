@@ -27,18 +27,21 @@ const (
 //
 // Whoever changes an item by hand says so first (touch). So an item is either
 // leased before, and its holder learns that what he knows of it is old, or it
-// is not leased until the change is made.
+// is not leased until the change is made. What is being enqueued cannot be leased
+// before it is here: whoever found it in the index first might have sent it by
+// the time that it is handed over.
 type memory struct {
 	mu       sync.Mutex
-	epoch    uint64       // of the newest lease; guarded by mu
-	lent     map[ID]*loan // guarded by mu
-	changing map[ID]int   // by how many it is being changed; guarded by mu
-	fresh    map[ID]fresh // guarded by mu
-	order    []ID         // of fresh, the oldest first, and of some that have gone; guarded by mu
-	octets   int          // of the bodies in fresh; guarded by mu
-	news     []Ready      // not given to News yet; guarded by mu
-	stirred  bool         // the index has something new; guarded by mu
-	behind   bool         // also before the cursors; guarded by mu
+	epoch    uint64          // of the newest lease; guarded by mu
+	lent     map[ID]*loan    // guarded by mu
+	changing map[ID]int      // by how many it is being changed; guarded by mu
+	coming   map[ID]*arrival // being enqueued; guarded by mu
+	fresh    map[ID]fresh    // guarded by mu
+	order    []ID            // of fresh, the oldest first, and of some that have gone; guarded by mu
+	octets   int             // of the bodies in fresh; guarded by mu
+	news     []Ready         // not given to News yet; guarded by mu
+	stirred  bool            // the index has something new; guarded by mu
+	behind   bool            // also before the cursors; guarded by mu
 }
 
 // A loan is a lease.
@@ -56,13 +59,56 @@ type fresh struct {
 }
 
 func newMemory() *memory {
-	return &memory{lent: map[ID]*loan{}, changing: map[ID]int{}, fresh: map[ID]fresh{}}
+	return &memory{lent: map[ID]*loan{}, changing: map[ID]int{}, coming: map[ID]*arrival{}, fresh: map[ID]fresh{}}
 }
 
-// has tells whether somebody has an item; mu is held.
+// has tells whether somebody has an item, or is about to hand it over; mu is
+// held.
 func (m *memory) has(id ID, now time.Time) bool {
 	l := m.lent[id]
-	return l != nil && now.Before(l.expires)
+	_, coming := m.coming[id]
+	return coming || l != nil && now.Before(l.expires)
+}
+
+// An arrival is what one call of Enqueue brings in one transaction.
+type arrival struct {
+	ids     []ID // also those of a run of the transaction that came to nothing
+	touched map[ID]bool
+}
+
+// touch notes that an item has been changed on its way.
+func (a *arrival) touch(id ID) {
+	if a.touched == nil {
+		a.touched = map[ID]bool{}
+	}
+	a.touched[id] = true
+}
+
+// expect says that items are being enqueued, until add or giveUp.
+func (m *memory) expect(a *arrival, made []fresh) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range made {
+		m.coming[f.item.ID] = a
+		a.ids = append(a.ids, f.item.ID)
+	}
+}
+
+// arrived says that the arrival is over; mu is held.
+func (m *memory) arrived(a *arrival) {
+	for _, id := range a.ids {
+		if m.coming[id] == a {
+			delete(m.coming, id)
+		}
+	}
+}
+
+// giveUp says that nothing has come; or that nobody knows.
+func (m *memory) giveUp(a *arrival, unknown bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.arrived(a)
+	m.behind = m.behind || unknown
 }
 
 // free leaves what nobody has of what is due.
@@ -84,11 +130,14 @@ func (m *memory) reclaim() int {
 
 // add takes in items that have just come: the relay hears of them, and what there
 // is room for need not be read again.
-func (m *memory) add(now time.Time, made []fresh) {
+func (m *memory) add(now time.Time, a *arrival, made []fresh) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.arrived(a)
 	for _, f := range made {
 		switch {
+		case a.touched[f.item.ID]:
+			m.behind = true
 		case f.state.held:
 		case f.state.due > now.UnixNano():
 			m.stirred = true
@@ -134,6 +183,9 @@ func (m *memory) touch(ids []ID) (done func()) {
 	for _, id := range ids {
 		m.changing[id]++
 		m.forget(id)
+		if a := m.coming[id]; a != nil {
+			a.touch(id)
+		}
 		if l := m.lent[id]; l != nil {
 			l.touched = true
 		}
