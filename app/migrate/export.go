@@ -18,10 +18,12 @@ import (
 )
 
 // An Export writes an account's mail to a directory, as a Maildir or as mbox
-// files. What is there from an export before is kept and completed.
+// files, or to a live server. What is there from an export before is kept and
+// completed.
 type Export struct {
 	Client  *adminapi.Client
-	Account string // address
+	Account string  // address
+	Server  *Server // a live server, else
 	Dir     string
 	Mbox    bool     // mbox files, else a Maildir
 	Only    []string // patterns of mailbox names; empty: all
@@ -39,6 +41,9 @@ type ExportSummary struct {
 	There     int   `json:"already_there"`
 	Flags     int   `json:"flags_changed"`
 	Octets    int64 `json:"octets"` // of what is exported
+
+	Failed   int       `json:"failed"` // messages that the server did not take
+	Failures []Failure `json:"failures,omitempty"`
 }
 
 // Run exports. What it has written is on the disk when it returns nil.
@@ -53,6 +58,9 @@ func (ex *Export) Run(ctx context.Context) (*ExportSummary, error) {
 	})
 	if len(chosen) == 0 {
 		return &ex.summary, errors.New("there is no such mailbox")
+	}
+	if ex.Server != nil {
+		return &ex.summary, ex.toServer(ctx, chosen)
 	}
 	if err := os.MkdirAll(ex.Dir, 0o700); err != nil {
 		return &ex.summary, err

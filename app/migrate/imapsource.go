@@ -42,7 +42,8 @@ const (
 	firstPause = time.Second
 )
 
-func openIMAP(ctx context.Context, u *url.URL, o OpenOptions) (Source, error) {
+// dialIMAP connects to a live server and logs in.
+func dialIMAP(ctx context.Context, u *url.URL, o OpenOptions) (*imapSource, error) {
 	s := &imapSource{url: u, user: u.User.Username(), token: o.Token, insecure: o.Insecure}
 	if s.user == "" || u.Hostname() == "" {
 		return nil, fmt.Errorf("say who you are at the other server: %s://user@host", u.Scheme)

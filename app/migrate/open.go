@@ -29,15 +29,12 @@ type OpenOptions struct {
 // Open finds out what from is: imap://user@host or imaps://user@host, a
 // Maildir, an mbox file, or a directory with mbox files.
 func Open(ctx context.Context, from string, o OpenOptions) (Source, error) {
-	if scheme, _, ok := strings.Cut(from, "://"); ok {
-		u, err := url.Parse(from)
+	if IsServer(from) {
+		u, err := serverURL(from)
 		if err != nil {
-			return nil, fmt.Errorf("%s cannot be read: %w", from, errors.Unwrap(err))
+			return nil, err
 		}
-		if scheme != "imap" && scheme != "imaps" {
-			return nil, fmt.Errorf("%s is neither imap:// nor imaps://", scheme)
-		}
-		return openIMAP(ctx, u, o)
+		return dialIMAP(ctx, u, o)
 	}
 	info, err := os.Stat(from)
 	if err != nil {
@@ -65,6 +62,20 @@ func Open(ctx context.Context, from string, o OpenOptions) (Source, error) {
 	}
 	s.notes = nil
 	return s, nil
+}
+
+// IsServer tells whether a place is a live server, not a file.
+func IsServer(place string) bool { return strings.Contains(place, "://") }
+
+func serverURL(place string) (*url.URL, error) {
+	u, err := url.Parse(place)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", place, errors.Unwrap(err))
+	}
+	if u.Scheme != "imap" && u.Scheme != "imaps" {
+		return nil, fmt.Errorf("%s is neither imap:// nor imaps://", u.Scheme)
+	}
+	return u, nil
 }
 
 // isDbox knows sdbox and mdbox by what lies in them.

@@ -17,8 +17,8 @@ import (
 	"waxwing/serve/adminapi"
 )
 
-// importLogin is how a live server is reached.
-type importLogin struct {
+// serverLogin is how another server is reached.
+type serverLogin struct {
 	PasswordFile string `help:"File whose first line is the password at the other server; asked for without." placeholder:"FILE" xor:"login"`
 	TokenFile    string `help:"File whose first line is an OAuth 2.0 access token for the other server." placeholder:"FILE" xor:"login"`
 	CA           string `help:"File with the certificates that the other server's is checked with, instead of the system's." name:"ca" placeholder:"FILE"`
@@ -39,7 +39,7 @@ type importCmd struct {
 	Delete     bool     `help:"Delete what was imported before and the source has deleted since."`
 	DryRun     bool     `help:"Only say what would be done."`
 	JSON       bool     `help:"Print the summary as JSON, for programs."`
-	importLogin
+	serverLogin
 }
 
 func (importCmd) Help() string {
@@ -71,13 +71,16 @@ Examples:
 
 // partly says that some messages are missing; it has an exit status of its
 // own.
-type partly struct{ failed int }
+type partly struct {
+	failed int
+	what   string // was to be done
+}
 
 func (p partly) Error() string {
 	if p.failed == 1 {
-		return "one message could not be imported"
+		return "one message could not be " + p.what
 	}
-	return fmt.Sprintf("%d messages could not be imported", p.failed)
+	return fmt.Sprintf("%d messages could not be %s", p.failed, p.what)
 }
 
 // ExitCode is the program's exit status.
@@ -98,13 +101,11 @@ func (c importCmd) Run(ctx context.Context, s streams) error {
 		if _, err := client.Account(ctx, c.Account); err != nil {
 			return err
 		}
-		o := migrate.OpenOptions{MboxFormat: mbox.Format(c.MboxFormat), CA: c.CA, Insecure: c.Insecure, Password: c.password(s)}
-		if c.TokenFile != "" {
-			var err error
-			if o.Token, err = firstLine(c.TokenFile); err != nil {
-				return err
-			}
+		o, err := c.options(s)
+		if err != nil {
+			return err
 		}
+		o.MboxFormat = mbox.Format(c.MboxFormat)
 		source, err := migrate.Open(ctx, c.From, o)
 		if err != nil {
 			return err
@@ -125,7 +126,7 @@ func (c importCmd) Run(ctx context.Context, s streams) error {
 		case err != nil:
 			return fmt.Errorf("%w\nRun the same again to go on where it stopped", err)
 		case summary.Failed > 0:
-			return partly{summary.Failed}
+			return partly{summary.Failed, "imported"}
 		}
 		return nil
 	})
@@ -158,8 +159,17 @@ func printImported(s streams, sum *migrate.Summary, dry bool) {
 	_ = printFacts(s.out, facts...)
 }
 
+// options are for what connects to it.
+func (l serverLogin) options(s streams) (o migrate.OpenOptions, err error) {
+	o = migrate.OpenOptions{CA: l.CA, Insecure: l.Insecure, Password: l.password(s)}
+	if l.TokenFile != "" {
+		o.Token, err = firstLine(l.TokenFile)
+	}
+	return o, err
+}
+
 // password asks for the password at the other server.
-func (l importLogin) password(s streams) func(user, host string) (string, error) {
+func (l serverLogin) password(s streams) func(user, host string) (string, error) {
 	return func(user, host string) (string, error) {
 		if l.PasswordFile != "" {
 			return firstLine(l.PasswordFile)

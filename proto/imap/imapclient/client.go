@@ -49,6 +49,9 @@ type Client struct {
 	tags    int
 	caps    map[string]bool // in capitals; nil when they are not known
 	utf8    bool            // names are UTF-8. RFC 6855 §3
+
+	prefix, separator string // of mailboxes, as List has found them
+
 	preauth bool
 	broken  *Lost
 

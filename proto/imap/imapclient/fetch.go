@@ -23,6 +23,7 @@ type Fetched struct {
 	Labels   []string // Gmail's; nil without X-GM-LABELS
 
 	body []byte // one that came before the UID
+	head []byte // fields that were asked for
 }
 
 // bodies takes messages from responses to a UID FETCH.
@@ -127,6 +128,10 @@ func (r *reader) item(f *Fetched, name string) error {
 	v, err := r.value(0)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(name, "BODY[HEADER.FIELDS ") {
+		f.head = []byte(v.text)
+		return nil
 	}
 	switch name {
 	case "UID":

@@ -37,6 +37,7 @@ func (c *Client) List(ctx context.Context) ([]Listed, error) {
 			return nil, err
 		}
 	}
+	c.prefix = prefix
 	command := `LIST "" "*"`
 	extended := c.Has("LIST-EXTENDED") || c.Has("IMAP4REV2")
 	if extended {
@@ -89,6 +90,9 @@ func (c *Client) list(ctx context.Context, command, prefix string) ([]Listed, er
 			return errors.New("there is no end of mailboxes")
 		}
 		seen[l.Raw] = true
+		if c.separator == "" {
+			c.separator = r.values[1].text // NIL is ""
+		}
 		gone := false
 		for _, v := range r.values[0].list {
 			switch strings.ToLower(v.text) {
@@ -131,19 +135,27 @@ func (c *Client) levels(raw, separator, prefix string) []string {
 	return levels
 }
 
-// Examined is a mailbox that was opened.
-type Examined struct {
+// Opened is a mailbox that was opened.
+type Opened struct {
 	UIDValidity mail.UIDValidity
 	Messages    int
+	Permanent   []string // flags that can be set for good; nil if the server has not said
 }
 
 // Examine opens a mailbox for reading: nothing is changed in it, not even what
 // is recent. RFC 9051 §6.3.3
-func (c *Client) Examine(ctx context.Context, raw string) (Examined, error) {
-	var e Examined
-	_, err := c.command(ctx, "EXAMINE "+quote(raw), func(r *response) error {
+func (c *Client) Examine(ctx context.Context, raw string) (Opened, error) {
+	return c.open(ctx, "EXAMINE", raw)
+}
+
+func (c *Client) open(ctx context.Context, command, raw string) (Opened, error) {
+	var e Opened
+	_, err := c.command(ctx, command+" "+quote(raw), func(r *response) error {
 		if r.word == "EXISTS" {
 			e.Messages = int(r.number)
+		}
+		if r.code == "PERMANENTFLAGS" { // RFC 9051 §7.1
+			e.Permanent = strings.Fields(strings.Trim(r.argument, "()"))
 		}
 		if r.code == "UIDVALIDITY" {
 			if n, err := strconv.ParseUint(r.argument, 10, 32); err == nil {
