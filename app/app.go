@@ -17,6 +17,7 @@ import (
 	"waxwing/flow/relay"
 	"waxwing/obs"
 	"waxwing/serve/adminapi"
+	"waxwing/serve/imap"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -66,6 +67,8 @@ type App struct {
 	doors   []door
 	workers []worker
 	started func()
+
+	accounts *imap.Door // what IMAP shows; nil until the house is furnished
 
 	onward *relay.Relay // sends mail on
 	routes atomic.Pointer[relay.Routes]

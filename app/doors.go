@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
+	"waxwing/serve/submission"
 	"waxwing/serve/web"
 )
 
@@ -45,6 +47,10 @@ func (a *App) submissionOptions(service string, logins sasl.Backend, o Options) 
 	options.Newlines = smtpserver.NormaliseBareNewlines
 	options.Honours |= smtp.FutureRelease | smtp.XVERP // RFC 4865 §4.2 (2)
 	options.MaxHold = a.config.Limits.Hold.Std()
+	options.Fetch = submission.NewURLs(append([]string{a.config.Hostname}, a.config.TLS.Names...),
+		func(ctx context.Context, who sasl.Identity, url string) (*imapserver.URLData, error) {
+			return a.accounts.OpenURL(ctx, who, url)
+		})
 	options.Unsolicited = "" // our own users may advertise
 	return options
 }

@@ -107,6 +107,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
 	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory, Index: s.index})
+	a.accounts = accounts
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"waxwing/dns"
@@ -112,6 +113,9 @@ func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []t
 	if checks != nil {
 		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}
 		err = checks.Examine(ctx, now, &m)
+		if m.Envelope.From != env.From || !slices.EqualFunc(m.To, to, sameAddress) {
+			r.rewritten(ctx, now, about(m.Arrival, "mx", hop, nil), env, to, m.Envelope.From)
+		}
 		arrival, env, to, received = m.Arrival, m.Envelope, m.To, m.Trace
 		arrival.Facts = append(arrival.Facts, checks.Findings()...)
 		if m.Discarded {

@@ -35,6 +35,15 @@ func (r *Receiver) discarded(ctx context.Context, now time.Time, e trace.Event, 
 	r.recordFor(ctx, now, e, env, to)
 }
 
+// rewritten tells that filters have changed the envelope, so that a message is
+// found by the one that it came with.
+func (r *Receiver) rewritten(ctx context.Context, now time.Time, e trace.Event, env mail.Envelope, to []deliver.Recipient, from mail.Address) {
+	e.Step, e.Reason = trace.Judged, "filters have changed the envelope; its sender is now <"+from.String()+">"
+	r.recordFor(ctx, now, e, env, to)
+}
+
+func sameAddress(a, b deliver.Recipient) bool { return a.Address == b.Address }
+
 func (r *Receiver) recordFor(ctx context.Context, now time.Time, e trace.Event, env mail.Envelope, to []deliver.Recipient) {
 	e.Time, e.From = now, env.From.String()
 	for _, t := range to {

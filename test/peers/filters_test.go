@@ -287,9 +287,10 @@ func TestMilterDown(t *testing.T) {
 	}
 }
 
-// OpenDKIM signs what users send, and says what it thinks of what comes.
-func TestOpenDKIM(t *testing.T) {
-	dir := shortDir(t)
+// signing runs OpenDKIM, which signs what users send and looks at what comes,
+// and gives its socket in a directory.
+func signing(t *testing.T, dir string) string {
+	t.Helper()
 	key := filepath.Join(dir, "key.pem")
 	if out, err := exec.Command("openssl", "genrsa", "-out", key, "2048").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -304,6 +305,12 @@ func TestOpenDKIM(t *testing.T) {
 	daemon(t, "unix", socket, "opendkim", "-f", "-p", "local:"+socket, "-d", "example.test", "-s", "sel", "-k", key,
 		"-b", "sv", "-c", "relaxed/simple", "-x", write(t, filepath.Join(dir, "conf"), "TestPublicKeys "+keys+
 			"\nRequireSafeKeys no\nUserID root\nAuthservID mx.example.test\nMacroList auth_authen\nInternalHosts "+write(t, filepath.Join(dir, "hosts"), "192.0.2.99\n")+"\n"))
+	return socket
+}
+
+// OpenDKIM signs what users send, and says what it thinks of what comes.
+func TestOpenDKIM(t *testing.T) {
+	socket := signing(t, shortDir(t))
 	f := filter(t, spam.Options{Milters: []spam.Milter{{Network: "unix", Address: socket}}})
 	text := "From: alice@example.test\r\nTo: bob@example.test\r\nSubject: to be  signed\r\n\ttwice folded\r\nDate: Sun, 22 Nov 2026 03:00:00 +0000\r\nMessage-ID: <1@example.test>\r\n\r\nbody \r\n\r\n"
 	if err := f.send(t, text, "bob@example.test"); err != nil {
