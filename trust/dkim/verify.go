@@ -193,3 +193,7 @@ func selected(header []byte, names []string) [][]byte {
 	}
 	return fields
 }
+
+// Header gives the header of the message, when the body has begun or the
+// message has ended; nil if it was too large.
+func (v *Verifier) Header() []byte { return v.head.Octets }

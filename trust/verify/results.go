@@ -1,0 +1,101 @@
+package verify
+
+import (
+	"fmt"
+	"strings"
+
+	"waxwing/format/authres"
+	"waxwing/trust/arc"
+	"waxwing/trust/spf"
+)
+
+// Results are the findings in the words of RFC 8601 §2.7.
+func (f Findings) Results() []authres.Result {
+	var out []authres.Result
+	if f.Origin.NameStatus != "" {
+		out = append(out, authres.Result{Method: "iprev", Value: f.Origin.NameStatus, Comment: f.Origin.Name,
+			Props: []authres.Prop{{Type: "policy", Name: "iprev", Value: f.Origin.IP.Unmap().String()}}})
+	}
+	for _, r := range f.DKIM {
+		one := authres.Result{Method: "dkim", Value: string(r.Status), Reason: r.Reason, Props: []authres.Prop{
+			{Type: "header", Name: "d", Value: r.Domain},
+			{Type: "header", Name: "i", Value: r.Identity},
+			{Type: "header", Name: "s", Value: r.Selector},
+			{Type: "header", Name: "a", Value: r.Algorithm},
+			{Type: "header", Name: "b", Value: r.Mark}, // RFC 6008
+		}}
+		if r.KeyBits > 0 {
+			one.Comment = fmt.Sprintf("%d-bit key", r.KeyBits)
+		}
+		if r.Testing {
+			one.Comment += ", testing"
+		}
+		out = append(out, one)
+	}
+	if len(f.DKIM) == 0 {
+		out = append(out, authres.Result{Method: "dkim", Value: "none"})
+	}
+	if f.Origin.Sender != "" {
+		out = append(out, authres.Result{Method: "spf", Value: string(f.SPF.Result), Comment: f.SPF.Term, Reason: problem(f.SPF),
+			Props: []authres.Prop{{Type: "smtp", Name: "mailfrom", Value: f.Origin.Sender}}})
+	}
+	out = append(out, authres.Result{Method: "spf", Value: string(f.Helo.Result), Comment: f.Helo.Term, Reason: problem(f.Helo),
+		Props: []authres.Prop{{Type: "smtp", Name: "helo", Value: f.Origin.Helo}}})
+	if f.ARC.Status != arc.None {
+		one := authres.Result{Method: "arc", Value: string(f.ARC.Status), Reason: f.ARC.Reason,
+			Props: []authres.Prop{{Type: "smtp", Name: "remote-ip", Value: f.Origin.IP.Unmap().String()}}} // RFC 8617 §6
+		if n := len(f.ARC.Links); n > 0 {
+			one.Comment = fmt.Sprintf("%d sets, the last by %s", n, f.ARC.Links[n-1].Domain)
+		}
+		out = append(out, one)
+	}
+	return append(out, f.dmarc())
+}
+
+// problem is the reason of an SPF result that is an error.
+func problem(v spf.Verdict) string {
+	if v.Result == spf.TempError || v.Result == spf.PermError {
+		return v.Problem
+	}
+	return ""
+}
+
+// dmarc gives the result with the policy that applies. RFC 9989 §9.1
+func (f Findings) dmarc() authres.Result {
+	r := authres.Result{Method: "dmarc", Value: string(f.DMARC.Result), Reason: f.DMARC.Problem}
+	if len(f.Authors) == 1 {
+		r.Props = append(r.Props, authres.Prop{Type: "header", Name: "from", Value: f.Authors[0]})
+	}
+	if f.DMARC.Domain != "" {
+		r.Comment = fmt.Sprintf("p=%s by %s", f.DMARC.Wanted, f.DMARC.Domain)
+		r.Props = append(r.Props, authres.Prop{Type: "policy", Name: "dmarc", Value: string(f.DMARC.Wanted)})
+	}
+	if f.Sealer != "" {
+		r.Reason = "it passed at " + f.Sealer + ", which is believed"
+	}
+	return r
+}
+
+// Header gives the fields to be put before a message: Authentication-Results
+// and Received-SPF, with their line ends.
+func (f Findings) Header(server string) []byte {
+	q := spf.Query{IP: f.Origin.IP, Helo: f.Origin.Helo, Sender: f.Origin.Sender, Receiver: server}
+	return []byte("Authentication-Results: " + authres.Format(server, f.Results()) + "\r\n" +
+		spf.Received(f.SPF, q) + "\r\n")
+}
+
+// Forged reports whether a field, with its name, claims to be our
+// Authentication-Results: nobody but us may write that, and a field of which
+// cannot be read whose it is could be taken for ours. RFC 8601 §5
+func Forged(field []byte, server string) bool {
+	const name = "authentication-results"
+	if len(field) < len(name) || !strings.EqualFold(string(field[:len(name)]), name) {
+		return false
+	}
+	rest, ok := strings.CutPrefix(strings.TrimLeft(string(field[len(name):]), " \t"), ":")
+	if !ok {
+		return false
+	}
+	by := authres.Server(rest)
+	return by == "" || strings.EqualFold(by, server)
+}

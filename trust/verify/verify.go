@@ -1,0 +1,201 @@
+// Package verify finds out all that can be proven of a message as it comes in:
+// the host's name (iprev), SPF, DKIM, ARC and DMARC, in one pass over its
+// octets, and writes it down as Authentication-Results.
+//
+// It says what is so. What is done about it is for others to say.
+package verify
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"waxwing/dns"
+	"waxwing/format/authres"
+	"waxwing/format/message"
+	"waxwing/trust/arc"
+	"waxwing/trust/dkim"
+	"waxwing/trust/dmarc"
+	"waxwing/trust/spf"
+)
+
+// Options say how messages are verified. The zero value believes no sealer.
+type Options struct {
+	// Server is our name in Authentication-Results: the authserv-id.
+	Server string
+	// Sealers are domains whose ARC sets are believed: what they say of DMARC
+	// holds where it no longer does here, because they have changed the
+	// message, such as mailing lists do.
+	Sealers []string
+}
+
+// An Origin is where a message comes from.
+type Origin struct {
+	IP     netip.Addr
+	Helo   string
+	Sender string // of MAIL FROM, "" for the null sender
+	// Name is the host's name in the DNS, if it leads back to the address.
+	Name string
+	// NameStatus is the result of iprev, "" if that was not looked at.
+	// RFC 8601 §2.7.3
+	NameStatus string
+}
+
+// A Message verifies one message, which is written to it. Finish or Abandon is
+// called in the end.
+type Message struct {
+	resolver dns.Resolver
+	o        Options
+	origin   Origin
+
+	signatures dkim.Verifier
+	chain      arc.Validator
+
+	stop      context.CancelFunc
+	looking   sync.WaitGroup
+	helo, spf spf.Verdict // when looking is done
+}
+
+// New begins to verify a message: the sender's policy is looked up while the
+// message comes in. The context bounds that.
+func New(ctx context.Context, r dns.Resolver, now time.Time, origin Origin, o Options) *Message {
+	m := &Message{resolver: r, o: o, origin: origin}
+	ctx, m.stop = context.WithCancel(ctx)
+	helo := spf.Query{IP: origin.IP, Helo: origin.Helo, Receiver: o.Server, Now: now}
+	m.looking.Go(func() { m.helo = spf.Check(ctx, r, helo) }) // RFC 7208 §2.3
+	if origin.Sender != "" {
+		from := helo
+		from.Sender = origin.Sender
+		m.looking.Go(func() { m.spf = spf.Check(ctx, r, from) })
+	}
+	return m
+}
+
+// Write takes the next octets of the message, as they came. It never fails.
+func (m *Message) Write(p []byte) (int, error) {
+	_, _ = m.signatures.Write(p)
+	return m.chain.Write(p)
+}
+
+// Abandon ends a message that does not come to its end.
+func (m *Message) Abandon() {
+	m.stop()
+	m.looking.Wait()
+}
+
+// Findings are all that was found out.
+type Findings struct {
+	Origin Origin
+	Helo   spf.Verdict
+	SPF    spf.Verdict // of MAIL FROM; for the null sender that of HELO. RFC 7208 §2.4
+	DKIM   []dkim.Result
+	ARC    arc.Verdict
+	DMARC  dmarc.Verdict
+	// Authors are the domains of the From field, in A-labels.
+	Authors []string
+	// Sealer is the domain that is believed to have seen DMARC pass, though it
+	// fails here; "" if there is none. RFC 8617 §7.2.1
+	Sealer string
+}
+
+// Finish ends the message and gives what was found out. The context bounds the
+// lookups.
+func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
+	defer m.stop()
+	f := Findings{Origin: m.origin}
+	f.DKIM = m.signatures.Finish(ctx, m.resolver, now)
+	f.ARC = m.chain.Finish(ctx, m.resolver)
+	m.looking.Wait()
+	f.Helo, f.SPF = m.helo, m.spf
+	if m.origin.Sender == "" {
+		f.SPF = m.helo
+	}
+	f.Authors = authors(m.signatures.Header())
+	if len(f.Authors) != 1 { // RFC 9989 §5.3.1
+		f.DMARC = dmarc.Verdict{Result: dmarc.PermError, Problem: "the From field has not one domain"}
+		return f
+	}
+	f.DMARC = dmarc.Check(ctx, m.resolver, f.Authors[0], f.evidence())
+	if f.DMARC.Result == dmarc.Fail {
+		f.Sealer = f.believed(m.o.Sealers)
+	}
+	return f
+}
+
+// evidence is what DMARC goes by.
+func (f Findings) evidence() dmarc.Evidence {
+	var e dmarc.Evidence
+	if f.SPF.Result == spf.Pass {
+		e.SPF = f.SPF.Domain
+	}
+	for _, r := range f.DKIM {
+		if r.Status == dkim.Pass {
+			e.DKIM = append(e.DKIM, r.Domain)
+		}
+	}
+	return e
+}
+
+// authors gives the domains of the From fields. Who writes for several domains
+// or in several fields has not one.
+func authors(header []byte) []string {
+	var domains []string
+	for field := range dkim.Fields(header) {
+		name, value, _ := strings.Cut(string(field), ":")
+		if !strings.EqualFold(strings.TrimRight(name, " \t"), "from") {
+			continue
+		}
+		for _, a := range message.ParseAddressList(value) {
+			if a.Group || a.Domain == "" {
+				continue
+			}
+			domain := strings.ToLower(strings.TrimSuffix(a.Domain, "."))
+			if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+				domain = ascii
+			}
+			if len(domains) == 0 || domains[0] != domain {
+				domains = append(domains, domain)
+			}
+			if len(domains) > 1 {
+				return domains
+			}
+		}
+	}
+	return domains
+}
+
+// believed looks in the chain for a sealer that has seen DMARC pass, as long as
+// all that have sealed after it are believed too. RFC 8617 §7.2.1
+func (f Findings) believed(sealers []string) string {
+	if f.ARC.Status != arc.Pass {
+		return ""
+	}
+	for i := len(f.ARC.Links) - 1; i >= 0; i-- {
+		link := f.ARC.Links[i]
+		if !among(link.Domain, sealers) {
+			return ""
+		}
+		_, results, _ := authres.Parse(link.Results)
+		for _, r := range results {
+			from, _ := r.Get("header", "from")
+			if r.Method == "dmarc" && r.Value == "pass" && strings.EqualFold(from, f.Authors[0]) {
+				return link.Domain
+			}
+		}
+	}
+	return ""
+}
+
+// among reports whether a domain is one of some, or below one.
+func among(domain string, some []string) bool {
+	for _, s := range some {
+		if strings.EqualFold(domain, s) || strings.HasSuffix(domain, "."+strings.ToLower(s)) {
+			return true
+		}
+	}
+	return false
+}
