@@ -101,6 +101,7 @@ func commandTable() map[string]command {
 		"UID SORT":     row(selected, newsAll, (*conn).sort).of("SORT"),
 		"UID THREAD":   row(selected, newsAll, (*conn).thread),
 		"ESEARCH":      row(loggedIn, newsAll, (*conn).multiSearch).of("MULTISEARCH"),
+		"COMPARATOR":   row(loggedIn, newsAll, (*conn).comparator).of("I18NLEVEL=2"),
 		"CANCELUPDATE": row(selected, newsAll, (*conn).cancelUpdate).of("CONTEXT=SEARCH"),
 
 		"CHECK":       row(selected, newsAll, (*conn).noop),
