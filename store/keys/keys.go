@@ -52,10 +52,11 @@ const (
 	ServerNote  = 'm' // hash of name -> annotation of the server; store/mailbox
 )
 
-// Prefixes in Seals, all of store/sealkeys.
+// Prefixes in Seals, of store/sealkeys if nothing else is said.
 const (
 	SealKey   = 'k' // number -> key
 	SealSince = 's' // domain -> since when its senders are tagged
+	SignKey   = 'd' // domain, 0, selector -> key that signs the domain's mail; store/dkimkeys
 )
 
 // Prefixes in an account's partition. Those of store/mailbox:
