@@ -31,6 +31,11 @@ type Source interface {
 	Resolve(ctx context.Context, name string, qtype uint16) (*Answer, error)
 }
 
+// A rememberer is a Source that knows whether it would answer from memory.
+type rememberer interface {
+	Remembers(name string, qtype uint16) bool
+}
+
 // Lookups is a Resolver made of a Source.
 type Lookups struct{ source Source }
 
@@ -89,10 +94,15 @@ func (l Lookups) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Res
 		err    error
 	}
 	six := make(chan outcome, 1)
-	go func() {
+	ask := func() {
 		addrs, result, err := l.addresses(ctx, name, wire.TypeAAAA)
 		six <- outcome{addrs, result, err}
-	}()
+	}
+	if r, ok := l.source.(rememberer); ok && r.Remembers(name, wire.TypeAAAA) {
+		ask() // sooner done than a goroutine is begun
+	} else {
+		go ask()
+	}
 	v4, result4, err4 := l.addresses(ctx, name, wire.TypeA)
 	v6 := <-six
 

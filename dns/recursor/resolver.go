@@ -123,6 +123,12 @@ func (r *Resolver) Resolve(ctx context.Context, name string, qtype uint16) (*dns
 	return r.resolve(ctx, canonical(name), qtype, time.Now(), nil)
 }
 
+// Remembers tells whether the first step of an answer is in the cache.
+func (r *Resolver) Remembers(name string, qtype uint16) bool {
+	_, ok := r.answers.Get(question{canonical(name), qtype}, time.Now())
+	return ok
+}
+
 // Explain is Resolve without the cache of answers; say is told in words what
 // is found out on the way. It is called by one goroutine.
 func (r *Resolver) Explain(ctx context.Context, name string, qtype uint16, say func(step string)) (*dns.Answer, error) {
