@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
 	"waxwing/app/certs"
+	"waxwing/proto/netserver"
 )
 
 // An httpServer serves HTTP, with TLS on the https service.
@@ -38,7 +40,7 @@ func (h httpServer) Serve(ctx context.Context, l net.Listener) error {
 	}
 	var silent silentConns
 	server.ConnState = silent.note
-	l = netutil.LimitListener(l, h.app.config.Limits.Connections)
+	l = netserver.ProxyListener(netutil.LimitListener(l, h.app.config.Limits.Connections), h.app.webProxies(h.service))
 	done := make(chan error, 1)
 	go func() {
 		if h.service == serviceHTTPS {
@@ -62,6 +64,15 @@ func (h httpServer) Serve(ctx context.Context, l net.Listener) error {
 	}
 	<-done
 	return err
+}
+
+// webProxies are those whose connections begin with a PROXY header. The
+// administration socket has none.
+func (a *App) webProxies(service string) []netip.Prefix {
+	if service == serviceAdmin {
+		return nil
+	}
+	return a.proxies.trusted
 }
 
 // silentConns are connections that have not asked for anything yet, as

@@ -579,7 +579,7 @@ const (
 type Proxy struct {
 	// Trusted are load balancers, such as HAProxy, that begin each connection
 	// with a PROXY header (version 1 or 2). Every connection from there must have
-	// one, on every port but those of the web.
+	// one, on every port.
 	Trusted []string `toml:"trusted"`
 
 	// XCLIENT are mail proxies, such as nginx or a Postfix, that may use the

@@ -24,6 +24,7 @@ func (c *conn) channel() sasl.Channel {
 		TLS:              c.info.TLS,
 		Certificate:      c.certificate,
 		PlaintextAllowed: c.plaintextAllowed(),
+		Tokens:           c.server.options.Tokens,
 	}
 }
 

@@ -51,6 +51,7 @@ func (c *conn) channel() sasl.Channel {
 		TLS:              c.info.TLS,
 		Certificate:      c.certificate,
 		PlaintextAllowed: c.plaintextAllowed(),
+		Tokens:           c.server.options.Tokens,
 	}
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 
 	// Auth checks logins.
 	Auth sasl.Backend
+	// Tokens takes bearer tokens for logins (OAUTHBEARER, XOAUTH2); nil takes
+	// none.
+	Tokens *sasl.Tokens
 	// PlaintextAuth offers USER and the mechanisms that show the password
 	// without TLS too.
 	PlaintextAuth bool
