@@ -27,6 +27,15 @@ type Authenticate struct {
 	Initial []byte
 }
 
+// Compress is COMPRESS. RFC 4978 §3
+type Compress struct{ Mechanism string } // in upper case
+
+// UIDBatches asks for ranges of UIDs that hold equally many messages each.
+type UIDBatches struct {
+	Size     uint32
+	From, To uint32 // which of them, counted from the newest; zero for all
+}
+
 // Login is RFC 9051 §6.2.3.
 type Login struct{ User, Password string }
 
@@ -205,6 +214,8 @@ const (
 func (c Bare) Name() string         { return string(c) }
 func (c ID) Name() string           { return "ID" }
 func (c Authenticate) Name() string { return "AUTHENTICATE" }
+func (c Compress) Name() string     { return "COMPRESS" }
+func (c UIDBatches) Name() string   { return "UIDBATCHES" }
 func (c Login) Name() string        { return "LOGIN" }
 func (c Enable) Name() string       { return "ENABLE" }
 func (c Create) Name() string       { return "CREATE" }

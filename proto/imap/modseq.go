@@ -201,3 +201,11 @@ func (k SearchKey) Asks(op SearchOp) bool {
 	}
 	return false
 }
+
+// Size gives how many results a page holds at most.
+func (p PageRange) Size() int64 {
+	if p.From < 0 {
+		return p.From - p.To + 1
+	}
+	return p.To - p.From + 1
+}

@@ -37,6 +37,10 @@ var grammars = map[string]grammar{
 	"CANCELUPDATE": parseCancelUpdate,
 	"COMPARATOR":   parseComparator,
 
+	"UNAUTHENTICATE": bare("UNAUTHENTICATE"),
+	"COMPRESS":       func(s *scanner) Command { s.sp(); return Compress{Mechanism: s.word()} },
+	"UIDBATCHES":     parseUIDBatches,
+
 	"ID":           parseID,
 	"AUTHENTICATE": parseAuthenticate,
 	"LOGIN": func(s *scanner) Command {

@@ -186,6 +186,7 @@ func TestTranscripts(t *testing.T) {
 		options.MaxLogins, _ = strconv.Atoi(o["logins"])
 		limit, _ := strconv.Atoi(o["limit"])
 		options.MaxMessage = mail.ByteCount(limit)
+		options.MessageLimit, _ = strconv.Atoi(o["messages"])
 		options.MaxPerAccount, _ = strconv.Atoi(o["connections"])
 		if o["tls"] != "none" {
 			options.TLS = &tls.Config{Certificates: []tls.Certificate{transcript.Certificate(t)}}

@@ -181,6 +181,9 @@ func (c *conn) receiveStep(ctx context.Context, in *incoming, step *imap.AppendS
 		if err := in.complete(); err != nil {
 			return err
 		}
+		if n := c.server.options.MessageLimit; len(in.messages) >= n { // RFC 9738 §3.1
+			return &imap.Refusal{Code: fmt.Sprintf("MESSAGELIMIT %d", n), Text: "Too many messages at once"}
+		}
 		in.messages = append(in.messages, NewMessage{
 			Body: c.account.Stage(ctx), Flags: step.Flags.Flags, Keywords: step.Flags.Keywords, Internal: step.Date,
 		})

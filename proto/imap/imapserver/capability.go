@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"waxwing/proto/imap"
@@ -31,6 +32,8 @@ var (
 		"LIST-METADATA", "LIST-MYRIGHTS",
 		// fetch.go
 		"OBJECTID", "PREVIEW", "PREVIEW=FUZZY", "SAVEDATE", "SNIPPET=FUZZY",
+		// uidonly.go, searcher.go
+		"UIDONLY", "INPROGRESS",
 	}
 	revisions = []string{"IMAP4rev1", "IMAP4rev2"}
 )
@@ -38,9 +41,13 @@ var (
 // capabilities are the lists that do not depend on the connection.
 type capabilities struct{ early, late string }
 
-func newCapabilities(commands map[string]command) capabilities {
+func newCapabilities(commands map[string]command, o *Options) capabilities {
 	early := append([]string{}, earlyCapabilities...)
 	late := append(append([]string{}, earlyCapabilities...), lateCapabilities...)
+	late = append(late,
+		"APPENDLIMIT="+strconv.FormatInt(int64(o.MaxMessage), 10), // RFC 7889 §2
+		"MESSAGELIMIT="+strconv.Itoa(o.MessageLimit),              // RFC 9738 §3
+	)
 	for _, k := range commands {
 		if k.capability == "" {
 			continue

@@ -64,6 +64,9 @@ func commandTable() map[string]command {
 		"AUTHENTICATE": row(notAuthenticated, newsNone, (*conn).authenticate),
 		"LOGIN":        row(notAuthenticated, newsNone, (*conn).login),
 
+		"UNAUTHENTICATE": row(loggedIn, newsNone, (*conn).unauthenticate).of("UNAUTHENTICATE"),
+		"COMPRESS":       row(loggedIn, newsAll, (*conn).compress).of("COMPRESS=DEFLATE"),
+
 		"ENABLE":      row(loggedIn, newsAll, (*conn).enable).of("ENABLE"),
 		"SELECT":      row(loggedIn, newsNone, (*conn).selectMailbox),
 		"EXAMINE":     row(loggedIn, newsNone, (*conn).selectMailbox),
@@ -104,6 +107,7 @@ func commandTable() map[string]command {
 		"COMPARATOR":   row(loggedIn, newsAll, (*conn).comparator).of("I18NLEVEL=2"),
 		"CANCELUPDATE": row(selected, newsAll, (*conn).cancelUpdate).of("CONTEXT=SEARCH"),
 
+		"UIDBATCHES":  row(selected, newsAll, (*conn).uidBatches).of("UIDBATCHES"),
 		"CHECK":       row(selected, newsAll, (*conn).noop),
 		"CLOSE":       row(selected, newsNone, (*conn).closeMailbox),
 		"UNSELECT":    row(selected, newsNone, (*conn).unselect).of("UNSELECT"),
@@ -136,6 +140,9 @@ func (c *conn) run(t *tagged) error {
 	case c.state&k.in == 0:
 		return c.reject(t, wrongState(c.state, k.in))
 	}
+	if c.uidOnly && numbered(t.Command) {
+		return c.reject(t, uidRequired.Text)
+	}
 	c.tag = t.tag
 	if k.in == selected {
 		if err := c.recheck(c.work); err != nil {
@@ -151,6 +158,13 @@ func (c *conn) run(t *tagged) error {
 	}
 	if r.highest && c.qresync && r.code == "" && c.view != nil {
 		r.code = c.highestModSeq()
+	}
+	if r.limit != "" && err == nil {
+		if r.code == "" {
+			r.code, r.text = r.limit, name+" completed for the last of the messages"
+		} else { // RFC 9738 §3.1, last paragraph but one
+			c.out.line("* NO [%s] Completed for the last of the messages", r.limit)
+		}
 	}
 	if fin := c.finish(t.tag, name, r, err); fin != nil || r.then == nil {
 		return fin

@@ -21,7 +21,8 @@ import (
 type conn struct {
 	server *Server
 	info   *Info
-	raw    net.Conn // never changes: other goroutines cut it
+	log    *slog.Logger // before the login
+	raw    net.Conn     // never changes: other goroutines cut it
 	in     input
 	out    output
 	text   []byte // the command being read
@@ -34,8 +35,9 @@ type conn struct {
 	ending      bool      // close after the next flush
 	parting     string    // what BYE then says, if it has not been said
 	certificate []byte    // presented in the handshake, DER
-	faults      int       // malformed commands
-	failures    int       // logins that failed
+	compressed  bool
+	faults      int // malformed commands
+	failures    int // logins that failed
 
 	account Account // nil before the login
 	who     mail.AccountID
@@ -53,10 +55,11 @@ type conn struct {
 }
 
 func newConn(s *Server, info *Info, nc net.Conn) *conn {
-	c := &conn{server: s, info: info, raw: nc, state: notAuthenticated}
+	c := &conn{server: s, info: info, log: info.Log, raw: nc, state: notAuthenticated}
 	c.debug = info.Log.Enabled(context.Background(), slog.LevelDebug)
 	c.out = output{conn: nc, timeout: s.options.WriteTimeout}
-	c.in = input{conn: nc, raw: nc, flush: c.out.flush, rest: c.out.rest}
+	c.in = input{conn: nc, flush: c.out.flush, rest: c.out.rest}
+	c.in.raw.Store(&nc)
 	return c
 }
 
@@ -164,6 +167,9 @@ type reply struct {
 	// highest adds HIGHESTMODSEQ where QRESYNC wants it: after all that the
 	// command has to tell. RFC 7162 §3.2.7
 	highest bool
+	// limit is the response code where only some messages have been worked
+	// on. RFC 9738 §3.1
+	limit string
 	// then is done once the client has been answered; an error of it ends
 	// the connection.
 	then func() error

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"waxwing/format/message"
@@ -56,6 +57,12 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 	if spans, err = v.narrow(spans, cmd); err != nil {
 		return reply{}, err
 	}
+	if cmd.Page != nil && cmd.Page.Size() > int64(c.server.options.MessageLimit) {
+		return reply{}, &imap.Refusal{ // RFC 9738 §3.1
+			Code: fmt.Sprintf("MESSAGELIMIT %d", c.server.options.MessageLimit), Text: "Page is too large",
+		}
+	}
+	spans, limit := c.atMost(spans)
 	p := c.planFetch(cmd)
 	size := fetchBatch
 	if p.body {
@@ -78,9 +85,9 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 		return reply{}, err
 	}
 	if p.failed == nil && (p.facts || p.header) && v.missing(spans) {
-		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone"}, nil
+		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone", limit: limit}, nil
 	}
-	return reply{}, p.failed
+	return reply{limit: limit}, p.failed
 }
 
 // planFetch prepares what is the same for all messages.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,8 +32,8 @@ var inputs = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b
 // An input reads what the client sends. Before it blocks it calls flush. It
 // belongs to the connection's goroutine, but for wake.
 type input struct {
-	conn  net.Conn // TLS upon raw, or raw
-	raw   net.Conn // never changes, so that other goroutines may wake us
+	conn  net.Conn                 // TLS upon raw, or raw
+	raw   atomic.Pointer[net.Conn] // what wake ends the waiting of: conn, or what is below it
 	flush func() error
 	rest  func() // gives the output's memory back as well
 	ctx   context.Context
@@ -49,7 +50,7 @@ func (in *input) discard() { in.r, in.w = 0, 0 }
 
 // wake ends a wait. It is called from other goroutines; whoever is woken
 // finds out why.
-func (in *input) wake() { _ = in.raw.SetReadDeadline(time.Unix(1, 0)) } // fails on a closed one
+func (in *input) wake() { _ = (*in.raw.Load()).SetReadDeadline(time.Unix(1, 0)) } // fails on a closed one
 
 // release gives the buffer back.
 func (in *input) release() {

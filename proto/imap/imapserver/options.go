@@ -65,6 +65,9 @@ type Options struct {
 
 	// MaxMessage is the largest message that APPEND takes, 50 MB by default.
 	MaxMessage mail.ByteCount
+	// MessageLimit is how many messages one command may work on, announced as
+	// MESSAGELIMIT; a million by default. RFC 9738
+	MessageLimit int
 	// MaxCommand is the longest command with its literals once the client
 	// has logged in, 256 KiB by default; before, it is 16 KiB.
 	MaxCommand int
@@ -113,6 +116,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	orElse(&o.MaxMessage, 50e6)
+	orElse(&o.MessageLimit, 1_000_000)
 	orElse(&o.MaxCommand, 256<<10)
 	orElse(&o.MaxErrors, 20)
 	orElse(&o.MaxLogins, 5)

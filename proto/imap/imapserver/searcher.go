@@ -309,6 +309,6 @@ func (s *searcher) breathe() error {
 	}
 	s.since = time.Now()
 	c := s.conn
-	c.out.line("* OK Still searching")
+	c.out.line("* OK [INPROGRESS (%s NIL NIL)] Still searching", imap.AppendString(nil, c.tag, false)) // RFC 9585 §4
 	return lost(c.out.flush())
 }

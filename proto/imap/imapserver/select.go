@@ -162,7 +162,12 @@ func (c *conn) uidExpunge(ctx context.Context, cmd imap.Expunge) (reply, error) 
 	if len(uids) == 0 {
 		return reply{}, nil
 	}
-	return reply{highest: true}, c.view.mailbox.Expunge(ctx, uids)
+	limit := ""
+	if n := c.server.options.MessageLimit; len(uids) > n { // RFC 9738 §3.1; EXPUNGE and CLOSE have no limit
+		uids = uids[len(uids)-n:]
+		limit = c.messageLimit(uids[0])
+	}
+	return reply{highest: limit == "", limit: limit}, c.view.mailbox.Expunge(ctx, uids)
 }
 
 // mustWrite refuses what changes a mailbox that was opened with EXAMINE.

@@ -36,7 +36,7 @@ func New(newAccount Newer, o Options) *Server {
 		commands:   commandTable(),
 		perAccount: map[mail.AccountID]int{},
 	}
-	s.capabilities = newCapabilities(s.commands)
+	s.capabilities = newCapabilities(s.commands, &s.options)
 	s.net = netserver.New(handler{s}, netserver.Options{
 		Log: o.Log.With(obs.Service, o.service()), MaxConnections: o.MaxConnections, MaxPerAddress: o.MaxPerAddress,
 		DrainTimeout: o.DrainTimeout, Proxies: o.Proxies,

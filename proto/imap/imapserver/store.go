@@ -19,6 +19,7 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	spans, limit := c.atMost(spans)
 	uids := v.uids(spans)
 	if len(uids) == 0 {
 		return reply{}, nil
@@ -53,12 +54,12 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 	}
 	c.tellStored(spans, cmd, quiet)
 	if len(modified) > 0 {
-		return reply{code: v.modified(modified, cmd.UID), text: "Some messages have changed"}, nil
+		return reply{code: v.modified(modified, cmd.UID), text: "Some messages have changed", limit: limit}, nil
 	}
 	if gone {
-		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone"}, nil
+		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone", limit: limit}, nil
 	}
-	return reply{}, nil
+	return reply{limit: limit}, nil
 }
 
 // tellStored answers for the messages of a STORE; where it was silent, a
