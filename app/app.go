@@ -50,6 +50,10 @@ type Options struct {
 	// Restoring permits a store that a restore has left half done.
 	Restoring bool
 
+	// Reading opens the store to be read: also on a disk that is nearly full,
+	// of which what is kept free for people may be used, too.
+	Reading bool
+
 	// Started is told once that everything is served. May be nil.
 	Started func()
 }

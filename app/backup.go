@@ -82,7 +82,7 @@ func OpenOffline(c config.Config, restoring bool) (*Offline, error) {
 	if err := makeData(c); err != nil {
 		return nil, err
 	}
-	s, err := openStores(c, Options{Restoring: restoring}, memoryOf(os.DirFS("/")), slog.New(slog.DiscardHandler))
+	s, err := openStores(c, Options{Restoring: restoring, Reading: !restoring}, memoryOf(os.DirFS("/")), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, errors.Join(err, own(c, c.Data))
 	}

@@ -66,7 +66,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		return stores{}, err
 	}
 	s.failed = make(chan error, 1)
-	if s.db, s.shared, err = openEngine(c, memory, log, func(err error) { s.failed <- err }); err != nil {
+	if s.db, s.shared, err = openEngine(c, o.Reading, memory, log, func(err error) { s.failed <- err }); err != nil {
 		return stores{}, errors.Join(fmt.Errorf("open the store: %w", err), s.lock.Close())
 	}
 	blobs, err := openBlobs(c, s.db, o.BlobsApart, log)
@@ -121,13 +121,16 @@ func lockData(dir string) (*os.File, error) {
 
 // openEngine opens the engine that the configuration names. failed is told
 // once if that cannot write any more.
-func openEngine(c config.Config, memory int64, log *slog.Logger, failed func(error)) (db kv.Store, shared bool, err error) {
+func openEngine(c config.Config, reading bool, memory int64, log *slog.Logger, failed func(error)) (db kv.Store, shared bool, err error) {
 	if config.OnPostgreSQL(c.Store.URL) {
 		db, err = pgkv.Open(context.Background(), c.Store.URL, pgkv.Options{Log: log})
 		return db, true, err
 	}
 	o := pebblekv.Options{Log: log, MinFree: minFree, Failed: failed}
 	o.CacheSize = cacheFor(memory)
+	if reading {
+		o.MinFree = -1
+	}
 	db, err = pebblekv.Open(filepath.Join(c.Data, storeFolder), o)
 	return db, false, err
 }

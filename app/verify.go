@@ -17,7 +17,7 @@ func Verify(ctx context.Context, c config.Config, request adminapi.VerifyRequest
 	}
 	c.Log.Level = "error"
 	log, _, _ := newLog(logTo, c.Log)
-	s, err := openStores(c, Options{}, memoryOf(os.DirFS("/")), log)
+	s, err := openStores(c, Options{Reading: true}, memoryOf(os.DirFS("/")), log)
 	if err != nil {
 		return err
 	}
