@@ -22,7 +22,9 @@ type traceCmd struct {
 }
 
 func (traceCmd) Help() string {
-	return `What became of messages, each step with its reason, for two weeks. A step shows up some moments after it was taken.
+	return `What became of messages, each step with its reason, and what was refused and why, for two weeks ([trace] in the
+configuration). A step shows up some moments after it was taken. What was told before of a message is not repeated;
+--json has all of it.
 
 Examples:
 
