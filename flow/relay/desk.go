@@ -19,7 +19,8 @@ const (
 	soonShare   = 10
 )
 
-// A desk hands out what is due. But for finish it belongs to one goroutine.
+// A desk hands out what is due. But for lease, start and finish it belongs to
+// one goroutine.
 type desk struct {
 	*Relay
 	lanes   *lanes
@@ -27,6 +28,7 @@ type desk struct {
 	reread  time.Time // when the index is to be read from its beginning
 	soon    time.Time // when it may be, if something is known to be there
 	behind  bool      // something is
+	due     time.Time // when something becomes due that the cursor does not know; zero for nothing
 	stirred bool      // something may be due that is not listed yet
 	working sync.WaitGroup
 	work    chan func()   // to the goroutines that wait for the next attempt
@@ -40,7 +42,8 @@ type desk struct {
 
 type finished struct {
 	outqueue.Ready
-	lane *lane
+	lane   *lane
+	failed bool
 }
 
 // look lists what has become due. The index is read only if there may be more
@@ -52,12 +55,13 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 	}
 	d.stirred = d.stirred || news.Stirred
 	d.behind = d.behind || news.Behind || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
-	next := d.cursor.Next()
+	d.due = earlier(d.due, news.Next)
+	next := earlier(d.due, d.cursor.Next())
 	full := !now.Before(d.reread) || d.behind && !now.Before(d.soon)
 	if !full && !d.stirred && (next.IsZero() || now.Before(next)) {
 		return nil
 	}
-	d.stirred = false
+	d.stirred, d.due = false, time.Time{}
 	if full {
 		d.behind = false
 		d.cursor = outqueue.Cursor{}
@@ -81,8 +85,15 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// begin leases the next items and begins to try them, and tells whether there
-// were any.
+// earlier gives the earlier of two times, of which zero stands for none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// begin begins to try the next items, and tells whether there were any.
 func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 	d.lanes.freed()
 	var batch []outqueue.Ready
@@ -98,24 +109,43 @@ func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 	if len(batch) == 0 {
 		return false
 	}
+	d.start(func() { d.lease(ctx, work, now, batch, chosen) })
+	return true
+}
+
+// lease leases items, which may take as long as the disk does, and has them
+// tried.
+func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.Ready, chosen map[outqueue.ID]choice) {
 	leases, err := d.queue.Lease(ctx, now, batch...)
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("cannot lease from the outqueue", obs.Err, err)
-		d.reread = now.Add(patience) // what was not leased is found again
 	}
+	var attempts []func()
 	for _, l := range leases {
 		c := chosen[l.Item.ID]
 		delete(chosen, l.Item.ID)
-		d.start(func() {
+		attempts = append(attempts, func() {
 			d.attempt(ctx, work, l, c.seat)
-			d.finish(c.Ready, c.lane)
+			d.finish(c, false)
 		})
 	}
-	for _, c := range chosen { // gone, or another's
+	for _, c := range chosen { // gone, another's, or not known
 		c.seat.leave(nothing, now)
-		d.finish(c.Ready, c.lane)
+		d.finish(c, err != nil)
 	}
-	return err == nil
+	for i, attempt := range attempts {
+		if i == len(attempts)-1 {
+			attempt() // here
+		} else {
+			d.start(attempt)
+		}
+	}
+}
+
+// A choice is an item whose turn it is, with its lane.
+type choice struct {
+	turn
+	lane *lane
 }
 
 // maxWaiting is how many goroutines wait for the next attempt when theirs has
@@ -146,16 +176,11 @@ func (d *desk) start(attempt func()) {
 	})
 }
 
-// A choice is an item whose turn it is, with its lane.
-type choice struct {
-	turn
-	lane *lane
-}
-
-// finish says that an attempt has come to its end.
-func (d *desk) finish(r outqueue.Ready, l *lane) {
+// finish says that an attempt has come to its end. If it has failed before it
+// began, the item is found in the index again.
+func (d *desk) finish(c choice, failed bool) {
 	d.mu.Lock()
-	d.finished = append(d.finished, finished{r, l})
+	d.finished = append(d.finished, finished{c.Ready, c.lane, failed})
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
@@ -164,7 +189,7 @@ func (d *desk) finish(r outqueue.Ready, l *lane) {
 }
 
 // clear takes what is finished from the lanes.
-func (d *desk) clear() {
+func (d *desk) clear(now time.Time) {
 	d.mu.Lock()
 	list := d.finished
 	d.finished = nil
@@ -172,6 +197,9 @@ func (d *desk) clear() {
 	for _, f := range list {
 		f.lane.running--
 		f.lane.done(f.Ready)
+		if f.failed {
+			d.behind, d.soon = true, now.Add(patience)
+		}
 	}
 }
 
@@ -183,7 +211,7 @@ func (d *desk) pause(ctx context.Context) {
 		wait = min(wait, d.soon.Sub(now))
 	}
 	wait = max(wait, 10*time.Millisecond)
-	if next := d.cursor.Next(); !next.IsZero() {
+	if next := earlier(d.due, d.cursor.Next()); !next.IsZero() {
 		wait = min(wait, max(next.Sub(now), 0))
 	}
 	timer := time.NewTimer(min(wait, patience))

@@ -41,6 +41,7 @@ type memory struct {
 	octets   int             // of the bodies in fresh; guarded by mu
 	news     []Ready         // not given to News yet; guarded by mu
 	stirred  bool            // the index has something new; guarded by mu
+	next     time.Time       // when the first becomes due that has been put off; guarded by mu
 	behind   bool            // also before the cursors; guarded by mu
 }
 
@@ -302,6 +303,9 @@ type News struct {
 	// Stirred says that Ready may find more behind a cursor, and Behind that
 	// it may before it.
 	Stirred, Behind bool
+	// Next is when something becomes due again that has been put off; zero for
+	// nothing.
+	Next time.Time
 }
 
 // News tells what the relay should know. Where other processes share the
@@ -310,9 +314,23 @@ func (q *Queue) News() News {
 	m := q.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := News{Fresh: m.news, Stirred: m.stirred, Behind: m.behind}
-	m.news, m.stirred, m.behind = nil, false, false
+	n := News{Fresh: m.news, Stirred: m.stirred, Behind: m.behind, Next: m.next}
+	m.news, m.stirred, m.behind, m.next = nil, false, false, time.Time{}
 	return n
+}
+
+// putOff says that an item becomes due again. The index need not be read for it
+// before that.
+func (q *Queue) putOff(now, next time.Time) {
+	m := q.memory
+	m.mu.Lock()
+	if q.o.Shared || !next.After(now) {
+		m.stirred = true
+	} else if m.next.IsZero() || next.Before(m.next) {
+		m.next = next
+	}
+	m.mu.Unlock()
+	q.poke()
 }
 
 // stir says that the index has something new, and wakes whoever waits for it.

@@ -64,8 +64,11 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
 	}
 	q.drop(ctx, shard, tx.freed)
-	if len(a.Then) > 0 || !a.Next.IsZero() {
-		q.stir() // something will be due that was not
+	if len(a.Then) > 0 {
+		q.stir()
+	}
+	if !a.Next.IsZero() {
+		q.putOff(now, a.Next)
 	}
 	return nil
 }

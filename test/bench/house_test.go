@@ -20,6 +20,7 @@ import (
 // profiled: what the profile shows of this package is the client.
 type house struct {
 	smtp, imap string
+	data       string
 	user       func(i int) string
 }
 
@@ -28,11 +29,19 @@ const housePassword = "waxwing-bench"
 // open opens a house on the disk with 64 accounts.
 func open(b *testing.B) house {
 	b.Helper()
+	return openWith(b, 64, func(*config.Config) {})
+}
+
+// openWith opens one with so many accounts, and a configuration that is a little
+// different.
+func openWith(b *testing.B, accounts int, change func(*config.Config)) house {
+	b.Helper()
 	c := config.Default()
 	c.Hostname, c.Data = "mx.example.test", filepath.Join(b.TempDir(), "data")
 	free := []string{"127.0.0.1:0"}
 	c.Listen = config.Listen{MX: free, IMAP: free, HTTPS: free}
 	c.TLS.Source = config.SourceOwnCA
+	change(&c)
 	a, err := app.Open(c, app.Options{Log: io.Discard, PlaintextLogins: true})
 	if err != nil {
 		b.Fatal(err)
@@ -49,12 +58,12 @@ func open(b *testing.B) house {
 			b.Error(err)
 		}
 	})
-	h := house{user: func(i int) string { return fmt.Sprintf("user%02d@example.test", i%64) }}
+	h := house{data: c.Data, user: func(i int) string { return fmt.Sprintf("user%02d@example.test", i%64) }}
 	admin := adminapi.NewClient(c.Data)
 	if _, err := admin.AddDomain(ctx, adminapi.Domain{Name: "example.test"}); err != nil {
 		b.Fatal(err)
 	}
-	for i := range 64 {
+	for i := range accounts {
 		if _, err := admin.AddAccount(ctx, adminapi.NewAccount{Address: h.user(i), Password: housePassword}); err != nil {
 			b.Fatal(err)
 		}

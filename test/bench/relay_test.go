@@ -4,9 +4,7 @@ package bench
 
 import (
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -16,27 +14,10 @@ import (
 	"waxwing/test/system"
 )
 
-// sink runs Debian's smtp-sink, which takes everything at once.
-func sink(t *testing.T) (port int) {
-	t.Helper()
-	path, err := exec.LookPath("smtp-sink")
-	if err != nil {
-		path = "/usr/sbin/smtp-sink"
-	}
-	port = system.FreePort(t)
-	cmd := exec.Command(path, "-u", "nobody", "127.0.0.1:"+strconv.Itoa(port), "1000")
-	if err := cmd.Start(); err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	system.WaitListening(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	return port
-}
-
 // Mail that comes in on port 25, is queued durably, and goes out to a host that
 // accepts at once, counted when the queue is empty again.
 func TestRelay(t *testing.T) {
-	port := sink(t)
+	port := smtpSink(t)
 	w := system.Start(t, "--smtp-out-port", strconv.Itoa(port))
 	admin := adminapi.NewClient(w.Dir)
 	for i := range users {
