@@ -73,7 +73,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	admin := adminapi.New(adminapi.Options{
-		Directory: s.directory, Mailboxes: s.mailboxes, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
+		Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
 		Peers: s.peers, Sender: outgoing, Rules: rules,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),

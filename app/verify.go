@@ -22,6 +22,6 @@ func Verify(ctx context.Context, c config.Config, request adminapi.VerifyRequest
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close(), own(c, c.Data)) }()
-	api := adminapi.New(adminapi.Options{Directory: s.directory, Mailboxes: s.mailboxes, Queue: s.queue, Log: log})
+	api := adminapi.New(adminapi.Options{Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Queue: s.queue, Log: log})
 	return api.Verify(ctx, request, tell)
 }

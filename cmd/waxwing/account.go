@@ -19,6 +19,7 @@ type accountCmd struct {
 	Password accountPasswordCmd `cmd:"" help:"Set a new password."`
 	Pause    accountPauseCmd    `cmd:"" help:"Keep an account from sending."`
 	Resume   accountResumeCmd   `cmd:"" help:"Let a paused account send again."`
+	Reindex  accountReindexCmd  `cmd:"" help:"Build the search index of an account anew."`
 	Delete   accountDeleteCmd   `cmd:"" help:"Delete an account and its mail."`
 }
 
@@ -189,6 +190,27 @@ func (c accountPasswordCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "changed the password of %s\n", a.Address)
 		showPassword(s, a)
 		return nil
+	})
+}
+
+type accountReindexCmd struct {
+	server
+	Address string `arg:"" help:"The account's address."`
+}
+
+func (accountReindexCmd) Help() string {
+	return `The search index holds nothing that is not in the mail itself: it can be thrown away at any time,
+and is built anew as soon as somebody reads the account's mail. Until then searching takes longer,
+and finds the same.`
+}
+
+func (c accountReindexCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		err := client.DropIndex(ctx, c.Address)
+		if err == nil {
+			fmt.Fprintf(s.out, "the search index of %s will be built anew\n", c.Address)
+		}
+		return err
 	})
 }
 

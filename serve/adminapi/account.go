@@ -231,3 +231,12 @@ func (a *API) setPassword(r *http.Request) (any, error) {
 	}
 	return answer, nil
 }
+
+// dropIndex forgets the search index of an account, which is built anew.
+func (a *API) dropIndex(r *http.Request) (any, error) {
+	account, err := a.account(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.o.Index.Drop(r.Context(), account.ID)
+}

@@ -16,6 +16,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/search"
 	"waxwing/store/trace"
 )
 
@@ -23,6 +24,7 @@ import (
 type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
+	Index     *search.Index
 	Blobs     blob.Store // where large messages on their way in are spooled
 	Queue     *outqueue.Queue
 	Trace     *trace.Store
@@ -64,6 +66,7 @@ func (a *API) Handler() http.Handler {
 	route("PATCH /v1/accounts/{address}", a.changeAccount)
 	route("DELETE /v1/accounts/{address}", a.deleteAccount)
 	route("PUT /v1/accounts/{address}/password", a.setPassword)
+	route("DELETE /v1/accounts/{address}/index", a.dropIndex)
 	route("GET /v1/accounts/{address}/lost", a.listLost)
 	mux.Handle("POST /v1/accounts/{address}/restore", patient(a.handle(http.StatusOK, a.restore)))
 

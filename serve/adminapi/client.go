@@ -177,6 +177,12 @@ func (c *Client) DeleteAccount(ctx context.Context, address string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(address), nil, nil)
 }
 
+// DropIndex forgets the search index of an account, which is built anew when
+// somebody searches.
+func (c *Client) DropIndex(ctx context.Context, address string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(address)+"/index", nil, nil)
+}
+
 // Aliases lists all aliases.
 func (c *Client) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
 	return list[Alias](ctx, c, "/v1/aliases", url.Values{})

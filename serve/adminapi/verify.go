@@ -133,7 +133,7 @@ func (v verifier) account(ctx context.Context, id mail.AccountID, name string, k
 					Repair: "nobody but you can: restore the directory from a backup, or leave it"})
 			}
 		}
-		told := time.Now()
+		told, mended := time.Now(), false
 		err := v.a.o.Mailboxes.Account(id).Check(ctx, mailbox.CheckOptions{
 			Deep: v.request.Deep, Repair: v.request.Repair,
 			Progress: func(done, of int) {
@@ -142,7 +142,13 @@ func (v verifier) account(ctx context.Context, id mail.AccountID, name string, k
 					v.tell(VerifyEvent{Where: name, Progress: &VerifyProgress{done, of}})
 				}
 			},
-		}, func(f mailbox.Finding) { found(VerifyFinding(f)) })
+		}, func(f mailbox.Finding) {
+			mended = mended || f.Mended
+			found(VerifyFinding(f))
+		})
+		if mended && v.a.o.Index != nil { // it may tell of what was mended
+			err = errors.Join(err, v.a.o.Index.Drop(ctx, id))
+		}
 		if !known && errors.Is(err, mailbox.ErrNoAccount) {
 			return nil
 		}
