@@ -4,7 +4,7 @@
 // An item is one message with all its recipients and what has become of each.
 // Its way is
 //
-//	Enqueue -> Ready -> Lease -> Result -> ... -> Result that settles the last
+//	Enqueue -> News or Ready -> Lease -> Result -> ... -> Result that settles the last
 //	recipient, which removes the item with its body in the same transaction
 //
 // The queue decides nothing: when to try again, when to give up and what to
