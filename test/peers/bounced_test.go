@@ -66,7 +66,7 @@ func TestBouncesOfPostfix(t *testing.T) {
 		"gone.test":   "@ MX 10 mail\nmail A 127.0.0.1\nns A 127.0.0.1\n",
 		"sender.test": "@ MX 10 mail\nmail A 127.0.0.1\nns A 127.0.0.1\n",
 	})
-	s := serveAt(t, dir, back, fmt.Sprintf("[dns]\nresolver = %q\n[relay]\nport = %d\nretry = \"1s\"\n"+
+	s := serveAt(t, dir, back, fmt.Sprintf("[dns]\nmode = \"stub\"\nresolver = %q\n[relay]\nport = %d\nretry = \"1s\"\n"+
 		"[envelope]\ntag_senders = [\"example.test\"]\nverp = [\"example.test\"]\n", resolver, postfix.Port))
 	s.administer("alias", "add", "away@example.test", "carol@gone.test")
 
@@ -109,7 +109,7 @@ func TestXVERP(t *testing.T) {
 	back := freePorts(t, 1)[0]
 	postfix := returning(t, back)
 	resolver := system.StartKnot(t, map[string]string{"gone.test": "@ MX 10 mail\nmail A 127.0.0.1\nns A 127.0.0.1\n"})
-	s := serveAt(t, t.TempDir(), back, fmt.Sprintf("[dns]\nresolver = %q\n[relay]\nport = %d\nretry = \"1s\"\n", resolver, postfix.Port))
+	s := serveAt(t, t.TempDir(), back, fmt.Sprintf("[dns]\nmode = \"stub\"\nresolver = %q\n[relay]\nport = %d\nretry = \"1s\"\n", resolver, postfix.Port))
 	script := s.file("xverp.py", fmt.Sprintf(`
 import smtplib, ssl
 host, port = %q.split(":")
