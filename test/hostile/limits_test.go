@@ -58,7 +58,10 @@ connections = %d
 connections_per_address = %d
 [proxy]
 trusted = ["127.0.0.1"]
+[door]
+greeting_delay = "0s" # strangers would wait for two seconds each
 [dns]
+mode = "stub"
 resolver = "127.0.0.1:%d" # nobody answers there
 `, filepath.Join(dir, "data"), f.mx, f.imaps, fortConnections, fortPerAddress, system.FreePort(t))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
