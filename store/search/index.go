@@ -89,12 +89,18 @@ func (x *Index) Account(id mail.AccountID) *Account {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	a := x.accounts[id]
+	held := x.mailboxes.Account(id)
+	if a != nil && a.mail != held { // it has been deleted, and there is another by that number
+		delete(x.accounts, id)
+		x.memory -= a.cost
+		a = nil
+	}
 	if a == nil {
 		if len(x.accounts) >= maxAccounts {
 			x.forgetOldest(nil)
 		}
 		a = &Account{
-			x: x, id: id, part: keys.Index(id), mail: x.mailboxes.Account(id),
+			x: x, id: id, part: keys.Index(id), mail: held,
 			segments: make(map[uint64]*segment), orders: make(map[orderKey]*order), threads: make(map[threadKey]*threads),
 		}
 		x.accounts[id] = a

@@ -90,6 +90,9 @@ func (s *searcher) compileKey(k *imap.SearchKey, label string, fuzzy bool) (test
 		return s.compileKey(&k.Keys[0], label, true)
 	case imap.SearchSeqs, imap.SearchUIDs:
 		if k.Op == imap.SearchSeqs && !k.Set.Saved {
+			if s.conn.uidOnly {
+				return t, uidRequired // RFC 9586 §3.1
+			}
 			t.spans = s.view.within(k.Set)
 			break
 		}
