@@ -263,8 +263,8 @@ func (a *Account) replace(ctx context.Context, s, next *state, gone []uint64) er
 		if err != nil {
 			return err
 		}
-		if l, err := decodeLease(got[1]); err != nil || string(got[0]) != string(was) || l.holder != a.x.holder {
-			return errors.Join(errOvertaken, err)
+		if string(got[0]) != string(was) || decodeLease(got[1]).holder != a.x.holder {
+			return errOvertaken
 		}
 		tx.Put(stateKey, next.encode())
 		for _, id := range gone {
@@ -294,14 +294,12 @@ func (l lease) encode() []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(l.until))
 }
 
-func decodeLease(b []byte) (lease, error) {
-	if b == nil {
-		return lease{}, nil
-	}
+// decodeLease reads a lease; what is none nobody has.
+func decodeLease(b []byte) lease {
 	if len(b) != 17 || b[0] != stateFormat {
-		return lease{}, errCorrupt
+		return lease{}
 	}
-	return lease{binary.BigEndian.Uint64(b[1:]), int64(binary.BigEndian.Uint64(b[9:]))}, nil
+	return lease{binary.BigEndian.Uint64(b[1:]), int64(binary.BigEndian.Uint64(b[9:]))}
 }
 
 // claim takes the lease, or more time; first tells that it was not ours.
@@ -312,10 +310,7 @@ func (a *Account) claim(ctx context.Context, now time.Time) (mine, first bool, e
 		if err != nil {
 			return err
 		}
-		l, err := decodeLease(got[0])
-		if err != nil {
-			return err
-		}
+		l := decodeLease(got[0])
 		if l.holder != a.x.holder && l.until > now.Unix() {
 			return nil
 		}
@@ -333,7 +328,7 @@ func (a *Account) release(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if l, err := decodeLease(got[0]); err == nil && l.holder == a.x.holder {
+		if decodeLease(got[0]).holder == a.x.holder {
 			tx.Put(leaseKey, lease{a.x.holder, 0}.encode())
 		}
 		return nil

@@ -2,8 +2,10 @@ package search
 
 import (
 	"context"
+	"errors"
 
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/kv"
 )
 
@@ -62,7 +64,17 @@ func (a *Account) Narrow(ctx context.Context, needles [][]byte) ([]*Candidates, 
 		}
 		return nil
 	})
+	if errors.Is(err, errCorrupt) {
+		return make([]*Candidates, len(needles)), a.repair(ctx, err)
+	}
 	return list, err
+}
+
+// repair drops an index that cannot be read: it is built anew, and until then
+// everything is a candidate.
+func (a *Account) repair(ctx context.Context, why error) error {
+	a.x.log.Error("search index is built anew", obs.Account, a.id, obs.Err, why)
+	return a.x.Drop(ctx, a.id)
 }
 
 // How segments are gone through: so many at a time, with a needle's first

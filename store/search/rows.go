@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sort"
 
 	"waxwing/format/abstract"
@@ -215,6 +216,9 @@ func (a *Account) loadRows(ctx context.Context) error {
 		cost = t.cost() + a.keptCost()
 		return nil
 	})
+	if errors.Is(err, errCorrupt) {
+		return a.repair(ctx, err)
+	}
 	if err == nil && cost > 0 {
 		a.x.weigh(a, cost)
 	}

@@ -103,8 +103,7 @@ func (x *Index) Update(ctx context.Context, id mail.AccountID, now time.Time) er
 		return err
 	})
 	if errors.Is(err, errCorrupt) {
-		x.log.Error("search index is built anew", obs.Account, id, obs.Err, err)
-		return errors.Join(x.Drop(ctx, id), err)
+		return a.repair(ctx, err)
 	}
 	if err != nil {
 		return err
@@ -159,10 +158,9 @@ func (x *Index) Update(ctx context.Context, id mail.AccountID, now time.Time) er
 	}
 	err = work()
 	if errors.Is(err, errCorrupt) {
-		x.log.Error("search index is built anew", obs.Account, id, obs.Err, err)
-		return errors.Join(x.Drop(ctx, id), err)
+		return a.repair(ctx, err)
 	}
-	return errors.Join(err, a.release(ctx))
+	return errors.Join(err, a.release(context.WithoutCancel(ctx)))
 }
 
 // stale tells whether the index is that of another life of the account: its

@@ -180,9 +180,9 @@ func TestSameAsLooking(t *testing.T) {
 		}
 		t.Logf("%s: %d emails, %d of %d ruled out", when, len(texts), narrowed, len(texts)*len(needles))
 	}
-	for round := range 12 {
+	for round := range 9 {
 		var some []string
-		for range 1 + r.IntN(180) {
+		for range 1 + r.IntN(150) {
 			some = append(some, compose(r, n))
 			n++
 		}
