@@ -182,9 +182,26 @@ func TestSearchPrograms(t *testing.T) {
 	}
 }
 
-// searcher gives a function that searches alice's INBOX over a connection of
-// its own, and gives the UIDs found.
+// searcher gives a function that searches an INBOX over a connection of its
+// own, and gives the UIDs found.
 func (h *house) searcher(id mail.AccountID, index *search.Index) func(program string) string {
+	h.t.Helper()
+	do := h.commands(id, index)
+	return func(program string) string {
+		do("NOOP")
+		for _, line := range do("UID SEARCH " + program) {
+			if rest, ok := strings.CutPrefix(line, "* ESEARCH"); ok {
+				_, set, _ := strings.Cut(rest, " ALL ")
+				return spread(set)
+			}
+		}
+		return "no answer"
+	}
+}
+
+// commands gives a function that runs commands on an account's INBOX, over a
+// connection of its own, and gives the lines of the answer.
+func (h *house) commands(id mail.AccountID, index *search.Index) func(command string) []string {
 	h.t.Helper()
 	server := imapserver.New(New(h.mailboxes, h.blobs, Options{Index: index}).Open, imapserver.Options{
 		Auth: anybody{account: id}, PlaintextAuth: true, Log: slog.New(slog.DiscardHandler),
@@ -227,16 +244,7 @@ func (h *house) searcher(id mail.AccountID, index *search.Index) func(program st
 	do("LOGIN a b")
 	do("ENABLE IMAP4rev2")
 	do("SELECT INBOX")
-	return func(program string) string {
-		do("NOOP")
-		for _, line := range do("UID SEARCH " + program) {
-			if rest, ok := strings.CutPrefix(line, "* ESEARCH"); ok {
-				_, set, _ := strings.Cut(rest, " ALL ")
-				return spread(set)
-			}
-		}
-		return "no answer"
-	}
+	return do
 }
 
 // spread writes a sequence set number by number.

@@ -35,10 +35,13 @@ func newFuzzyTest(folded []byte) *fuzzyTest {
 // withoutMarks appends a folded text without its combining marks.
 func withoutMarks(dst, folded []byte) []byte {
 	for len(folded) > 0 {
-		if folded[0] < utf8.RuneSelf {
-			dst = append(dst, folded[0])
-			folded = folded[1:]
-			continue
+		n := 0
+		for n < len(folded) && folded[n] < utf8.RuneSelf {
+			n++
+		}
+		dst = append(dst, folded[:n]...)
+		if folded = folded[n:]; len(folded) == 0 {
+			break
 		}
 		r, n := utf8.DecodeRune(folded)
 		if !unicode.Is(unicode.Mn, r) {

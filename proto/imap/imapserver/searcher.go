@@ -16,7 +16,7 @@ import (
 // searchBatch is how many messages are waited with, to be found out about
 // together; textBatch how many are read whole in one round trip.
 const (
-	searchBatch = 2048
+	searchBatch = 512
 	textBatch   = 64
 )
 
@@ -108,13 +108,17 @@ func (s *searcher) narrow() error {
 // run gives the messages in spans that match, in order; with first, no more
 // than the first one.
 func (s *searcher) run(spans []span, first bool) ([]match, error) {
+	var m candidate
 	for _, in := range spans {
 		for i, e := range entries(s.view.told, in) {
-			m := candidate{entry: *e, place: i}
+			m.entry, m.place = *e, i
 			switch s.program.eval(s, &m) {
 			case yes:
 				s.found = append(s.found, match{place: i, uid: e.UID})
 			case unknown:
+				if s.waiting == nil {
+					s.waiting = make([]candidate, 0, searchBatch)
+				}
 				s.waiting = append(s.waiting, m)
 			}
 			if first && len(s.found) > 0 || len(s.waiting) >= searchBatch {
@@ -263,14 +267,18 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 	}
 	m.header, m.at = message.ParseHeader(header), haveHeader
 	s.inText.reset()
-	abstract.Header(m.header, s.inText)
+	s.inBody.reset()
+	if len(s.needles) > 0 {
+		abstract.Header(m.header, s.inText)
+	}
 	m.inHeader = s.inText.found
 	if len(s.fuzzy) == 0 && s.decided(m) {
 		return nil
 	}
-	s.inBody.reset()
-	if err := abstract.Body(body, &w.Message.Root, s.inBody); err != nil {
-		return err
+	if len(s.needles) > 0 {
+		if err := abstract.Body(body, &w.Message.Root, s.inBody); err != nil {
+			return err
+		}
 	}
 	if len(s.fuzzy) > 0 {
 		m.text = newFuzzyText()
