@@ -37,6 +37,7 @@ var grammars = map[string]grammar{
 	"CANCELUPDATE": parseCancelUpdate,
 	"COMPARATOR":   parseComparator,
 
+	"NOTIFY":         parseNotify,
 	"UNAUTHENTICATE": bare("UNAUTHENTICATE"),
 	"COMPRESS":       func(s *scanner) Command { s.sp(); return Compress{Mechanism: s.word()} },
 	"UIDBATCHES":     parseUIDBatches,

@@ -86,8 +86,8 @@ type worker struct {
 
 	selected bool
 	box      string
-	seen     []told // the picture
-	top      mail.UID  // the highest UID that was ever told
+	seen     []told   // the picture
+	top      mail.UID // the highest UID that was ever told
 }
 
 // A told is what a session knows of one message.

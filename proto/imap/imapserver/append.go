@@ -65,6 +65,7 @@ func (c *conn) append(ctx context.Context, cmd *appending) (reply, error) {
 	if err != nil {
 		return reply{}, tryCreate(err)
 	}
+	c.brings(done.UIDValidity, done.UIDs)
 	return reply{code: appendUID(done)}, nil
 }
 
@@ -278,6 +279,7 @@ func (c *conn) replace(ctx context.Context, cmd *appending) (reply, error) {
 	if err != nil {
 		return reply{}, tryCreate(err)
 	}
+	c.brings(done.UIDValidity, done.UIDs)
 	// The code goes out before the EXPUNGE. RFC 8508 §4.3
 	c.out.line("* OK [%s] Replacement message ready", appendUID(done))
 	return reply{highest: true}, nil

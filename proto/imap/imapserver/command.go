@@ -108,6 +108,7 @@ func commandTable() map[string]command {
 		"CANCELUPDATE": row(selected, newsAll, (*conn).cancelUpdate).of("CONTEXT=SEARCH"),
 
 		"UIDBATCHES":  row(selected, newsAll, (*conn).uidBatches).of("UIDBATCHES"),
+		"NOTIFY":      row(loggedIn, newsNone, (*conn).notify).of("NOTIFY"),
 		"CHECK":       row(selected, newsAll, (*conn).noop),
 		"CLOSE":       row(selected, newsNone, (*conn).closeMailbox),
 		"UNSELECT":    row(selected, newsNone, (*conn).unselect).of("UNSELECT"),
@@ -153,7 +154,7 @@ func (c *conn) run(t *tagged) error {
 	if fatal(err) {
 		return err
 	}
-	if gone := c.tell(k.news, isUID(name)); gone != nil {
+	if gone := c.tellNews(k.news, isUID(name), name); gone != nil {
 		return gone
 	}
 	if r.highest && c.qresync && r.code == "" && c.view != nil {

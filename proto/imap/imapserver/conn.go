@@ -52,6 +52,8 @@ type conn struct {
 	german bool // what LANGUAGE has chosen
 
 	view *view // of the selected mailbox, nil without one
+
+	notifying *notifying // what NOTIFY has asked for, nil before it
 }
 
 func newConn(s *Server, info *Info, nc net.Conn) *conn {
@@ -101,7 +103,13 @@ func (c *conn) next() error {
 		// The inactivity timer. RFC 9051 §5.4
 		until = time.Now().Add(c.server.options.IdleTimeout)
 	}
-	if err := c.in.await(until, nil); err != nil {
+	var err error
+	if c.notifying != nil {
+		err = c.awaitNews(until)
+	} else {
+		err = c.in.await(until, nil)
+	}
+	if err != nil {
 		return err
 	}
 	cmd, err := c.readCommand()
@@ -146,6 +154,7 @@ func (c *conn) bye(code, text string) {
 func (c *conn) cut() { _ = c.raw.Close() }
 
 func (c *conn) close() {
+	c.stopNotify()
 	c.deselect()
 	if c.account != nil {
 		c.account.Close()

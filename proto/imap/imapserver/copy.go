@@ -57,6 +57,7 @@ func (c *conn) transfer(ctx context.Context, cmd imap.Copy, do transfer) (done C
 		return Copied{}, "", err
 	}
 	done, err = do(ctx, uids, name)
+	c.brings(done.UIDValidity, done.Dest)
 	return done, limit, tryCreate(err)
 }
 

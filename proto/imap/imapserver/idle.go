@@ -19,28 +19,11 @@ import (
 func (c *conn) idle(ctx context.Context, _ imap.Bare) (reply, error) {
 	c.out.line("+ idling")
 	var poked atomic.Bool
-	if c.view != nil {
-		changed, cancel := c.view.mailbox.Subscribe()
-		defer cancel()
-		stop := make(chan struct{})
-		ended := make(chan struct{})
-		defer func() { close(stop); <-ended }()
-		go func() {
-			defer close(ended)
-			for {
-				select {
-				case <-stop:
-					return
-				case <-changed:
-					poked.Store(true)
-					c.in.wake()
-				}
-			}
-		}()
-	}
+	defer c.listen(&poked)()
 	until := time.Now().Add(c.server.options.IdleTimeout)
 	for {
-		if err := c.tell(newsAll, false); err != nil {
+		// With NOTIFY, what that has asked for. RFC 5465 §4
+		if err := c.tellNews(newsAll, false, "IDLE"); err != nil {
 			return reply{}, lost(err)
 		}
 		err := c.in.await(until, func() error {

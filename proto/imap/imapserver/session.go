@@ -39,6 +39,7 @@ type Account interface {
 	Sharing
 	Quotas
 	Annotations
+	Watching
 
 	// Self tells whether a name is that of the account's user. Other opens
 	// the account of another, as that user; imap.CodeNonexistent if there is

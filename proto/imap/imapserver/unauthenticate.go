@@ -19,6 +19,7 @@ func (c *conn) unauthenticate(context.Context, imap.Bare) (reply, error) {
 		return reply{}, errSaid
 	}
 	c.deselect()
+	c.stopNotify()
 	c.account.Close()
 	c.server.exit(c.who)
 	c.account, c.who = nil, 0

@@ -223,7 +223,10 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 			c.tellEntry(e, withUID)
 		}
 	}
-	return c.updateContexts(c.work, &d)
+	if err := c.updateContexts(c.work, &d); err != nil {
+		return err
+	}
+	return c.fetchNew(d.Added)
 }
 
 // tellExpunged tells of messages that are gone, the last first, so that each
