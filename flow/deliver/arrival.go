@@ -16,6 +16,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
 	"waxwing/store/trace"
+	"waxwing/trust/arc"
 )
 
 // MaxHops is how many Received fields a message may have; one more and it is
@@ -50,6 +51,13 @@ type Arrival struct {
 	TLS   string
 	Facts []trace.Fact
 
+	// Chain is the state of the ARC chain that the message came with, and
+	// Results what else was found out about it then: an authserv-id and results
+	// as in Authentication-Results. Chain is empty if nobody has looked; the
+	// message is forwarded without a seal then. RFC 8617
+	Chain   arc.Status
+	Results string
+
 	// Solicits is what the header says of solicitation, once CheckHops has
 	// looked; empty if it says nothing, or nonsense. RFC 3865 §2.5
 	Solicits string
@@ -77,10 +85,18 @@ var sortableBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").With
 // message that begins with something other than a header field gets an empty
 // header, so that what is put in front of it stays a header.
 func Stage(ctx context.Context, blobs blob.Store, now time.Time, r io.Reader) (*Arrival, error) {
+	return StageWritten(ctx, blobs, now, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+}
+
+// StageWritten is Stage for a message that somebody writes.
+func StageWritten(ctx context.Context, blobs blob.Store, now time.Time, write func(io.Writer) error) (*Arrival, error) {
 	a := &Arrival{ID: NewID(now), Body: blob.Stage(ctx, blobs)}
 	parser := message.NewParser()
 	sink := &intake{to: io.MultiWriter(a.Body, parser)}
-	_, err := io.Copy(sink, r)
+	err := write(sink)
 	if err == nil {
 		err = sink.end()
 	}

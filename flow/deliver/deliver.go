@@ -35,6 +35,7 @@ type Deliverer struct {
 	seals     *sealkeys.Store
 	srs       bool
 	verp      []string
+	keys      KeySource
 	log       *slog.Logger
 }
 
@@ -54,6 +55,8 @@ type Options struct {
 	// VERP are domains of ours from which each recipient elsewhere sees a
 	// sender of its own.
 	VERP []string
+	// Keys has the keys that sign for our domains; nil signs nothing.
+	Keys KeySource
 	// Trace is told what becomes of messages; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -70,7 +73,7 @@ func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob
 	if o.Trace == nil {
 		o.Trace = trace.Discard{}
 	}
-	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, verp: o.VERP, log: o.Log}
+	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, verp: o.VERP, keys: o.Keys, log: o.Log}
 }
 
 // A Recipient is one whose way is known.

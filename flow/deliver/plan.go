@@ -95,6 +95,7 @@ func (d *Deliverer) submissions(ctx context.Context, now time.Time, p plan, a *A
 	for _, f := range p.forwards {
 		// The mark by which the message is known if it comes back.
 		mark := append([]byte("Delivered-To: "+f.recipient.Address.String()+"\r\n"), trace...)
+		mark = append(d.seal(ctx, now, a, mark, f.recipient.Address.Domain), mark...)
 		parts, err := d.onwardParts(ctx, now, f, env.From)
 		if err != nil {
 			return nil, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "cannot forward the message just now, try later", Err: err}

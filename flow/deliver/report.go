@@ -64,7 +64,7 @@ func (d *Deliverer) Report(ctx context.Context, now time.Time, r Report) (*outqu
 		service = "bounce"
 	}
 	return &outqueue.Submission{
-		Message: NewID(now), Body: body,
+		Message: NewID(now), Body: body, Prefix: d.SignOwn(ctx, now, n.From.Domain, text.Bytes()),
 		Envelope: mail.Envelope{
 			To:   []mail.Recipient{{Address: env.From, Notify: mail.NotifyNever}}, // RFC 3461 §6.1
 			UTF8: env.UTF8, EightBit: true,

@@ -202,6 +202,7 @@ func (e *examination) restage(ctx context.Context, now time.Time) error {
 	}
 	fresh.ID, fresh.Origin, fresh.Token, fresh.Junk = was.ID, was.Origin, was.Token, was.Junk
 	fresh.TLS, fresh.Facts, fresh.Solicits = was.TLS, was.Facts, was.Solicits
+	fresh.Chain, fresh.Results = was.Chain, was.Results
 	e.m.Arrival = fresh
 	return was.Close()
 }

@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,13 +151,14 @@ func (s *Submitter) tell(ctx context.Context, now time.Time, account directory.A
 		"Content-Type: text/plain; charset=utf-8",
 		"Content-Transfer-Encoding: 8bit",
 	}, "\r\n")
-	body := strings.NewReader(header + "\r\n\r\n" + strings.ReplaceAll(text, "\n", "\r\n"))
-	arrival, err := deliver.Stage(ctx, s.blobs, now, body)
+	whole := []byte(header + "\r\n\r\n" + strings.ReplaceAll(text, "\n", "\r\n"))
+	arrival, err := deliver.Stage(ctx, s.blobs, now, bytes.NewReader(whole))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, arrival.Close()) }()
 	arrival.Origin = outqueue.Origin{Service: "notice"}
 	// Straight into the account: an alias or route of the address is not asked.
-	return s.deliverer.File(ctx, now, arrival, mail.Address{}, nil, directory.Target{Account: account.ID, Address: account.Address})
+	return s.deliverer.File(ctx, now, arrival, mail.Address{}, s.deliverer.SignOwn(ctx, now, from.Domain, whole),
+		directory.Target{Account: account.ID, Address: account.Address})
 }

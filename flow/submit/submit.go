@@ -4,6 +4,7 @@
 package submit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,11 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	if err := s.checkAuthor(ctx, who, fields); err != nil {
 		return "", err
 	}
-	arrival, err = deliver.Stage(ctx, s.blobs, now, io.MultiReader(s.repair(header, fields, who, now), rest))
+	signing, err := s.signs(ctx, now, fields, env, who)
+	if err != nil {
+		return "", err
+	}
+	arrival, err = deliver.Stage(ctx, s.blobs, now, signing.listen(io.MultiReader(s.repair(header, fields, who, now), rest)))
 	if err != nil {
 		return "", err
 	}
@@ -177,6 +182,7 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 		obs.From, env.From.String(), "recipients", len(to), obs.Size, int64(arrival.Body.Size()),
 		"message_id", arrival.Parsed.Envelope.MessageID)
 	received := hop.Received()
+	plain := arrival
 	if checks != nil {
 		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}
 		err = checks.Examine(ctx, now, &m)
@@ -188,6 +194,12 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 		if err != nil || m.Discarded {
 			return m.Arrival.ID, err
 		}
+	}
+	if checks != nil && (arrival != plain || !bytes.Equal(received, hop.Received())) {
+		signing.again(arrival, received)
+	}
+	if received, err = signing.finish(now, arrival, received); err != nil {
+		s.log.Error("message cannot be signed", obs.Msg, arrival.ID, obs.Err, err) // and goes as it is
 	}
 	if err := s.deliverer.Deliver(ctx, now, arrival, env, received, to); err != nil {
 		return "", err
