@@ -54,6 +54,7 @@ func FuzzSearchProgram(f *testing.F) {
 	for _, s := range []string{
 		"ALL", "NEW", "OLD UNSEEN", "OR FROM a (NOT TO \"b c\" TEXT {1}\r\nx)", "1:5,7 UID *", "$", "KEYWORD $x UNKEYWORD y",
 		"ON 1-Jan-2000 SENTBEFORE \"31-dec-1999\"", "LARGER 5 SMALLER 10", "HEADER \"\" \"\"", "BODY \"\\\"\"",
+		"FUZZY (SUBJECT x NOT BODY y) OLDER 5", "FILTER a OR YOUNGER 3 UID 1:*", "MODSEQ 3 1,2:4 $", "EMAILID M1 THREADID T2 UIDAFTER 4",
 	} {
 		f.Add(s)
 	}
