@@ -48,6 +48,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`
 	Backup  backupCmd  `cmd:"" help:"Copy everything to a directory or a bucket, while the server runs."`
 	Verify  verifyCmd  `cmd:"" help:"Check everything that is kept, and repair it."`
+	Lookup  lookupCmd  `cmd:"" help:"Find a name in the DNS, and tell whether the answer is proven."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -25,7 +25,7 @@ func (t *task) find(ctx context.Context, q question) ([]*entry, error) {
 	all, err := t.findOnce(ctx, q)
 	if errors.Is(err, errUnjudged) || err == nil && slices.ContainsFunc(all, found.bogus) {
 		t.say("that is asked for once more")
-		t.r.raw.Delete(q)
+		t.r.raw.Delete(q) // DS records that a referral brought
 		all, err = t.findOnce(ctx, q)
 	}
 	if err != nil {

@@ -264,7 +264,7 @@ func TestForgedReplies(t *testing.T) {
 	}()
 	at := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	for _, mixed := range []bool{false, true} {
-		r, err := recursor.New(recursor.Options{Anchors: "none", MixedCase: mixed, Forward: map[string][]netip.AddrPort{".": {at}}})
+		r, err := recursor.New(recursor.Options{Anchors: recursor.NoAnchors, MixedCase: mixed, Forward: map[string][]netip.AddrPort{".": {at}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,12 +23,15 @@ const (
 // iterate finds the answer of the zone that a name lies in: it follows
 // referrals, but no aliases. For DS it is the parent's zone.
 func (t *task) iterate(ctx context.Context, name string, qtype uint16) (*response, error) {
-	if r, ok := t.r.raw.Get(question{name, qtype}, t.now); ok {
-		return r, nil
-	}
 	start := name
 	if qtype == wire.TypeDS && name != "." {
 		start = parentOf(name)
+		// A referral may have brought them already.
+		if known, until, ok := t.r.raw.Peek(question{name, qtype}); ok && t.now.Before(until) {
+			r := *known
+			r.ttl = min(r.ttl, until.Sub(t.now))
+			return &r, nil
+		}
 	}
 	d := t.r.closest(start, t.now)
 	if d.zone == "." && !d.recursive {

@@ -20,7 +20,7 @@ type Options struct {
 	// it, instead of its own servers; "." is everything.
 	Forward map[string][]netip.AddrPort
 	// Anchors are trust anchors in zone-file form (DS or DNSKEY), instead of
-	// the root's built-in ones. "none" validates nothing.
+	// the root's built-in ones. NoAnchors validates nothing.
 	Anchors string
 	// AnchorFile is where the state of RFC 5011 is kept, so that new keys of
 	// the root are trusted in time. Empty for not following changes.
@@ -48,6 +48,9 @@ type Options struct {
 type Exchanger interface {
 	Exchange(ctx context.Context, server netip.AddrPort, query *wire.Msg, overTCP bool) (*wire.Msg, error)
 }
+
+// NoAnchors in Options.Anchors leaves all answers indeterminate.
+const NoAnchors = "none"
 
 const (
 	defaultPort       = 53

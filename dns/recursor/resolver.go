@@ -105,7 +105,7 @@ func (o *Options) anchors() (map[string][]*wire.DS, error) {
 	switch o.Anchors {
 	case "":
 		return dnssec.ParseAnchors(dnssec.RootAnchors)
-	case "none":
+	case NoAnchors:
 		return nil, nil
 	}
 	return dnssec.ParseAnchors(o.Anchors)

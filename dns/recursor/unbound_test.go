@@ -119,7 +119,7 @@ func (p *play) perform(t *testing.T) {
 	stage := &stage{play: p}
 	o := recursor.Options{Hints: p.hints, Anchors: strings.Join(p.anchors, "\n"), Exchanger: stage}
 	if len(p.anchors) == 0 {
-		o.Anchors = "none"
+		o.Anchors = recursor.NoAnchors
 	}
 	if len(p.forward) > 0 {
 		o.Forward = map[string][]netip.AddrPort{".": p.forward}

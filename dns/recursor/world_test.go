@@ -53,7 +53,7 @@ func (w *world) resolver(t testing.TB, o recursor.Options) *recursor.Resolver {
 		o.Hints = []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:53")}
 	}
 	if o.Anchors == "" {
-		o.Anchors = "none"
+		o.Anchors = recursor.NoAnchors
 	}
 	r, err := recursor.New(o)
 	if err != nil {
