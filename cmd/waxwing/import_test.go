@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -24,9 +25,23 @@ func makeMbox(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		i = min(i, n-2)
 		fmt.Fprintf(&b, "From eve@example.org Mon Nov  2 10:00:00 2026\nFrom: eve@example.org\nMessage-ID: <%d@example.org>\nSubject: number %d\n\n%s\n",
-			i, i, strings.Repeat(fmt.Sprintf("Line of %d.\n", i), 400))
+			i, i, noise(uint64(i)))
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
+
+// noise gives some 5,000 octets that compression makes little of, the same ones
+// for a number.
+func noise(number uint64) string {
+	rng := rand.New(rand.NewPCG(number, 0))
+	var b strings.Builder
+	for range 70 {
+		for range 6 {
+			fmt.Fprintf(&b, "%x ", rng.Uint64())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // cutter stands before a port and cuts the connections to it, one after the
