@@ -154,6 +154,9 @@ func (r Rules) greylist(v Verdict, h Host, t Transaction, now time.Time) Verdict
 	if t.Unasked {
 		why = "a notification for somebody who has sent nothing lately"
 	}
+	if t.Denied {
+		why = "the sender's domain does not let it send"
+	}
 	if marks := h.Marks(r); len(marks) > 0 {
 		why = strings.Join(marks, "; ")
 	}
@@ -173,7 +176,14 @@ func (r Rules) Greylists(h Host, t Transaction) bool {
 	case r.Greylist == GreyStrangers:
 		return true
 	}
-	return Public(h.Addr) && (t.Unasked || len(h.Marks(r)) > 0)
+	return Public(h.Addr) && (t.Unasked || t.Denied && r.Trust.SPF != Ignore || len(h.Marks(r)) > 0)
+}
+
+// AsksSender tells whether it makes a difference for a host that the sender's
+// domain forbids it to send.
+func (r Rules) AsksSender(h Host, t Transaction) bool {
+	return r.Trust.SPF != Ignore && Public(h.Addr) && !r.Greylists(h, t) && r.Greylist == GreySuspicious && t.Exists &&
+		!r.Trusts(h.Addr) && !allowed(h) && !h.Known() && !t.WrittenTo
 }
 
 // delay is the tar pit: how long an answer about a recipient takes for a host

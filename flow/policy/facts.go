@@ -93,7 +93,10 @@ type Transaction struct {
 	SenderRule *peers.Rule
 	// SenderLists are those that hold the sender's domain.
 	SenderLists []dnsbl.Hit
-	To          mail.Address
+	// Denied says that the sender's domain forbids the host to send for it, as
+	// far as that is known by now: SPF.
+	Denied bool
+	To     mail.Address
 	// Recipients is how many have been accepted before this one.
 	Recipients int
 	// Exists says that there is such a recipient here.

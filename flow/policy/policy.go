@@ -70,6 +70,9 @@ type Rules struct {
 	GreyDelay  time.Duration
 	GreyPasses int
 
+	// Trust says what follows from what is proven of a message.
+	Trust Trust
+
 	// Sending is what an account of ours may send.
 	Sending Sending
 }
@@ -93,6 +96,7 @@ func Defaults() Rules {
 		Guesses: 10, MaxGuesses: 100, Pause: time.Second, MaxPause: 20 * time.Second,
 		GreetingDelay: 2 * time.Second, ListScore: 1,
 		GreyDelay: 4 * time.Minute, GreyPasses: 3,
+		Trust:   Trust{DMARC: HeedAll},
 		Sending: Sending{Messages: 500, Recipients: 1000, RecipientsADay: 3000, JumpFloor: 500, JumpFactor: 10},
 	}
 }
@@ -110,6 +114,11 @@ type Verdict struct {
 	Greylisted bool
 	// Came says that the message has come back after a greylist put it off.
 	Came bool
+	// Junk says that the message is set aside.
+	Junk bool
+	// Reason says why a message is set aside, or taken though much speaks
+	// against it.
+	Reason string
 }
 
 // refuse makes a verdict of a refusal and its reason.

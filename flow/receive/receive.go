@@ -27,6 +27,7 @@ import (
 	"waxwing/store/peers"
 	"waxwing/store/trace"
 	"waxwing/trust/dnsbl"
+	"waxwing/trust/verify"
 )
 
 // A Receiver takes mail in. It is safe for concurrent use.
@@ -88,28 +89,52 @@ func (r *Receiver) Recipient(ctx context.Context, to mail.Recipient) (deliver.Re
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (r *Receiver) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
-	id, _, err = r.message(ctx, nil, nil, env, to, hop, body)
+	id, _, err = r.message(ctx, &inspection{}, env, to, hop, body)
 	return id, err
 }
 
-// message is Message with the filters' side of the conversation, nil if there
-// are none, and what is known of the host, for the trace. Junk says that they
-// hold the message to be spam, whether it was taken or not. The id is given of
-// a message that is refused too, once it has one.
-func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []trace.Fact, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
-	now := time.Now()
-	arrival, received, err := r.stage(ctx, now, "mx", checks.ID(), &env, to, hop, body)
+// An inspection is how a message is looked at, and who brings it. The zero
+// value takes it as it is.
+type inspection struct {
+	checks *spam.Dialogue // the filters' side of the conversation, nil without any
+	host   policy.Host
+	facts  []trace.Fact    // what is known of the host, for the trace
+	proof  *verify.Message // nil if the message is not verified
+	scrub  bool            // fields that claim to be ours are taken out
+	gone   int             // how many were
+}
+
+// message is Message for one that is inspected. Junk says that it is held to be
+// spam, whether it was taken or not. The id is given of a message that is
+// refused too, once it has one.
+func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, junk bool, err error) {
+	now, checks := time.Now(), in.checks
+	arrival, received, err := r.stage(ctx, now, "mx", in, &env, to, hop, body)
 	if err != nil {
-		r.refused(ctx, now, about(nil, "mx", hop, facts), env, to, err)
+		r.refused(ctx, now, about(nil, "mx", hop, in.facts), env, to, err)
 		return "", false, err
 	}
-	arrival.Facts = facts
+	arrival.Facts = in.facts
 	defer func() {
 		if err != nil {
 			r.refused(ctx, now, about(arrival, "mx", hop, arrival.Facts), env, to, err)
 		}
 		err = errors.Join(err, arrival.Close())
 	}()
+	verdict := policy.Verdict{}
+	if in.proof != nil {
+		findings := in.proof.Finish(ctx, time.Now())
+		verdict = r.o.Rules.Message(in.host, policy.Proven{Findings: findings, Postmaster: forPostmaster(to)})
+		arrival.Facts = append(arrival.Facts, proven(findings, in.gone)...)
+		if verdict.Reason != "" {
+			arrival.Facts = append(arrival.Facts, trace.Fact{Name: "verdict", Value: verdict.Reason})
+		}
+		r.logProven(arrival.ID, findings, verdict)
+		if verdict.Refusal != nil {
+			return arrival.ID, !verdict.Refusal.Temporary(), verdict.Refusal
+		}
+		received = append(findings.Header(r.o.Hostname), received...)
+	}
 	if checks != nil {
 		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}
 		err = checks.Examine(ctx, now, &m)
@@ -125,6 +150,10 @@ func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []t
 			return m.Arrival.ID, m.Discarded || ok && !refusal.Temporary(), err
 		}
 	}
+	if verdict.Junk && !arrival.Junk {
+		arrival.Junk = true
+		received = append([]byte("X-Spam: Yes\r\n"), received...) // WasJunk looks for it
+	}
 	return arrival.ID, arrival.Junk, r.deliverer.Deliver(ctx, now, arrival, env, received, to)
 }
 
@@ -133,7 +162,7 @@ func (r *Receiver) message(ctx context.Context, checks *spam.Dialogue, facts []t
 // RFC 2033 §4.2
 func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, outcomes []error, err error) {
 	now := time.Now()
-	arrival, received, err := r.stage(ctx, now, "lmtp", "", &env, to, hop, body)
+	arrival, received, err := r.stage(ctx, now, "lmtp", &inspection{}, &env, to, hop, body)
 	if err != nil {
 		r.refused(ctx, now, about(nil, "lmtp", hop, nil), env, to, err)
 		return "", nil, err
@@ -156,8 +185,8 @@ func (r *Receiver) Filters() *spam.Filters { return r.o.Filters }
 // stage takes a message in, whole, and gives its Received field. The message
 // gets an id unless it has one, and the envelope what the header says of
 // solicitation. The caller closes the arrival.
-func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string, env *mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
-	arrival, err := deliver.Stage(ctx, r.blobs, now, body)
+func (r *Receiver) stage(ctx context.Context, now time.Time, service string, in *inspection, env *mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
+	arrival, err := r.take(ctx, now, in, body)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -172,7 +201,7 @@ func (r *Receiver) stage(ctx context.Context, now time.Time, service, id string,
 			return nil, nil, errors.Join(refusal, arrival.Close())
 		}
 	}
-	if id != "" {
+	if id := in.checks.ID(); id != "" {
 		arrival.ID = id
 	}
 	arrival.Origin = outqueue.Origin{Service: service, Remote: hop.Addr.String(), Hello: hop.Hello}

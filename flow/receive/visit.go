@@ -19,6 +19,7 @@ import (
 	"waxwing/store/peers"
 	"waxwing/store/trace"
 	"waxwing/trust/dnsbl"
+	"waxwing/trust/verify"
 )
 
 // A Visit is one connection of a host, from its beginning to its end: it
@@ -31,9 +32,12 @@ type Visit struct {
 	log     *slog.Logger
 	trusted bool
 	local   netip.Addr
-	checks  *spam.Dialogue // nil without filters
+	// verifies says that messages are verified, also of a host that is trusted
+	// otherwise.
+	verifies bool
+	checks   *spam.Dialogue // nil without filters
 
-	ctx     context.Context // of lookups; ends with the visit
+	ctx     context.Context // of lookups, if there are any; ends with the visit
 	stop    context.CancelFunc
 	lookups sync.WaitGroup
 
@@ -55,6 +59,7 @@ type Visit struct {
 	cameBack    bool // a greylist had put it off
 	senderLists *answer[[]dnsbl.Hit]
 	recipients  int
+	proof       *verify.Message // nil if it is not verified
 }
 
 // A Caller is a host that has connected.
@@ -72,7 +77,11 @@ func (r *Receiver) Visit(ctx context.Context, c Caller) (*Visit, error) {
 		r: r, log: c.Log, local: c.Local, trusted: r.o.Peers == nil || r.o.Rules.Trusts(c.Addr),
 		remote: c.Addr, refusals: trace.Gather(r.o.Trace),
 	}
+	v.verifies = r.o.Resolver != nil && r.o.Rules.Trust.Verifies(c.Addr)
 	if v.trusted {
+		if v.verifies {
+			v.ctx, v.stop = context.WithCancel(ctx)
+		}
 		return v, nil
 	}
 	now := time.Now()
@@ -98,6 +107,7 @@ func (r *Receiver) Visit(ctx context.Context, c Caller) (*Visit, error) {
 // Close ends the visit and waits for what is still being looked up.
 func (v *Visit) Close() {
 	v.tellRefusals()
+	v.abandon()
 	if v.stop != nil {
 		v.stop()
 		v.lookups.Wait()
@@ -149,6 +159,7 @@ func (v *Visit) Hello(name string) {
 func (v *Visit) Mail(from mail.Address) error {
 	v.from, v.recipients = from, 0
 	if v.trusted {
+		v.prove(from)
 		return nil
 	}
 	now := time.Now()
@@ -158,6 +169,7 @@ func (v *Visit) Mail(from mail.Address) error {
 		return v.refused(now, verdict)
 	}
 	v.lookAtSender(from)
+	v.prove(from)
 	return nil
 }
 
@@ -221,6 +233,7 @@ func (v *Visit) judge(ctx context.Context, now time.Time, resolved deliver.Recip
 		t.WrittenTo = t.WrittenTo || !v.from.IsNull() && o.Peers.WroteTo(peers.OfAccount(target.Account), from)
 	}
 	t.Unasked = v.from.IsNull() && v.unasked(now, resolved)
+	t.Denied = v.denied(ctx, t)
 	verdict := o.Rules.Rcpt(v.host, t, now)
 	if verdict.Refusal != nil || !exists || !o.Rules.Greylists(v.host, t) {
 		return verdict
@@ -260,7 +273,9 @@ func (v *Visit) Check(d *spam.Dialogue) { v.checks = d }
 // and returns its id when everything is durable. hop tells where it comes
 // from; ID, For and At are filled in.
 func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (id string, err error) {
-	id, junk, err := v.r.message(ctx, v.checks, v.facts(), env, to, hop, body)
+	v.named()
+	in := &inspection{checks: v.checks, host: v.host, facts: v.facts(), proof: v.proof, scrub: !v.trusted || v.verifies}
+	id, junk, err := v.r.message(ctx, in, env, to, hop, body)
 	v.message = id
 	if v.trusted {
 		return id, err
@@ -289,6 +304,7 @@ func (v *Visit) Message(ctx context.Context, env mail.Envelope, to []deliver.Rec
 // Reset forgets the transaction.
 func (v *Visit) Reset() {
 	v.tellRefusals()
+	v.abandon()
 	v.from, v.recipients, v.senderLists, v.cameBack = mail.Address{}, 0, nil, false
 }
 

@@ -57,23 +57,60 @@ type Message struct {
 
 	stop      context.CancelFunc
 	looking   sync.WaitGroup
-	helo, spf spf.Verdict // when looking is done
+	helo, spf *asked // spf is helo for the null sender. RFC 7208 §2.4
 }
+
+// An asked policy is being looked up.
+type asked struct {
+	done    chan struct{}
+	verdict spf.Verdict // once done is closed
+}
+
+// How long the DNS may take for SPF, from the beginning, which RFC 7208 §4.6.4
+// wants to be 20 seconds at least, and for the rest once the message is there.
+const (
+	senderPatience = 20 * time.Second
+	finishPatience = 10 * time.Second
+)
 
 // New begins to verify a message: the sender's policy is looked up while the
 // message comes in. The context bounds that.
 func New(ctx context.Context, r dns.Resolver, now time.Time, origin Origin, o Options) *Message {
 	m := &Message{resolver: r, o: o, origin: origin}
-	ctx, m.stop = context.WithCancel(ctx)
-	helo := spf.Query{IP: origin.IP, Helo: origin.Helo, Receiver: o.Server, Now: now}
-	m.looking.Go(func() { m.helo = spf.Check(ctx, r, helo) }) // RFC 7208 §2.3
+	ctx, m.stop = context.WithTimeout(ctx, senderPatience)
+	q := spf.Query{IP: origin.IP, Helo: origin.Helo, Receiver: o.Server, Now: now}
+	m.helo = m.ask(ctx, q) // RFC 7208 §2.3
+	m.spf = m.helo
 	if origin.Sender != "" {
-		from := helo
-		from.Sender = origin.Sender
-		m.looking.Go(func() { m.spf = spf.Check(ctx, r, from) })
+		q.Sender = origin.Sender
+		m.spf = m.ask(ctx, q)
 	}
 	return m
 }
+
+// ask begins to look a policy up.
+func (m *Message) ask(ctx context.Context, q spf.Query) *asked {
+	a := &asked{done: make(chan struct{})}
+	m.looking.Go(func() {
+		defer close(a.done)
+		a.verdict = spf.Check(ctx, m.resolver, q)
+	})
+	return a
+}
+
+// SPF waits for what is found out of the sender. ok is false if the context
+// ends first.
+func (m *Message) SPF(ctx context.Context) (v spf.Verdict, ok bool) {
+	select {
+	case <-m.spf.done:
+		return m.spf.verdict, true
+	case <-ctx.Done():
+		return v, false
+	}
+}
+
+// Named tells the host's name and the result of iprev, once they are known.
+func (m *Message) Named(name, status string) { m.origin.Name, m.origin.NameStatus = name, status }
 
 // Write takes the next octets of the message, as they came. It never fails.
 func (m *Message) Write(p []byte) (int, error) {
@@ -97,6 +134,9 @@ type Findings struct {
 	DMARC  dmarc.Verdict
 	// Authors are the domains of the From field, in A-labels.
 	Authors []string
+	// List is what the message calls the mailing list that it came through: its
+	// List-Id, or "a mailing list"; "" if it says nothing of one. RFC 2919
+	List string
 	// Sealer is the domain that is believed to have seen DMARC pass, though it
 	// fails here; "" if there is none. RFC 8617 §7.2.1
 	Sealer string
@@ -106,15 +146,15 @@ type Findings struct {
 // lookups.
 func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
 	defer m.stop()
+	ctx, cancel := context.WithTimeout(ctx, finishPatience)
+	defer cancel()
+	defer context.AfterFunc(ctx, m.stop)()
 	f := Findings{Origin: m.origin}
 	f.DKIM = m.signatures.Finish(ctx, m.resolver, now)
 	f.ARC = m.chain.Finish(ctx, m.resolver)
 	m.looking.Wait()
-	f.Helo, f.SPF = m.helo, m.spf
-	if m.origin.Sender == "" {
-		f.SPF = m.helo
-	}
-	f.Authors = authors(m.signatures.Header())
+	f.Helo, f.SPF = m.helo.verdict, m.spf.verdict
+	f.Authors, f.List = authors(m.signatures.Header()), list(m.signatures.Header())
 	if len(f.Authors) != 1 { // RFC 9989 §5.3.1
 		f.DMARC = dmarc.Verdict{Result: dmarc.PermError, Problem: "the From field has not one domain"}
 		return f
@@ -167,6 +207,28 @@ func authors(header []byte) []string {
 	}
 	return domains
 }
+
+// list gives what the header says of a mailing list.
+func list(header []byte) string {
+	found := ""
+	for field := range dkim.Fields(header) {
+		name, value, _ := strings.Cut(string(field), ":")
+		switch strings.ToLower(strings.TrimRight(name, " \t")) {
+		case "list-id": // RFC 2919 §2
+			if at := strings.LastIndexByte(value, '<'); at >= 0 {
+				value, _, _ = strings.Cut(value[at+1:], ">")
+			}
+			value = strings.TrimSpace(value)
+			return strings.ToValidUTF8(value[:min(len(value), maxListID)], "?")
+		case "list-post": // RFC 2369 §3.4
+			found = "a mailing list"
+		}
+	}
+	return found
+}
+
+// maxListID bounds what is kept of a list's name. RFC 2919 §3
+const maxListID = 255
 
 // believed looks in the chain for a sealer that has seen DMARC pass, as long as
 // all that have sealed after it are believed too. RFC 8617 §7.2.1
