@@ -157,6 +157,7 @@ func (a *account) Open(ctx context.Context, name string) (imapserver.Mailbox, er
 	if !p.own() {
 		f.session = &account{door: a.door, account: p.box}
 	}
+	f.index() // from now on it is kept up to date
 	return f, nil
 }
 
