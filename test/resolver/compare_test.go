@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,8 +78,14 @@ var differences = map[string]string{
 	"sha1.test.":  "insecure", // RFC 9905 §2
 }
 
-func TestAsUnboundDoes(t *testing.T) {
+func TestSignedInternet(t *testing.T) {
 	in := system.StartInternet(t, zones())
+	t.Run("as unbound does", func(t *testing.T) { testAsUnboundDoes(t, in) })
+	t.Run("verdicts", func(t *testing.T) { testVerdicts(t, in) })
+	t.Run("through unbound", func(t *testing.T) { testThroughUnbound(t, in) })
+}
+
+func testAsUnboundDoes(t *testing.T, in *system.Internet) {
 	unbound := startUnbound(t, in)
 	ours, err := recursor.New(recursor.Options{Hints: in.Hints, Port: in.Port, Anchors: in.Anchor})
 	if err != nil {
@@ -103,8 +110,7 @@ func TestAsUnboundDoes(t *testing.T) {
 }
 
 // The verdict on each zone's own address, and what is said of it.
-func TestVerdicts(t *testing.T) {
-	in := system.StartInternet(t, zones())
+func testVerdicts(t *testing.T, in *system.Internet) {
 	ours, err := recursor.New(recursor.Options{Hints: in.Hints, Port: in.Port, Anchors: in.Anchor})
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +164,35 @@ func TestVerdicts(t *testing.T) {
 	}
 	if _, _, err := ours.LookupMX(t.Context(), "expired.test"); !errors.Is(err, dns.ErrTemporary) {
 		t.Errorf("MX of a bogus zone: %v", err)
+	}
+}
+
+// Through a forwarder that does not judge by itself the answers are proved the
+// same; one that says SERVFAIL instead of something bogus leaves nothing to use.
+func testThroughUnbound(t *testing.T, in *system.Internet) {
+	forwarder := netip.MustParseAddrPort(startUnbound(t, in))
+	r, err := recursor.New(recursor.Options{Forward: map[string][]netip.AddrPort{".": {forwarder}}, Anchors: in.Anchor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		want verdict
+	}{
+		{"www.nsec.test.", verdict{"secure", "www.nsec.test. 192.0.2.1"}},
+		{"chain.nsec3.test.", verdict{"secure", "www.nsec3.test. 192.0.2.1"}},
+		{"nowhere.online.test.", verdict{"secure", "none: NOERROR"}},
+		{"nowhere.nsec3.test.", verdict{"secure", "none: NXDOMAIN"}},
+		{"any.wild.rsa256.test.", verdict{"secure", "any.wild.rsa256.test. 192.0.2.3"}},
+		{"www.moved.p384.test.", verdict{"secure", "www.nsec.test. 192.0.2.1"}},
+		{"away.nsec.test.", verdict{"insecure", "www.plain.test. 192.0.2.1"}},
+		{"www.plain.optout.test.", verdict{"insecure", "www.plain.optout.test. 192.0.2.1"}},
+		{"www.badsig.test.", verdict{"bogus", "none: SERVFAIL"}},
+		{"www.expired.test.", verdict{"bogus", "none: SERVFAIL"}},
+	} {
+		if got := ask(t, r, tt.name, wire.TypeA); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 
