@@ -83,6 +83,7 @@ func (d Dev) config() (config.Config, error) {
 		}
 		at := resolver.AddrPort()
 		c.DNS.Resolver = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
+		c.Trust.Unverified = nil // whoever brings a DNS of his own wants to see what it does
 	}
 	c.Relay.Port = d.SMTPOutPort
 	c.Relay.Retry = config.Duration(d.Retry)

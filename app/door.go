@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"waxwing/app/config"
 	"waxwing/dns"
@@ -33,7 +34,30 @@ func (a *App) doorRules() (policy.Rules, error) {
 	r.GreyDelay, r.GreyPasses = c.Door.GreylistDelay.Std(), c.Door.GreylistPasses
 	r.Sending.Messages, r.Sending.Recipients = c.Sending.MessagesPerHour, c.Sending.RecipientsPerHour
 	r.Sending.RecipientsADay, r.Sending.JumpFloor = c.Sending.RecipientsPerDay, c.Sending.SuddenRecipients
-	return r, nil
+	r.Trust, err = trustRules(c.Trust)
+	return r, err
+}
+
+// trustRules gives what follows from what is proven of mail.
+func trustRules(c config.Trust) (policy.Trust, error) {
+	unverified, err := config.Networks(c.Unverified)
+	if err != nil {
+		return policy.Trust{}, err
+	}
+	t := policy.Trust{
+		Unverified: unverified, DMARC: heed(c.DMARC), Domains: map[string]policy.Heed{}, Sealers: c.Sealers,
+		SPF: strictness(c.SPF), Defer: c.Unknown == config.UnknownDefer,
+	}
+	for _, o := range c.Domains {
+		t.Domains[strings.ToLower(o.Domain)] = heed(o.DMARC)
+	}
+	return t, nil
+}
+
+func heed(s string) policy.Heed {
+	return map[string]policy.Heed{
+		config.DMARCOff: policy.HeedNot, config.DMARCJunk: policy.HeedJunk, config.DMARCEnforce: policy.HeedAll,
+	}[s]
 }
 
 func strictness(s string) policy.Strictness {

@@ -31,11 +31,13 @@ type Config struct {
 	TLS     TLS     `toml:"tls"`
 	Limits  Limits  `toml:"limits"`
 	Door    Door    `toml:"door"`
+	Trust   Trust   `toml:"trust"`
 	Sending Sending `toml:"sending"`
 	Mailbox Mailbox `toml:"mailbox"`
 	Filters Filters `toml:"filters"`
 
 	Envelope Envelope `toml:"envelope"`
+	DKIM     DKIM     `toml:"dkim"`
 
 	Relay Relay `toml:"relay"`
 	Trace Trace `toml:"trace"`
@@ -303,6 +305,46 @@ type DNSList struct {
 	Allow bool `toml:"allow"`
 }
 
+// Trust is how mail from others is verified, and what follows: SPF, DKIM, DMARC
+// and ARC. docs/trust.md says more.
+type Trust struct {
+	// Unverified are addresses and networks whose mail is not verified: your own
+	// machines.
+	Unverified []string `toml:"unverified"`
+
+	// DMARC says how far it is done what the domain in From wants done with mail
+	// that is not proven to be its own: "enforce" refuses it or sets it aside as
+	// junk, as the domain says; "junk" only ever sets aside; "off" does nothing.
+	DMARC string `toml:"dmarc"`
+
+	// Domains say otherwise for single domains.
+	Domains []TrustDomain `toml:"domains"`
+
+	// Sealers are domains that pass mail on to you and are believed about what
+	// they have changed in it, such as those of mailing lists: if they have found
+	// it genuine, and sealed that (ARC), it is taken. What lies below a domain is
+	// meant too.
+	Sealers []string `toml:"sealers"`
+
+	// SPF says what it means that the domain in MAIL FROM forbids the host to
+	// send for it, and that the one in From has no DMARC policy: "refuse", "mark"
+	// (it is suspicious, and greylisted if nothing speaks for it) or "ignore".
+	SPF string `toml:"spf"`
+
+	// Unknown says what becomes of mail that cannot be verified because the DNS
+	// does not answer: "accept" or "defer", for the sender to try again later.
+	Unknown string `toml:"unknown"`
+}
+
+// TrustDomain is a domain whose policy is heeded in another way.
+type TrustDomain struct {
+	// Domain is the domain in From; what lies below it is meant too.
+	Domain string `toml:"domain"`
+
+	// DMARC is "enforce", "junk" or "off".
+	DMARC string `toml:"dmarc"`
+}
+
 // Sending is how much an account may send. It limits what a thief of a password
 // can do. 0 is no limit in each case.
 type Sending struct {
@@ -437,6 +479,23 @@ type Envelope struct {
 	// whose programs do not do so themselves. A program may also ask for it
 	// message by message (the parameter XVERP).
 	VERP []string `toml:"verp"`
+}
+
+// DKIM is how mail from your domains is signed, so that others can tell that it
+// is yours. Keys are made by themselves; a key signs once its record is seen in
+// the DNS. "waxwing key list" shows what is to be published.
+type DKIM struct {
+	// Rotate is how long a key signs before its successor is made, whose record
+	// is then to be published. The old one goes on until that is seen.
+	Rotate Duration `toml:"rotate"`
+
+	// Overlap is how long the record of a key stays published after its last
+	// signature: longer than mail may be held back and on its way.
+	Overlap Duration `toml:"overlap"`
+
+	// Off are domains of yours whose mail is not signed here, because something
+	// else that it passes does so.
+	Off []string `toml:"off"`
 }
 
 // Trace is what is remembered of messages and of refusals, for "waxwing trace".

@@ -27,6 +27,16 @@ const (
 	GreyOff        = "off"
 )
 
+// The values of Trust.DMARC and of Trust.Unknown.
+const (
+	DMARCEnforce = "enforce"
+	DMARCJunk    = "junk"
+	DMARCOff     = "off"
+
+	UnknownAccept = "accept"
+	UnknownDefer  = "defer"
+)
+
 // The values of DNS.Mode. ResolveDefault is one of the others, by what else is
 // configured.
 const (
@@ -77,6 +87,10 @@ func Default() Config {
 			GreylistPasses:       3,
 			ListScore:            1,
 		},
+		Trust: Trust{
+			Unverified: []string{"127.0.0.0/8", "::1"},
+			DMARC:      DMARCEnforce, SPF: DoorMark, Unknown: UnknownAccept,
+		},
 		Sending: Sending{MessagesPerHour: 500, RecipientsPerHour: 1000, RecipientsPerDay: 3000, SuddenRecipients: 500},
 		Mailbox: Mailbox{Undelete: Duration(30 * 24 * time.Hour)},
 		Filters: Filters{
@@ -84,6 +98,7 @@ func Default() Config {
 			Rspamd: Rspamd{Timeout: Duration(time.Minute), WhenDown: WhenAccept},
 		},
 		Envelope: Envelope{SRS: true},
+		DKIM:     DKIM{Rotate: Duration(180 * 24 * time.Hour), Overlap: Duration(40 * 24 * time.Hour)},
 		Relay: Relay{
 			Retry:    Duration(5 * time.Minute),
 			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1

@@ -30,10 +30,19 @@ func (d *decoder) validate(c *Config) {
 	d.listeners(c.Listen)
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
+	d.trust(c.Trust)
 	d.filters(c.Filters)
 	for key, list := range map[string][]string{"tag_senders": c.Envelope.TagSenders, "verp": c.Envelope.VERP} {
 		for i, domain := range list {
 			d.hostname(fmt.Sprintf("envelope.%s[%d]", key, i), domain, "a domain of yours")
+		}
+	}
+	for i, domain := range c.DKIM.Off {
+		d.hostname(fmt.Sprintf("dkim.off[%d]", i), domain, "a domain of yours")
+	}
+	for path, t := range map[string]Duration{"dkim.rotate": c.DKIM.Rotate, "dkim.overlap": c.DKIM.Overlap} {
+		if t < Duration(24*time.Hour) {
+			d.invalid(path, "must be at least 1d: records in the DNS take their time")
 		}
 	}
 	if c.Trace.Keep < Duration(time.Hour) {
