@@ -60,6 +60,19 @@ func uidsOf(s *mailbox.Snapshot) []mail.UID {
 	return uids
 }
 
+// hasUIDs tells whether a snapshot has just these.
+func hasUIDs(s *mailbox.Snapshot, uids []mail.UID) bool {
+	if s.Len() != len(uids) {
+		return false
+	}
+	for i, e := range s.Entries(0) {
+		if uids[i] != e.UID {
+			return false
+		}
+	}
+	return true
+}
+
 // items gives messages ready to be sorted or threaded.
 func (a *Account) items(ctx context.Context, s *mailbox.Snapshot, places []int) ([]abstract.Item, error) {
 	n := len(places)
@@ -141,10 +154,10 @@ func (a *Account) Order(ctx context.Context, s *mailbox.Snapshot, places []int, 
 
 // wholeOrder sorts a mailbox, with the help of how it was sorted last.
 func (a *Account) wholeOrder(ctx context.Context, s *mailbox.Snapshot, k orderKey, kept *order, keys []abstract.SortKey) ([]int32, error) {
-	uids := uidsOf(s)
-	if kept != nil && slices.Equal(kept.uids, uids) {
+	if kept != nil && hasUIDs(s, kept.uids) {
 		return kept.places, nil
 	}
+	uids := uidsOf(s)
 	next := &order{validity: s.Info().UIDValidity, uids: uids}
 	added := 0
 	if kept != nil {
@@ -251,18 +264,17 @@ func (a *Account) Threads(ctx context.Context, s *mailbox.Snapshot, places []int
 		return abstract.Thread(items, by), nil
 	}
 	k := threadKey{s.Info().ID, by}
-	uids := uidsOf(s)
 	a.mu.Lock()
 	kept := a.threads[k]
 	a.mu.Unlock()
-	if kept != nil && kept.validity == s.Info().UIDValidity && slices.Equal(kept.uids, uids) {
+	if kept != nil && kept.validity == s.Info().UIDValidity && hasUIDs(s, kept.uids) {
 		return kept.roots, nil
 	}
 	items, err := a.items(ctx, s, nil)
 	if err != nil {
 		return nil, err
 	}
-	t := &threads{s.Info().UIDValidity, uids, abstract.Thread(items, by)}
+	t := &threads{s.Info().UIDValidity, uidsOf(s), abstract.Thread(items, by)}
 	a.mu.Lock()
 	if len(a.threads) >= maxKept {
 		clear(a.threads)

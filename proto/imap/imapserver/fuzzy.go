@@ -236,7 +236,7 @@ func (s *searcher) score(m *candidate) int {
 // rate turns scores into relevancy, 1 to 100, the best of what was found
 // being 100. RFC 6203 §4
 func (s *searcher) rate() {
-	if len(s.found) == 0 {
+	if len(s.fuzzy) == 0 || len(s.found) == 0 {
 		return
 	}
 	low, high := s.found[0].score, s.found[0].score

@@ -28,7 +28,7 @@ const sayAlive = 10 * time.Second
 type match struct {
 	place int
 	uid   mail.UID
-	score int // of a fuzzy search, until rated in its own measure
+	score int32 // of a fuzzy search, until rated in its own measure
 }
 
 // A searcher is one search under way.
@@ -108,6 +108,9 @@ func (s *searcher) narrow() error {
 // run gives the messages in spans that match, in order; with first, no more
 // than the first one.
 func (s *searcher) run(spans []span, first bool) ([]match, error) {
+	if s.program.Op == imap.SearchAll && !first {
+		return s.all(spans), nil
+	}
 	var m candidate
 	for _, in := range spans {
 		for i, e := range entries(s.view.told, in) {
@@ -146,6 +149,22 @@ func (s *searcher) run(spans []span, first bool) ([]match, error) {
 	}
 	s.rate()
 	return s.found, nil
+}
+
+// all gives every message in spans.
+func (s *searcher) all(spans []span) []match {
+	n := 0
+	for _, in := range spans {
+		n += in.to - in.from
+	}
+	s.found = make([]match, 0, n)
+	for _, in := range spans {
+		for i, e := range entries(s.view.told, in) {
+			s.found = append(s.found, match{place: i, uid: e.UID})
+		}
+	}
+	s.rate()
+	return s.found
 }
 
 // sort brings what has been found into order: what was known at once has not
@@ -301,7 +320,7 @@ func (s *searcher) decided(m *candidate) bool {
 		return false
 	}
 	if result == yes {
-		s.found = append(s.found, match{m.place, m.entry.UID, s.score(m)})
+		s.found = append(s.found, match{m.place, m.entry.UID, int32(s.score(m))})
 	}
 	m.header, m.row = nil, nil
 	return true

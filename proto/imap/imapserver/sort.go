@@ -49,7 +49,7 @@ func (c *conn) inOrder(ctx context.Context, r result, keys []imap.SortKey) ([]ma
 	if err != nil {
 		return nil, err
 	}
-	if places == nil && !slices.ContainsFunc(r.found, func(m match) bool { return m.score != 0 }) {
+	if places == nil {
 		list := make([]match, len(order))
 		for i, p := range order {
 			list[i] = r.found[p]
@@ -79,7 +79,7 @@ func (c *conn) byRelevancy(ctx context.Context, r result, before []imap.SortKey,
 		if reverse {
 			a, b = b, a
 		}
-		return b.score - a.score
+		return int(b.score - a.score)
 	})
 	if len(before) == 0 {
 		return list, nil
