@@ -190,8 +190,10 @@ type Search struct {
 	Return   SearchReturn
 	Extended bool
 	Page     *PageRange // of ReturnPartial
-	Charset  string     // as it was written; empty if there was none
-	Program  SearchKey
+	// Fetch is what UPDATE wants to know of new messages. RFC 5465 §7
+	Fetch   []FetchItem
+	Charset string // as it was written; empty if there was none
+	Program SearchKey
 }
 
 // SearchReturn is the set of result options of SEARCH.

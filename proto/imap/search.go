@@ -148,6 +148,11 @@ func (s *scanner) searchReturn(c *Search) {
 		c.Return |= ReturnContext
 	case "UPDATE":
 		c.Return |= ReturnUpdate
+		if i := s.i; s.spaces() && s.peek() == '(' { // RFC 5465 §7
+			s.list(false, func() { s.fetchItem(&c.Fetch) })
+		} else if s.err == nil {
+			s.i = i
+		}
 	case "RELEVANCY":
 		c.Return |= ReturnRelevancy
 	default:

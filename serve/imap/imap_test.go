@@ -283,8 +283,12 @@ func (h *house) dial(addr string) *client {
 
 // listen opens the door on a TCP port.
 func (h *house) listen() string {
+	return h.listenWith(imapserver.Options{PlaintextOnLoopback: true})
+}
+
+func (h *house) listenWith(o imapserver.Options) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
-	h.serve(l, imapserver.Options{PlaintextOnLoopback: true})
+	h.serve(l, o)
 	return l.Addr().String()
 }

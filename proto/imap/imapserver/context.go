@@ -17,6 +17,7 @@ type searchContext struct {
 	uid     bool
 	program imap.SearchKey // with UIDs in the place of sequence numbers
 	charset string
+	fetch   []imap.FetchItem // what is told of new messages in the result. RFC 5465 §7
 	keys    []imap.SortKey // nil for a SEARCH, whose result is in the mailbox's order
 	uids    []mail.UID     // the result as the client knows it
 }
@@ -45,7 +46,7 @@ func (c *conn) beginUpdates(r result, cmd *imap.Search, keys []imap.SortKey) err
 		c.out.line(`* NO [NOUPDATE %s] Too many contexts`, imap.AppendString(nil, c.tag, false))
 		return nil
 	}
-	x := &searchContext{tag: c.tag, uid: cmd.UID, charset: cmd.Charset, keys: keys, uids: uidsOf(r.found)}
+	x := &searchContext{tag: c.tag, uid: cmd.UID, charset: cmd.Charset, fetch: cmd.Fetch, keys: keys, uids: uidsOf(r.found)}
 	var err error
 	if x.program, err = c.view.fixed(cmd.Program); err == nil {
 		c.view.contexts = append(c.view.contexts, x)

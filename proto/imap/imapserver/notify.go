@@ -389,28 +389,64 @@ func (c *conn) tellNoted(n *News) {
 	c.out.b = append(b, '\r', '\n')
 }
 
-// fetchNew tells what NOTIFY wants to know of new messages, but for those that
-// this session has brought. RFC 5465 §5.2
+// fetchNew tells what NOTIFY, and searches whose results are followed, want to
+// know of new messages, in one response for each, but for those that this
+// session has brought. RFC 5465 §5.2, §7
 func (c *conn) fetchNew(added []Entry) error {
-	w := c.notifying
-	if w == nil || len(w.fetch) == 0 || w.selected&imap.NotifyNew == 0 {
-		return nil
-	}
-	batch := make([]Entry, 0, min(len(added), fetchBatch))
-	places := make([]int, 0, cap(batch))
-	p := c.planFetch(imap.Fetch{Items: w.fetch})
+	plans := map[uint32]*fetchPlan{}
 	for i := range added {
-		if at, found := c.view.told.Find(added[i].UID); found && !w.own[added[i].UID] {
-			batch, places = append(batch, added[i]), append(places, at)
+		uid := added[i].UID
+		at, found := c.view.told.Find(uid)
+		if !found || c.notifying != nil && c.notifying.own[uid] {
+			continue
 		}
-		if len(batch) == cap(batch) || i == len(added)-1 {
-			if err := c.fetchBatch(c.work, p, batch, places); err != nil {
-				return err
-			}
-			batch, places = batch[:0], places[:0]
+		wants := c.wantsOf(uid)
+		if wants == 0 {
+			continue
+		}
+		p := plans[wants]
+		if p == nil {
+			p = c.planFetch(imap.Fetch{Items: c.wanted(wants)})
+			plans[wants] = p
+		}
+		if err := c.fetchBatch(c.work, p, []Entry{added[i]}, []int{at}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// wantsOf says who wants to know of a new message: bit 0 is NOTIFY, the others
+// are the view's contexts, of which there are fewer.
+func (c *conn) wantsOf(uid mail.UID) (wants uint32) {
+	if w := c.notifying; w != nil && len(w.fetch) > 0 && w.selected&imap.NotifyNew != 0 {
+		wants = 1
+	}
+	for i, x := range c.view.contexts {
+		if len(x.fetch) > 0 && slices.Contains(x.uids, uid) {
+			wants |= 2 << i
+		}
+	}
+	return wants
+}
+
+// wanted gives what they want to know, nothing twice.
+func (c *conn) wanted(wants uint32) []imap.FetchItem {
+	var items []imap.FetchItem
+	if wants&1 != 0 {
+		items = append(items, c.notifying.fetch...)
+	}
+	for i, x := range c.view.contexts {
+		if wants&(2<<i) == 0 {
+			continue
+		}
+		for _, item := range x.fetch {
+			if !slices.ContainsFunc(items, func(have imap.FetchItem) bool { return have.String() == item.String() }) {
+				items = append(items, item)
+			}
+		}
+	}
+	return items
 }
 
 // brings remembers which new messages of the selected mailbox this session
