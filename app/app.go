@@ -68,6 +68,7 @@ type App struct {
 	certs   certificates
 	stores  stores
 	proxies proxies
+	signing *signing // nil until the house is furnished
 	doors   []door
 	workers []worker
 	started func()

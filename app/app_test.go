@@ -9,11 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/textproto"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -310,23 +308,6 @@ func TestInitAgain(t *testing.T) {
 		if line, err := client.ReadLine(); err != nil || !strings.HasPrefix(line, "+OK") {
 			t.Errorf("%q, %v", line, err)
 		}
-	}
-}
-
-func TestRecords(t *testing.T) {
-	got := records("bücher.test", "mx.example.test", []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")})
-	for _, want := range []record{
-		{"xn--bcher-kva.test.", "MX", "10 mx.example.test."},
-		{"xn--bcher-kva.test.", "TXT", `"v=spf1 mx -all"`},
-		{"mx.example.test.", "A", "192.0.2.7"},
-		{"mx.example.test.", "AAAA", "2001:db8::7"},
-	} {
-		if !slices.Contains(got, want) {
-			t.Errorf("%q is not in %q", want, got)
-		}
-	}
-	if got := records("example.test", "mx.example.test", nil); !slices.ContainsFunc(got, func(r record) bool { return r.kind == "AAAA" }) {
-		t.Errorf("no address known: %q", got)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // after them.
 type certificates struct {
 	source certs.Source
+	public certs.Source // of the authority that others know; nil if there is only our own
 	runs   []func(context.Context) error
 	files  *certs.Files                    // nil unless they come from files
 	acme   func(http.Handler) http.Handler // around the http service; nil without ACME
@@ -32,7 +33,7 @@ func openCertificates(c config.Config, o Options, sockets listeners, now time.Ti
 			return certificates{}, err
 		}
 		watch := func(ctx context.Context) error { return files.Watch(ctx, watchFiles) }
-		return certificates{source: files, files: files, runs: []func(context.Context) error{watch}}, nil
+		return certificates{source: files, public: files, files: files, runs: []func(context.Context) error{watch}}, nil
 	case config.SourceOwnCA:
 		own, err := openOwn(c, o, now, log)
 		if err != nil {
@@ -61,6 +62,7 @@ func openCertificates(c config.Config, o Options, sockets listeners, now time.Ti
 	}
 	return certificates{
 		source: certs.Fallback{acme, own},
+		public: acme,
 		runs:   []func(context.Context) error{acme.Run, own.Run},
 		acme:   acme.Handler,
 	}, nil

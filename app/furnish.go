@@ -52,9 +52,10 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	a.signing = a.openSigning(resolver)
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: func(domain string, ours bool) bool { return a.routes.Load().Lead(domain, ours) }, Trace: s.trace, Log: a.log,
-		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP,
+		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP, Keys: a.signing.Signing,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
 	if err != nil {
@@ -74,7 +75,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	admin := adminapi.New(adminapi.Options{
 		Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
-		Peers: s.peers, Sender: outgoing, Rules: rules,
+		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})
@@ -95,6 +96,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 			return a.onward.Run(ctx)
 		}},
 		worker{"purge", a.purge},
+		worker{"signing keys", a.runSigning},
 		worker{"search", s.index.Run},
 	)
 	for _, run := range a.certs.runs {

@@ -5,20 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/net/idna"
-
 	"waxwing/app/config"
 	"waxwing/app/confine"
 	"waxwing/mail"
 	"waxwing/serve/adminapi"
 	"waxwing/store/directory"
+	"waxwing/store/dkimkeys"
+	"waxwing/trust/records"
 )
 
 // configName is the configuration file that init writes.
@@ -62,7 +61,7 @@ func (i Init) Run(ctx context.Context) error {
 	if !filepath.IsAbs(c.Data) {
 		inPlace.Data = filepath.Join(i.Dir, c.Data)
 	}
-	password, err := i.fill(ctx, inPlace, admin, time.Now())
+	password, keys, err := i.fill(ctx, inPlace, admin, time.Now())
 	if err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func (i Init) Run(ctx context.Context) error {
 	if err := os.WriteFile(file, []byte(config.Sample(c)), 0o644); err != nil {
 		return err
 	}
-	return i.explain(inPlace, admin, password)
+	return i.explain(inPlace, admin, password, keys)
 }
 
 func (i Init) config() (config.Config, mail.Address, error) {
@@ -110,26 +109,40 @@ func (i Init) config() (config.Config, mail.Address, error) {
 }
 
 // fill makes the data directory with the first domain and account.
-func (i Init) fill(ctx context.Context, c config.Config, admin mail.Address, now time.Time) (password string, err error) {
+func (i Init) fill(ctx context.Context, c config.Config, admin mail.Address, now time.Time) (password string, keys []dkimkeys.Key, err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if _, err := openCA(c, now); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	log, _, _ := newLog(io.Discard, c.Log)
 	s, err := openStores(c, Options{}, memoryOf(os.DirFS("/")), log)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	password, err = firstAccount(ctx, s, admin, now)
+	if err == nil {
+		keys, err = firstKeys(ctx, s, admin.Domain, now)
+	}
 	if err := errors.Join(err, s.Close()); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if c.User != "" && os.Getuid() == 0 {
-		return password, confine.Own(c.Data, c.User)
+		err = confine.Own(c.Data, c.User)
 	}
-	return password, nil
+	return password, keys, err
+}
+
+// firstKeys makes the keys that sign the domain's mail, where a run that was
+// cut short has not.
+func firstKeys(ctx context.Context, s stores, domain string, now time.Time) ([]dkimkeys.Key, error) {
+	store := dkimkeys.New(s.db)
+	unseen := func(context.Context, dkimkeys.Key) (bool, error) { return false, nil }
+	if _, err := store.Advance(ctx, now, domain, dkimkeys.Schedule{}, unseen); err != nil {
+		return nil, err
+	}
+	return store.Keys(ctx, domain)
 }
 
 func firstAccount(ctx context.Context, s stores, admin mail.Address, now time.Time) (string, error) {
@@ -149,19 +162,24 @@ func firstAccount(ctx context.Context, s stores, admin mail.Address, now time.Ti
 }
 
 // explain says what was made and what is left to do.
-func (i Init) explain(c config.Config, admin mail.Address, password string) error {
+func (i Init) explain(c config.Config, admin mail.Address, password string, keys []dkimkeys.Key) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Made %s\n\n", c.File)
 	fmt.Fprintf(&b, "  data       %s\n  account    %s (an administrator; mail for postmaster@ and abuse@ comes here)\n  password   %s\n", c.Data, admin, password)
 	fmt.Fprintf(&b, "\nThe password is shown this once. Change it, while the server runs, with:\nwaxwing account password %s%s\n", admin, i.where(c.File))
 	b.WriteString("\nPublish these DNS records:\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, record := range records(admin.Domain, c.Hostname, publicAddresses()) {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", record.name, record.kind, record.data)
+	for _, r := range records.For(records.Domain{Name: admin.Domain, Host: c.Hostname, Addresses: publicAddresses(), Keys: published(keys)}) {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", r.Name, r.Type, r.Data)
+	}
+	if len(publicAddresses()) == 0 {
+		host := strings.TrimSuffix(c.Hostname, ".") + "."
+		fmt.Fprintf(table, "  %s\tA\t(the server's public IPv4 address)\n  %s\tAAAA\t(the server's public IPv6 address, if it has one)\n", host, host)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintf(&b, "\nWhile the server runs, this tells what is there of them and what is to be mended:\nwaxwing dns %s --check%s\n", admin.Domain, i.where(c.File))
 	b.WriteString(`
 Ask whoever gave you the address (your provider) to let it resolve back to
 ` + c.Hostname + ` (the PTR record): other servers distrust mail without it.
@@ -195,37 +213,4 @@ func (Init) where(file string) string {
 		return ""
 	}
 	return " --config " + shellWord(file)
-}
-
-// A record is a line of a zone file.
-type record struct{ name, kind, data string }
-
-// records are the DNS records that a domain needs.
-func records(domain, hostname string, addresses []netip.Addr) []record {
-	domain, hostname = zoneName(domain), zoneName(hostname)
-	list := []record{
-		{domain, "MX", "10 " + hostname},
-		{domain, "TXT", `"v=spf1 mx -all"`}, // RFC 7208 §5.4
-	}
-	for _, ip := range addresses {
-		kind := "AAAA"
-		if ip.Is4() {
-			kind = "A"
-		}
-		list = append(list, record{hostname, kind, ip.String()})
-	}
-	if len(addresses) == 0 {
-		list = append(list,
-			record{hostname, "A", "(the server's public IPv4 address)"},
-			record{hostname, "AAAA", "(the server's public IPv6 address, if it has one)"})
-	}
-	return append(list, record{hostname, "TXT", `"v=spf1 a -all"`}) // for bounces, RFC 7208 §2.4
-}
-
-// zoneName is a name as zone files hold it. RFC 5890 §2.3.2.1
-func zoneName(name string) string {
-	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
-		name = ascii
-	}
-	return name + "."
 }

@@ -19,9 +19,15 @@ import (
 // DNS begin with.
 const anchorFile = "dns-anchors"
 
+// A resolver answers what callers usually ask, and everything else.
+type resolver interface {
+	dns.Resolver
+	dns.Source
+}
+
 // openResolver makes the resolver that is configured. One that proves answers
 // has to be kept running too.
-func (a *App) openResolver() (dns.Resolver, error) {
+func (a *App) openResolver() (resolver, error) {
 	c := a.config.DNS
 	if c.How() == config.ResolveStub {
 		return dns.NewStub(dns.StubOptions{Servers: a.resolvers()})

@@ -40,6 +40,7 @@ var sideways = [][2]string{
 	{"trust/dmarc", "trust/spf"},
 	{"trust/dmarc", "trust/dkim"},
 	{"trust/verify", "trust/*"},
+	{"trust/records", "trust/*"},
 	{"store/*", "store/keys"},
 	{"store/backup", "store/mailbox"},
 	{"store/backup", "store/directory"},

@@ -63,10 +63,17 @@ type domainAddCmd struct {
 func (c domainAddCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		d, err := client.AddDomain(ctx, adminapi.Domain{Name: c.Name, CatchAll: c.CatchAll})
-		if err == nil {
-			fmt.Fprintf(s.out, "added domain %s\n", d.Name)
+		if err != nil {
+			return err
 		}
-		return err
+		fmt.Fprintf(s.out, "added domain %s\n", d.Name)
+		records, err := client.DNS(ctx, d.Name, false)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "\nPublish these DNS records; \"waxwing dns %s --check\" tells what is there of them.\n\n", d.Name)
+		printZone(s.out, records)
+		return nil
 	})
 }
 

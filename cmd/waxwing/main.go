@@ -40,6 +40,8 @@ type cli struct {
 	Domain  domainCmd  `cmd:"" help:"Administer the domains that mail is received for."`
 	Account accountCmd `cmd:"" help:"Administer accounts and their passwords."`
 	Alias   aliasCmd   `cmd:"" help:"Administer addresses that lead to others."`
+	Key     keyCmd     `cmd:"" help:"See and steer the keys that sign your mail (DKIM)."`
+	DNS     dnsCmd     `cmd:"" name:"dns" help:"Print the DNS records that a domain needs, or check them."`
 	Queue   queueCmd   `cmd:"" help:"See and steer mail that is on its way out."`
 	Peers   peersCmd   `cmd:"" help:"See who brings mail, and allow or block somebody."`
 	Trace   traceCmd   `cmd:"" help:"Tell what became of messages, each step with its reason."`

@@ -31,6 +31,7 @@ type Options struct {
 	Peers     *peers.Store
 	Sender    *submit.Submitter // who pauses accounts
 	Rules     policy.Rules      // of the door, to foretell what they say
+	Signing   Signing           // the keys that sign our mail; nil if there are none
 	Backup    *backup.Local     // what backups read; nil if they cannot
 	Status    Status
 	Log       *slog.Logger
@@ -73,6 +74,7 @@ func (a *API) Handler() http.Handler {
 	a.routeMail(mux)
 	a.routeBackup(mux)
 	a.routePeers(mux)
+	a.routeSigning(mux)
 
 	mux.Handle("POST /v1/verify", patient(http.HandlerFunc(a.serveVerify)))
 

@@ -25,10 +25,12 @@ func (a *API) addDomain(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.o.Directory.AddDomain(r.Context(), time.Now(), directory.Domain{Name: body.Name, CatchAll: catchAll})
+	now := time.Now()
+	d, err := a.o.Directory.AddDomain(r.Context(), now, directory.Domain{Name: body.Name, CatchAll: catchAll})
 	if err != nil {
 		return nil, err
 	}
+	a.keysFor(r.Context(), now, d)
 	return domainOf(d), nil
 }
 
@@ -58,5 +60,12 @@ func (a *API) changeDomain(r *http.Request) (any, error) {
 }
 
 func (a *API) deleteDomain(r *http.Request) (any, error) {
-	return nil, a.o.Directory.DeleteDomain(r.Context(), r.PathValue("name"))
+	d, err := a.o.Directory.Domain(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.o.Directory.DeleteDomain(r.Context(), d.Name); err != nil || a.o.Signing == nil {
+		return nil, err
+	}
+	return nil, a.o.Signing.RemoveDomain(r.Context(), d.Name)
 }
