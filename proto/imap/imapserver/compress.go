@@ -1,6 +1,7 @@
 package imapserver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -67,8 +68,8 @@ func newDeflated(below net.Conn) *deflated {
 func (d *deflated) inflate() {
 	defer close(d.ended)
 	defer d.writer.Close() //nolint:errcheck // the reader sees the end
-	r := flate.NewReader(patient{d.Conn})
-	_, _ = io.Copy(d.writer, r) // whatever ends it ends the dialog
+	z := inflater{in: bufio.NewReader(patient{d.Conn}), out: d.writer}
+	_ = z.run() // whatever ends it ends the dialog
 }
 
 // A patient reads past deadlines that were meant for the dialog.
