@@ -131,7 +131,7 @@ func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelop
 		}
 		r.logProven(arrival.ID, findings, verdict)
 		if verdict.Refusal != nil {
-			return arrival.ID, !verdict.Refusal.Temporary(), verdict.Refusal
+			return arrival.ID, false, verdict.Refusal // forged, not spam: the host may be a list
 		}
 		received = append(findings.Header(r.o.Hostname), received...)
 	}

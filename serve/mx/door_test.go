@@ -29,7 +29,7 @@ func TestDoor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		zone := dnstest.Zone{PTR: map[string][]string{}, A: map[string][]string{"client.example": {"192.0.2.1"}}, Fail: map[string]bool{}}
+		zone := dnstest.Zone{PTR: map[string][]string{}, A: map[string][]string{"client.example": {"192.0.2.1"}}, Fail: map[string]bool{}, TXT: map[string][]string{}}
 		o := receive.Options{Hostname: house.Hostname, Peers: known, Resolver: zone, Rules: policy.Rules{GreyPasses: 3, Greylist: policy.GreyOff}}
 		var lists []dnsbl.List
 		for key, value := range from {
@@ -100,6 +100,18 @@ func set(t *testing.T, h *house.House, known *peers.Store, zone dnstest.Zone, r 
 		r.Greylist, r.GreyDelay = policy.GreyStrangers, duration(value)
 	case "ptr":
 		zone.PTR["192.0.2.1"] = strings.Fields(value)
+	case "txt": // name=record | name=record
+		for one := range strings.SplitSeq(value, " | ") {
+			name, record, _ := strings.Cut(one, "=")
+			zone.TXT[name] = append(zone.TXT[name], record)
+		}
+	case "dmarc":
+		h.Alias("postmaster@example.test", "bob@example.test")
+		r.Trust.DMARC = map[string]policy.Heed{"enforce": policy.HeedAll, "junk": policy.HeedJunk}[value]
+	case "spf":
+		r.Trust.SPF = policy.Refuse
+	case "unknown":
+		r.Trust.Defer = true
 	case "fails":
 		zone.Fail["192.0.2.1"], zone.Fail[value] = true, true
 	case "listed": // zones
