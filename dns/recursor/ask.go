@@ -247,10 +247,15 @@ func (t *task) send(ctx context.Context, h *host, server netip.AddrPort, query *
 	case err == nil:
 		h.answered(time.Since(began))
 	case ctx.Err() != nil:
-	case server.Addr().Is6() && (errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL)):
+	case server.Addr().Is6() && noWay(err):
 		t.r.hosts.lostV6(time.Now())
 	default:
 		h.unanswered(time.Now())
 	}
 	return m, err
+}
+
+// noWay tells whether an address cannot be reached from this machine at all.
+func noWay(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
