@@ -44,12 +44,6 @@ func (p places) and(other places) {
 	}
 }
 
-func (p places) or(other places) {
-	for i := range p {
-		p[i] |= other[i]
-	}
-}
-
 // asBitmap tells how n places of a segment are written.
 func asBitmap(n, docs int) bool { return n >= (docs+7)/8 }
 
