@@ -135,6 +135,11 @@ var seeds = []string{
 	`a LIST (SUBSCRIBED) "" ("*" %) RETURN (STATUS (MESSAGES) CHILDREN)`, `a STORE $ -FLAGS.SILENT (\Seen x)`,
 	"a APPEND {1}\r\na (\\Seen) \"01-Jan-2000 00:00:00 +0000\" UTF8 (~{5+}", "a ID (\"a\" NIL)", "a STATUS &- (SIZE)",
 	"a CREATE x (USE (\\Sent))", "a ENABLE a b", "a AUTHENTICATE X =", "a UID COPY 1 b",
+	"a SELECT x (CONDSTORE QRESYNC (7 9 1:5,8 (1,2:3 4,6:7)))", "a UID FETCH 1:* (FLAGS MODSEQ PREVIEW (LAZY)) (CHANGEDSINCE 5 VANISHED PARTIAL -1:-9)",
+	"a STORE 1 (UNCHANGEDSINCE 0) +FLAGS x", `a SEARCH MODSEQ "/flags/\\draft" all 6 THREADID t1 UIDAFTER 4 SAVEDON 1-Jan-2000`,
+	"a NOTIFY SET STATUS (selected (MessageNew (UID BODY[TEXT]) MessageExpunge)) (subtree (a {1}\r\nb) NONE) (personal MailboxName)",
+	`a GENURLAUTH "imap://j@h/a/;UID=1;URLAUTH=anonymous" INTERNAL`, `a URLFETCH ("imap://j@h/a/;UID=1" BINARY BODYPARTSTRUCTURE) x`,
+	"a RESETKEY b INTERNAL", "a COMPRESS DEFLATE", "a UIDBATCHES 500 1:3", "a SEARCH RETURN (UPDATE (UID FLAGS) COUNT) ALL",
 }
 
 // No command makes the parsers fail in another way than they say.

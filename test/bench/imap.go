@@ -148,6 +148,34 @@ func (c *imapClient) fill(first, n int, text string) error {
 	return nil
 }
 
+// multiAppend appends messages with one command.
+func (c *imapClient) multiAppend(first, n int, text string) error {
+	var out bytes.Buffer
+	c.tag++
+	tag := "x" + strconv.Itoa(c.tag) + " "
+	out.WriteString(tag + "APPEND INBOX")
+	for i := range n {
+		message := fmt.Sprintf("Message-ID: <multi.%d@bench.test>\r\n", first+i) + text
+		fmt.Fprintf(&out, " {%d+}\r\n%s", len(message), message)
+	}
+	out.WriteString("\r\n")
+	if _, err := out.WriteTo(c.conn); err != nil {
+		return err
+	}
+	for {
+		line, err := c.readLine()
+		if err != nil {
+			return err
+		}
+		if rest, ok := bytes.CutPrefix(line, []byte(tag)); ok {
+			if !bytes.HasPrefix(rest, []byte("OK")) {
+				return fmt.Errorf("APPEND: %s", rest)
+			}
+			return nil
+		}
+	}
+}
+
 // idle leaves the connection waiting for news.
 func (c *imapClient) idle() error {
 	if _, err := io.WriteString(c.conn, "i IDLE\r\n"); err != nil {

@@ -3,11 +3,9 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,34 +40,6 @@ func TestMultiAppendAndStore(t *testing.T) {
 	for _, n := range []int{1, 16} {
 		a, b := ours.stores(t, n, messages), theirs.stores(t, n, messages)
 		t.Logf("| STORE one by one, %d sessions | %.0f a second | %.0f a second | %.1f |", n, a, b, a/b)
-	}
-}
-
-// multiAppend appends messages with one command.
-func (c *imapClient) multiAppend(first, n int, text string) error {
-	var out bytes.Buffer
-	c.tag++
-	tag := "x" + strconv.Itoa(c.tag) + " "
-	out.WriteString(tag + "APPEND INBOX")
-	for i := range n {
-		message := fmt.Sprintf("Message-ID: <multi.%d@bench.test>\r\n", first+i) + text
-		fmt.Fprintf(&out, " {%d+}\r\n%s", len(message), message)
-	}
-	out.WriteString("\r\n")
-	if _, err := out.WriteTo(c.conn); err != nil {
-		return err
-	}
-	for {
-		line, err := c.readLine()
-		if err != nil {
-			return err
-		}
-		if rest, ok := bytes.CutPrefix(line, []byte(tag)); ok {
-			if !bytes.HasPrefix(rest, []byte("OK")) {
-				return fmt.Errorf("APPEND: %s", rest)
-			}
-			return nil
-		}
 	}
 }
 

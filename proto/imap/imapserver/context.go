@@ -18,8 +18,8 @@ type searchContext struct {
 	program imap.SearchKey // with UIDs in the place of sequence numbers
 	charset string
 	fetch   []imap.FetchItem // what is told of new messages in the result. RFC 5465 §7
-	keys    []imap.SortKey // nil for a SEARCH, whose result is in the mailbox's order
-	uids    []mail.UID     // the result as the client knows it
+	keys    []imap.SortKey   // nil for a SEARCH, whose result is in the mailbox's order
+	uids    []mail.UID       // the result as the client knows it
 }
 
 // maxContexts bounds the results that one session follows.
