@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"waxwing/format/message"
 	"waxwing/obs"
 	"waxwing/trust/arc"
 	"waxwing/trust/dkim"
@@ -100,4 +101,46 @@ func (a *Arrival) results(server string) string {
 		return server + "; none" // RFC 8601 §2.2
 	}
 	return a.Results
+}
+
+// maxTop is how much of a header is searched for signatures of ours.
+const maxTop = 32 << 10
+
+// SignAgain signs a message that had to be converted on its way, which breaks
+// signatures, for the domain that we have signed it for before; it gives the
+// fields to be put before it. What others have signed nobody can mend.
+func (d *Deliverer) SignAgain(ctx context.Context, now time.Time, converted func() io.Reader) []byte {
+	top := make([]byte, maxTop)
+	n, err := io.ReadFull(converted(), top)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil // the message itself cannot be read either
+	}
+	var keys []dkim.SigningKey
+	for f := range message.Fields(top[:n]) {
+		// Signatures of ours stand above our Received, where nobody else can
+		// have put them.
+		if f.Is("Received") || len(keys) > 0 {
+			break
+		}
+		if !f.Is("DKIM-Signature") {
+			continue
+		}
+		if s, err := dkim.ParseSignature(f.Text()); err == nil {
+			if keys, err = d.SigningKeys(ctx, now, s.Domain); err != nil {
+				break
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	signer := dkim.NewSigner()
+	if _, err := io.Copy(signer, converted()); err != nil {
+		return nil
+	}
+	signed, err := signer.Finish(now, keys...)
+	if err != nil {
+		d.log.Error("a converted message cannot be signed again", obs.Domain, keys[0].Domain, obs.Err, err)
+	}
+	return signed
 }

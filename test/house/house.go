@@ -18,6 +18,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/blob/memblob"
 	"waxwing/store/directory"
+	"waxwing/store/dkimkeys"
 	"waxwing/store/kv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
@@ -37,6 +38,7 @@ type House struct {
 	Deliverer *deliver.Deliverer
 	Receiver  *receive.Receiver
 	Submitter *submit.Submitter
+	Keys      *dkimkeys.Store // that sign; none are there at first
 	Log       *slog.Logger
 
 	Alice, Bob directory.Account
@@ -67,7 +69,8 @@ func Over(tb testing.TB, db kv.Store, blobs blob.Store, log *slog.Logger) *House
 	h.Mailboxes = mailbox.New(db, blobs, mailbox.Options{Log: log})
 	h.Queue = outqueue.New(db, blobs, outqueue.Options{Log: log})
 	h.Auth = auth.New(h.Directory, auth.Options{Log: h.Log})
-	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, blobs, deliver.Options{Hostname: Hostname, Log: h.Log})
+	h.Keys = dkimkeys.New(db)
+	h.Deliverer = deliver.New(h.Directory, h.Mailboxes, h.Queue, blobs, deliver.Options{Hostname: Hostname, Keys: h.Keys.Signing, Log: h.Log})
 	h.Receiver = receive.New(h.Deliverer, blobs, receive.Options{Hostname: Hostname, Log: h.Log})
 	h.Submitter = submit.New(h.Deliverer, h.Directory, blobs, submit.Options{Hostname: Hostname, Log: h.Log})
 	return h
