@@ -96,7 +96,7 @@ func (a *account) statusIn(p *place, i mailbox.Info, rights mail.Rights) imapser
 		s.Foreign, s.Owner, s.Name, s.Role = true, p.box.ID(), p.prefix+i.Name, mail.RoleNone
 	}
 	if !rights.Has(mail.RightRead) {
-		return imapserver.Status{ID: s.ID, Owner: s.Owner, Foreign: s.Foreign, Name: s.Name, Rights: rights, NoSelect: true}
+		return imapserver.Status{ID: s.ID, Owner: s.Owner, Foreign: s.Foreign, Name: s.Name, Rights: rights, NoSelect: true, Unreadable: !i.NoSelect}
 	}
 	s.Recent = min(i.Messages, int(i.UIDNext-a.door.claims.first(p.box.ID(), i.ID, i.UIDNext, false)))
 	return s

@@ -18,6 +18,7 @@ const (
 	Trace     kv.Partition = 0xFF04_0000_0000_0000 // decisions, to be explained
 	Common    kv.Partition = 0xFF05_0000_0000_0000 // what those who share the store agree on
 	Seals     kv.Partition = 0xFF06_0000_0000_0000 // keys that sign addresses
+	Shared    kv.Partition = 0xFF07_0000_0000_0000 // what all accounts share
 	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
 	index    kv.Partition = 0xFD00_0000_0000_0000
@@ -48,8 +49,12 @@ func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard)
 const (
 	BlobStore   = 'b' // nothing -> the identity of the blob store that belongs to this one
 	QueueFreeze = 'f' // name -> which mail is held in the outqueue; store/outqueue
-	SharedByAll = 's' // domain, 0, account -> when it last shared a mailbox with everybody in the domain; store/mailbox
-	ServerNote  = 'm' // hash of name -> annotation of the server; store/mailbox
+)
+
+// Prefixes in Shared, all of store/mailbox.
+const (
+	SharedByAll = 's' // domain, 0, account -> when it last shared a mailbox with everybody in the domain
+	ServerNote  = 'm' // hash of name -> annotation of the server
 )
 
 // Prefixes in Seals, of store/sealkeys if nothing else is said.

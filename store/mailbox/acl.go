@@ -201,7 +201,7 @@ func (t *txn) forget(id mail.MailboxID) error {
 const hintAge = time.Hour
 
 // Who shares mailboxes with an account is kept as hints in the account's own
-// partition, and for everybody in a domain in the common one: a list of rights
+// partition, and for everybody in a domain in one of all: a list of rights
 // alone would have to be sought in all accounts. A hint may outlast what it
 // tells of, but never comes too late.
 //
@@ -232,7 +232,7 @@ func (s *Store) ShareWith(ctx context.Context, now time.Time, to mail.AccountID,
 		return err
 	}
 	key := appendSharedByAllKey(nil, domain, by)
-	return kv.Apply(ctx, s.db, keys.Common, func(tx kv.Txn) error {
+	return kv.Apply(ctx, s.db, keys.Shared, func(tx kv.Txn) error {
 		got, err := tx.GetMany([][]byte{key})
 		if err == nil && (got[0] == nil || hintBefore(got[0], now.Add(-hintAge))) {
 			tx.Put(key, hint)
@@ -262,7 +262,7 @@ func (a *Account) Sharers(ctx context.Context, domain string) ([]mail.AccountID,
 		return nil, err
 	}
 	own := len(list)
-	err = a.store.db.View(ctx, keys.Common, func(r kv.Reader) (err error) {
+	err = a.store.db.View(ctx, keys.Shared, func(r kv.Reader) (err error) {
 		prefix := appendSharedByAllKey(nil, domain, 0)
 		list, err = readHints(r, prefix[:len(prefix)-8], list[:own])
 		return err

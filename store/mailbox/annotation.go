@@ -44,7 +44,7 @@ type Noted struct {
 
 // Private annotations of a mailbox are kept by the account that made them,
 // shared ones by the mailbox's owner; those of the server that are shared, in
-// the common partition.
+// a partition of all.
 //
 //	owner u64, mailbox u32, 'p' or 's', hash of the name -> version,
 //	uvarint length of the name, name, value
@@ -234,7 +234,7 @@ func (a *Account) copyAnnotations(ctx context.Context, now time.Time, from, to m
 // ServerAnnotations gives those of the server that everybody shares.
 func (s *Store) ServerAnnotations(ctx context.Context) ([]Annotation, error) {
 	var list []Annotation
-	err := s.db.View(ctx, keys.Common, func(r kv.Reader) (err error) {
+	err := s.db.View(ctx, keys.Shared, func(r kv.Reader) (err error) {
 		list, err = readAnnotations(r, []byte{keys.ServerNote})
 		return err
 	})
@@ -248,7 +248,7 @@ func (s *Store) AnnotateServer(ctx context.Context, list ...Annotation) error {
 			return fmt.Errorf("annotation %.64s: %w", n.Name, ErrTooLarge)
 		}
 	}
-	return kv.Apply(ctx, s.db, keys.Common, func(tx kv.Txn) error {
+	return kv.Apply(ctx, s.db, keys.Shared, func(tx kv.Txn) error {
 		for _, n := range list {
 			sum := sha256.Sum256([]byte(n.Name))
 			key := append([]byte{keys.ServerNote}, sum[:16]...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"waxwing/mail"
 	"waxwing/proto/imap"
@@ -229,6 +230,14 @@ func (v *view) nameNow(now Status) string {
 		return v.name
 	}
 	return now.Name
+}
+
+// ownID gives the id that an account of another knows by what objectID gives.
+func ownID(owner mail.AccountID, id string) string {
+	if owner != 0 {
+		id, _ = strings.CutSuffix(id, "-"+strconv.FormatUint(uint64(owner), 36))
+	}
+	return id
 }
 
 // objectID gives an id that no mailbox or message of another account has, all

@@ -139,7 +139,7 @@ func (c *conn) acceptMailbox(ctx context.Context, cmd *appending, in *incoming) 
 	if err != nil {
 		return tryCreate(err)
 	}
-	if info.NoSelect {
+	if info.NoSelect && !info.Unreadable {
 		return tryCreate(&imap.Refusal{Code: imap.CodeNonexistent, Text: "There is only the name of the mailbox"})
 	}
 	return nil

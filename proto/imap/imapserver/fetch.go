@@ -332,7 +332,7 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 		case imap.FetchEmailID:
 			b = append(append(append(b, '('), objectID(c.view.owner, e.Email)...), ')')
 		case imap.FetchThreadID:
-			b = appendThread(b, p.source.thread)
+			b = appendThread(b, c.view.owner, p.source.thread)
 		case imap.FetchSaveDate:
 			b = imap.AppendDateTime(b, time.Unix(int64(e.Saved), 0).UTC())
 		case imap.FetchPreview:

@@ -361,6 +361,9 @@ func (c *conn) status(ctx context.Context, cmd imap.Status) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if info.Unreadable {
+		return reply{}, noPermission
+	}
 	if info.NoSelect {
 		return reply{}, &imap.Refusal{Code: imap.CodeNonexistent, Text: "There is only the name of the mailbox"}
 	}

@@ -54,12 +54,12 @@ func appendModSeq(b []byte, m mail.ModSeq) []byte {
 	return append(appendUint(append(b, '('), uint64(m)), ')')
 }
 
-// appendThread writes a thread's id. RFC 8474 §5.3
-func appendThread(b []byte, t mail.ThreadID) []byte {
+// appendThread writes the id of a thread of an account. RFC 8474 §5.3
+func appendThread(b []byte, owner mail.AccountID, t mail.ThreadID) []byte {
 	if t == 0 {
 		return append(b, "NIL"...)
 	}
-	return append(append(append(b, '('), t.String()...), ')')
+	return append(append(append(b, '('), objectID(owner, t)...), ')')
 }
 
 // tellModSeq tells an entry's new mod-sequence, where the client knows the

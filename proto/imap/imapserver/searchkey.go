@@ -98,7 +98,7 @@ func (s *searcher) compileKey(k *imap.SearchKey, label string, fuzzy bool) (test
 		}
 		t.spans, err = s.view.resolve(k.Set, true)
 	case imap.SearchThreadID:
-		t.thread, err = s.view.mailbox.Thread(s.ctx, k.Text)
+		t.thread, err = s.view.mailbox.Thread(s.ctx, ownID(s.view.owner, k.Text))
 	case imap.SearchModSeq:
 		s.conn.useModSeq()
 	case imap.SearchKeyword:
@@ -261,7 +261,7 @@ func (t *test) onEntry(s *searcher, m *candidate) bool {
 	case imap.SearchModSeq:
 		return e.ModSeq >= t.ModSeq
 	case imap.SearchEmailID:
-		return e.Email.String() == t.Text
+		return objectID(s.view.owner, e.Email) == t.Text
 	case imap.SearchThreadID:
 		return t.thread[e.Email]
 	case imap.SearchUIDAfter:

@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"waxwing/mail"
 	"waxwing/proto/imap"
@@ -36,9 +37,13 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
-	info, err := c.account.Mailbox(ctx, name)
-	if err != nil {
-		return reply{}, err
+	owner := mail.AccountID(0)
+	if prefix := c.account.OthersPrefix(); prefix != "" && strings.HasPrefix(name, prefix) {
+		info, err := c.account.Mailbox(ctx, name)
+		if err != nil {
+			return reply{}, err
+		}
+		owner = info.Owner
 	}
 	m, err := c.account.Open(ctx, name)
 	if err != nil {
@@ -49,7 +54,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 		m.Close()
 		return reply{}, err
 	}
-	v.owner = info.Owner
+	v.owner = owner
 	c.view, c.state = v, selected
 	return c.tellSelected(ctx, cmd)
 }

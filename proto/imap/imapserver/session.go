@@ -65,7 +65,8 @@ type Status struct {
 	ID          mail.MailboxID
 	Name        string
 	Role        mail.Role
-	NoSelect    bool // there is only the name, or no right to open it
+	NoSelect    bool // there is only the name, or it is Unreadable
+	Unreadable  bool // there is no right to open it, nor to know what is in it
 	Rights      mail.Rights
 	Foreign     bool           // it is another's
 	Owner       mail.AccountID // whose, then
