@@ -65,6 +65,20 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 // presentation escapes what the library reads as an escape. RFC 1035 §5.1
 var presentation = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
+// maxString is how long one string of a TXT record may be. RFC 1035 §3.3
+const maxString = 255
+
+// addressOf gives the address that a name is the reverse of, if PTR has it.
+func (z Zone) addressOf(name string) netip.Addr {
+	for address := range z.PTR {
+		if reverse, err := wire.ReverseAddr(address); err == nil && strings.EqualFold(reverse, name) {
+			ip, _ := netip.ParseAddr(address)
+			return ip
+		}
+	}
+	return netip.Addr{}
+}
+
 func (z Zone) reply(q *wire.Msg) *wire.Msg {
 	m := new(wire.Msg)
 	m.SetReply(q)
@@ -97,7 +111,17 @@ func (z Zone) reply(q *wire.Msg) *wire.Msg {
 		var all []string
 		all, _, err = z.LookupTXT(ctx, name)
 		for _, s := range all {
-			m.Answer = append(m.Answer, &wire.TXT{Hdr: head, Txt: []string{presentation.Replace(s)}})
+			var parts []string
+			for ; len(s) > maxString; s = s[maxString:] {
+				parts = append(parts, presentation.Replace(s[:maxString]))
+			}
+			m.Answer = append(m.Answer, &wire.TXT{Hdr: head, Txt: append(parts, presentation.Replace(s))})
+		}
+	case wire.TypePTR:
+		var all []string
+		all, _, err = z.LookupPTR(ctx, z.addressOf(name))
+		for _, host := range all {
+			m.Answer = append(m.Answer, &wire.PTR{Hdr: head, Ptr: wire.Fqdn(host)})
 		}
 	case wire.TypeTLSA:
 		var all []dns.TLSA
