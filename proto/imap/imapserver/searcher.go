@@ -33,19 +33,20 @@ type match struct {
 
 // A searcher is one search under way.
 type searcher struct {
-	ctx     context.Context
-	conn    *conn
-	view    *view
-	now     time.Time
-	program test
-	needles [][]byte // of the tests that read the whole text
-	inText  *needleSink
-	inBody  *needleSink
-	filters int // that have been put in
-	fuzzy   []*fuzzyTest
-	found   []match
-	since   time.Time
-	waiting []candidate // those that need more than the entry
+	ctx      context.Context
+	conn     *conn
+	view     *view
+	now      time.Time
+	program  test
+	needles  [][]byte // of the tests that read the whole text
+	inText   *needleSink
+	inBody   *needleSink
+	inHeader bool // some of them are looked for in the header too
+	filters  int  // that have been put in
+	fuzzy    []*fuzzyTest
+	found    []match
+	since    time.Time
+	waiting  []candidate // those that need more than the entry
 }
 
 // A candidate is a message of which it is not known yet whether it matches.
@@ -287,7 +288,7 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 	m.header, m.at = message.ParseHeader(header), haveHeader
 	s.inText.reset()
 	s.inBody.reset()
-	if len(s.needles) > 0 {
+	if len(s.needles) > 0 && s.inHeader {
 		abstract.Header(m.header, s.inText)
 	}
 	m.inHeader = s.inText.found

@@ -150,6 +150,7 @@ func (s *searcher) compileText(t *test, label string, fuzzy bool) error {
 		t.index = len(s.needles)
 		s.needles = append(s.needles, t.needle)
 		t.rare = t.needle
+		s.inHeader = s.inHeader || t.Op == imap.SearchText
 	} else if !inRow {
 		if t.rare = t.needle; len(t.needle) == 0 { // whether there is such a field
 			t.rare = append(casemap.String(t.Field), ": "...)
