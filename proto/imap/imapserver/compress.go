@@ -52,8 +52,7 @@ type deflated struct {
 	dict     []byte // the end of what was written last
 }
 
-// deflateDict is how far an answer may refer back, and deflateRoom how much is
-// written at a time.
+// deflateDict is how far an answer may refer back.
 const deflateDict = 8 << 10
 
 func newDeflated(below net.Conn) *deflated {

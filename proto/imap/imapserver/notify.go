@@ -259,6 +259,8 @@ func (c *conn) newsAllowed(n news, command string) (allowed news, flags bool) {
 		return n, w.selected&imap.NotifyFlags != 0
 	}
 	switch command {
+	case "IDLE": // which tells what NOTIFY asks for. RFC 5465 §4
+		return newsNone, false
 	case "EXPUNGE", "UID EXPUNGE", "MOVE", "UID MOVE", "REPLACE", "UID REPLACE":
 		return n, false // its own responses
 	}
