@@ -24,7 +24,7 @@ func TestIdle(t *testing.T) {
 		time.Sleep(restTime)
 		before := p.pss()
 		for i := range idleConnections {
-			c, err := dialIMAP(p.imap, user(i), password, 512)
+			c, err := dialIMAP(p.imap, user(i), password, 4<<10)
 			if err != nil {
 				t.Fatalf("%s: connection %d: %v", p.name, i, err)
 			}

@@ -106,7 +106,7 @@ func TestWake(t *testing.T) {
 	for _, p := range []peer{ours, theirs} {
 		heard := make(chan time.Time, wakeSessions)
 		for i := range wakeSessions {
-			c, err := dialIMAP(p.imap, user(0), password, 512)
+			c, err := dialIMAP(p.imap, user(0), password, 4<<10)
 			if err != nil {
 				t.Fatalf("%s: connection %d: %v", p.name, i, err)
 			}
