@@ -19,6 +19,7 @@ import (
 	"waxwing/flow/deliver"
 	"waxwing/flow/policy"
 	"waxwing/flow/spam"
+	"waxwing/format/authres"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
@@ -126,6 +127,7 @@ func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelop
 		findings := in.proof.Finish(ctx, time.Now())
 		verdict = r.o.Rules.Message(in.host, policy.Proven{Findings: findings, Postmaster: forPostmaster(to)})
 		arrival.Facts = append(arrival.Facts, proven(findings, in.gone)...)
+		arrival.Chain, arrival.Results = findings.ARC.Status, authres.Format(r.o.Hostname, findings.Results())
 		if verdict.Reason != "" {
 			arrival.Facts = append(arrival.Facts, trace.Fact{Name: "verdict", Value: verdict.Reason})
 		}
