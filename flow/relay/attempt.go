@@ -38,6 +38,7 @@ type attempt struct {
 	left    int             // recipients for whom something is left to do; guarded by mu
 	seat    *seat           // the place that it came with, until it is used; guarded by mu
 	calls   []outqueue.Call // guarded by mu
+	brought bool            // somebody was given something, or may have been; guarded by mu
 }
 
 // attempt tries one leased item and records what came of it. When ctx ends
@@ -49,7 +50,7 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *sea
 		Relay: r, lease: lease, item: lease.Item, began: time.Now(), seat: s,
 		answers: map[int]answer{},
 	}
-	defer func() { a.seat.leave(nothing, time.Now()) }()
+	defer a.leaveSeat()
 	r.keeper.hold(a)
 	defer r.keeper.leave(a)
 	defer a.closeBody()
@@ -59,6 +60,9 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *sea
 		if err := a.openBody(work); err != nil {
 			return
 		}
+	}
+	if a.body == nil { // nobody is called
+		a.leaveSeat()
 	}
 	a.each(len(groups), func(n int) {
 		answers, release := a.run(ctx, work, groups[n])
@@ -107,7 +111,8 @@ func (a *attempt) closeBody() {
 
 // run tries one group. release lets others have the connection and the place;
 // it is called when the answers are on record, so that a crash makes at most
-// one message be sent again for each connection.
+// one message be sent again for each connection. Where there was none the place
+// is free at once.
 func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, release func()) {
 	release = func() {}
 	answers = make([]answer, len(g.indexes))
@@ -115,8 +120,10 @@ func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, re
 	case toNobody:
 		return fill(answers, g.answer), release
 	case toAccount:
+		a.brings()
 		return a.refile(work, g), release
 	case toHere:
+		a.brings()
 		return a.deliverLocally(work, g), release
 	}
 	place, err := a.seatAt(ctx, g.hop.name)
@@ -137,13 +144,34 @@ func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, re
 			used = a.send(ctx, work, g.hop, t, answers)
 		}
 		a.known(ctx, g, outcomeOf(answers), answers[0])
+		if used == nil { // nobody has anything that could be sent again
+			place.leave(outcomeOf(answers), time.Now())
+			return answers, release
+		}
 	}
+	a.brings()
 	return answers, func() {
 		if used != nil {
 			a.dialer.pool.put(context.WithoutCancel(work), used, time.Now())
 		}
 		place.leave(outcomeOf(answers), time.Now())
 	}
+}
+
+// brings notes that somebody is given the message, or may be.
+func (a *attempt) brings() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.brought = true
+}
+
+// leaveSeat gives the place back that the attempt came with.
+func (a *attempt) leaveSeat() {
+	a.mu.Lock()
+	s := a.seat
+	a.seat = nil
+	a.mu.Unlock()
+	s.leave(nothing, time.Now())
 }
 
 // transfer makes the transaction for a group.
@@ -171,7 +199,7 @@ func (a *attempt) transfer(g *group) transfer {
 	case env.ReturnFull:
 		m.Return = smtp.ReturnFull
 	}
-	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By, call: a.call}
+	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By, call: a.call, sign: a.deliverer.SignAgain}
 }
 
 // plainDomain writes a domain in ASCII where that makes the address ASCII, so

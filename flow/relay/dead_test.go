@@ -3,14 +3,20 @@ package relay_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"waxwing/dns/dnstest"
 	"waxwing/flow/relay"
 	"waxwing/mail"
+	"waxwing/store/blob/memblob"
+	"waxwing/store/kv"
+	"waxwing/store/kv/memkv"
 	"waxwing/test/house"
 )
 
@@ -103,5 +109,51 @@ func TestSenderPutOff(t *testing.T) {
 	enqueue(t, h, text, "carol@near.test")
 	eventually(t, "bob's message", func() bool {
 		return strings.Contains(strings.Join(far.got(), ""), "Subject: out") && len(h.Queued()) == 1
+	})
+}
+
+// A counter counts the transactions of a store.
+type counter struct {
+	kv.Store
+	updates atomic.Int64
+}
+
+func (c *counter) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Commit, error) {
+	c.updates.Add(1)
+	return c.Store.Update(ctx, p, fn)
+}
+
+// Messages for domains that nobody can reach are put off together: a few
+// transactions for hundreds of them.
+func TestDeadDomainsShareTransactions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, blobs := &counter{Store: memkv.New()}, memblob.New(0)
+		h := house.Over(t, db, blobs, slog.New(slog.DiscardHandler))
+		defer func() { _ = h.Mailboxes.Close(); _ = blobs.Close(); _ = db.Close() }()
+		h.Furnish()
+		world := dnstest.Zone{Fail: map[string]bool{}}
+		const messages = 400
+		for i := range messages {
+			domain := fmt.Sprintf("dead%d.test", i/4)
+			world.Fail[domain] = true
+			enqueue(t, h, text, "user@"+domain)
+		}
+		r := relay.New(h.Queue, h.Deliverer, blobs, world, relay.Options{Hostname: house.Hostname, Schedule: relay.Schedule{First: time.Hour}})
+		db.updates.Store(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		time.Sleep(time.Minute)
+		updates := db.updates.Load()
+		cancel()
+		<-done
+		for _, it := range h.Queued() {
+			if it.Tries != 1 {
+				t.Fatalf("%s has been tried %d times", it.ID, it.Tries)
+			}
+		}
+		if updates > messages/10 {
+			t.Errorf("%d messages took %d transactions", messages, updates)
+		}
 	})
 }

@@ -17,6 +17,9 @@ import (
 const (
 	rereadShare = 50
 	soonShare   = 10
+
+	// troublePause is how long the index is left alone after an error.
+	troublePause = time.Second
 )
 
 // A desk hands out what is due. But for lease, start and finish it belongs to
@@ -30,6 +33,7 @@ type desk struct {
 	behind  bool      // something is
 	due     time.Time // when something becomes due that the cursor does not know; zero for nothing
 	stirred bool      // something may be due that is not listed yet
+	trouble time.Time // until when the index is left alone that could not be read
 	working sync.WaitGroup
 	work    chan func()   // to the goroutines that wait for the next attempt
 	closed  chan struct{} // closed when they need not wait any more
@@ -40,11 +44,20 @@ type desk struct {
 	finished []finished // guarded by mu
 }
 
+// finished is how a turn has ended.
 type finished struct {
 	outqueue.Ready
-	lane   *lane
-	failed bool
+	lane *lane
+	how  ending
 }
+
+type ending int
+
+const (
+	tried    ending = iota // the queue knows when it becomes due again, if it does
+	notOurs                // it has gone, or another has it, or is changing it
+	unleased               // the queue could not be read
+)
 
 // look lists what has become due. The index is read only if there may be more
 // in it than the queue tells of itself.
@@ -58,7 +71,7 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 	d.due = earlier(d.due, news.Next)
 	next := earlier(d.due, d.cursor.Next())
 	full := !now.Before(d.reread) || d.behind && !now.Before(d.soon)
-	if !full && !d.stirred && (next.IsZero() || now.Before(next)) {
+	if now.Before(d.trouble) || !full && !d.stirred && (next.IsZero() || now.Before(next)) {
 		return nil
 	}
 	d.stirred, d.due = false, time.Time{}
@@ -76,7 +89,7 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		return true
 	})
 	if err != nil {
-		d.stirred = true
+		d.stirred, d.trouble = true, now.Add(troublePause)
 	}
 	if full {
 		took := time.Since(now)
@@ -126,12 +139,16 @@ func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.
 		delete(chosen, l.Item.ID)
 		attempts = append(attempts, func() {
 			d.attempt(ctx, work, l, c.seat)
-			d.finish(c, false)
+			d.finish(c, tried)
 		})
 	}
-	for _, c := range chosen { // gone, another's, or not known
+	how := notOurs
+	if err != nil {
+		how = unleased
+	}
+	for _, c := range chosen {
 		c.seat.leave(nothing, now)
-		d.finish(c, err != nil)
+		d.finish(c, how)
 	}
 	for i, attempt := range attempts {
 		if i == len(attempts)-1 {
@@ -176,11 +193,11 @@ func (d *desk) start(attempt func()) {
 	})
 }
 
-// finish says that an attempt has come to its end. If it has failed before it
-// began, the item is found in the index again.
-func (d *desk) finish(c choice, failed bool) {
+// finish says that a turn has come to its end. What could not be leased is found
+// in the index again.
+func (d *desk) finish(c choice, how ending) {
 	d.mu.Lock()
-	d.finished = append(d.finished, finished{c.Ready, c.lane, failed})
+	d.finished = append(d.finished, finished{c.Ready, c.lane, how})
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
@@ -195,9 +212,8 @@ func (d *desk) clear(now time.Time) {
 	d.finished = nil
 	d.mu.Unlock()
 	for _, f := range list {
-		f.lane.running--
-		f.lane.done(f.Ready)
-		if f.failed {
+		d.lanes.done(f.lane, f.Ready, f.how == tried)
+		if f.how == unleased {
 			d.behind, d.soon = true, now.Add(patience)
 		}
 	}
@@ -214,6 +230,7 @@ func (d *desk) pause(ctx context.Context) {
 	if next := earlier(d.due, d.cursor.Next()); !next.IsZero() {
 		wait = min(wait, max(next.Sub(now), 0))
 	}
+	wait = max(wait, d.trouble.Sub(now))
 	timer := time.NewTimer(min(wait, patience))
 	defer timer.Stop()
 	select {

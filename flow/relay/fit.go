@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -112,7 +113,7 @@ func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, er
 	if t.mail.Priority != 0 {
 		t.mail.Uses |= smtp.MTPriority // RFC 6710 §4.2
 	}
-	body, err := l.content(&t)
+	body, err := l.content(ctx, &t, now)
 	if err != nil {
 		return smtpclient.Outcome{}, err
 	}
@@ -136,7 +137,7 @@ func tellOfDelay(to []smtp.Rcpt) []smtp.Rcpt {
 
 // content gives the message as the peer takes it: as it is, wherever that can
 // be. RFC 6152 §3, RFC 3030 §3
-func (l *link) content(t *transfer) (io.Reader, error) {
+func (l *link) content(ctx context.Context, t *transfer, now time.Time) (io.Reader, error) {
 	offers := l.Extensions()
 	m := &t.mail
 	target := downgrade.EightBit
@@ -159,5 +160,10 @@ func (l *link) content(t *transfer) (io.Reader, error) {
 	}
 	m.Binary, m.EightBit = false, converted.EightBit
 	m.Size = mail.ByteCount(converted.Size)
-	return converted.Reader(), nil
+	if !converted.Changed {
+		return converted.Reader(), nil
+	}
+	signed := t.sign(ctx, now, converted.Reader)
+	m.Size += mail.ByteCount(len(signed))
+	return io.MultiReader(bytes.NewReader(signed), converted.Reader()), nil
 }

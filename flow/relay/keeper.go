@@ -63,21 +63,17 @@ func (k *keeper) late(now time.Time) (late []*attempt) {
 	return late
 }
 
-// extend extends the lease, unless the queue is being told of results just now:
-// then it is tried at the next tick.
+// extend extends the lease. It waits for nobody who tells the queue of results:
+// that may take as long as a disk is full, and the lease must not end meanwhile.
 func (a *attempt) extend(ctx context.Context) {
-	if !a.mu.TryLock() {
-		return
-	}
 	err := a.queue.Extend(ctx, time.Now(), a.lease)
-	a.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		a.again = time.Now().Add(time.Until(a.lease.Expires) / 3)
-		return
-	}
-	a.log.Warn("cannot extend the lease of a queued message", obs.Queue, a.item.ID.String(), obs.Err, err)
-	// Anything else may pass before somebody else has it.
-	if errors.Is(err, outqueue.ErrLeaseLost) || errors.Is(err, outqueue.ErrNotFound) {
+	case errors.Is(err, outqueue.ErrLeaseLost), errors.Is(err, outqueue.ErrNotFound):
+		// It has come to its end just now; or the result will tell.
 		a.keeper.leave(a)
+	default: // that may pass before somebody else has it
+		a.log.Warn("cannot extend the lease of a queued message", obs.Queue, a.item.ID.String(), obs.Err, err)
 	}
 }

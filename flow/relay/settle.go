@@ -110,7 +110,8 @@ func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt
 func (a *attempt) conclude(ctx context.Context) {
 	now := time.Now()
 	tried := len(a.answers) > 0
-	end := outqueue.Attempt{Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began), Calls: a.calls}}
+	// That nobody could be reached is found out again, if need be.
+	end := outqueue.Attempt{Patient: tried && !a.brought, Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began), Calls: a.calls}}
 	for _, w := range a.answers {
 		end.Try.Remote, end.Try.Text = w.remote, describe(w)
 	}

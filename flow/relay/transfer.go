@@ -26,6 +26,9 @@ type transfer struct {
 	size mail.ByteCount
 	by   mail.DeliverBy
 	call func(outqueue.Call) // is told of each call
+
+	// sign gives what to put before the message if it had to be converted.
+	sign func(ctx context.Context, now time.Time, converted func() io.Reader) []byte
 }
 
 // noteCall tells of a call that has come to its end.

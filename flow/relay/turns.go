@@ -31,10 +31,10 @@ type turns struct {
 	senders map[uint64]*sender
 	ring    *list.List // of *sender with flows in their rings; the front is next
 	flows   map[flowKey]*flow
-	blocked map[string][]*flow // by the hop at which there is no place
-	listed  map[outqueue.ID]bool
-	left    bool // some had no room and are only in the index
-	gone    int  // how many have gone since then
+	blocked map[string][]*flow   // by the hop at which there is no place
+	listed  map[outqueue.ID]bool // whether its turn has come
+	left    bool                 // some had no room and are only in the index
+	gone    int                  // how many have gone since then
 }
 
 type flowKey struct{ sender, destination uint64 }
@@ -62,7 +62,7 @@ func newTurns() *turns {
 
 // add lists an item that is due. One that is listed already is left as it is.
 func (t *turns) add(r outqueue.Ready) {
-	if t.listed[r.ID] {
+	if _, ok := t.listed[r.ID]; ok {
 		return
 	}
 	key := flowKey{r.Sender, r.Destination}
@@ -79,7 +79,7 @@ func (t *turns) add(r outqueue.Ready) {
 		t.flows[key] = f
 		t.admit(f)
 	}
-	t.listed[r.ID] = true
+	t.listed[r.ID] = false
 	heap.Push(&f.entries, r)
 }
 
@@ -169,6 +169,7 @@ func (t *turns) nextOf(s *sender, reserve func(uint64) (*seat, string)) (turn, b
 		r := heap.Pop(&f.entries).(outqueue.Ready)
 		s.credit -= min(int(r.Size/turnOctets), maxTurnCost)
 		s.running++
+		t.listed[r.ID] = true
 		if len(f.entries) == 0 {
 			delete(t.flows, f.key)
 			t.withdraw(f)
@@ -260,6 +261,9 @@ func (l *lane) may(running int) bool {
 type lanes struct {
 	fresh, doubtful lane
 	places          *places
+	// again is what has become due once more before its attempt was known to
+	// have ended: a cursor has passed it.
+	again map[outqueue.ID]outqueue.Ready
 }
 
 func newLanes(attempts int, p *places) *lanes {
@@ -268,18 +272,37 @@ func newLanes(attempts int, p *places) *lanes {
 		fresh:    lane{turns: newTurns(), most: part(7), each: part(4), quiet: attempts / 8},
 		doubtful: lane{turns: newTurns(), most: part(4), each: part(2), quiet: attempts / 16},
 		places:   p,
+		again:    map[outqueue.ID]outqueue.Ready{},
 	}
 }
 
 // add lists an item in its lane.
 func (l *lanes) add(r outqueue.Ready) {
-	if l.fresh.listed[r.ID] || l.doubtful.listed[r.ID] {
-		return
+	for _, lane := range []*lane{&l.fresh, &l.doubtful} {
+		if running, ok := lane.listed[r.ID]; ok {
+			if running {
+				l.again[r.ID] = r
+			}
+			return
+		}
 	}
 	if r.Tried || l.places.troubled(r.Destination) {
 		l.doubtful.add(r)
 	} else {
 		l.fresh.add(r)
+	}
+}
+
+// done says that an item's attempt has come to its end, or has not been made,
+// and lists the item again if it has become due meanwhile. What was tried has
+// another time then.
+func (l *lanes) done(lane *lane, r outqueue.Ready, tried bool) {
+	lane.running--
+	lane.turns.done(r)
+	again, ok := l.again[r.ID]
+	delete(l.again, r.ID)
+	if ok && (!tried || !again.Due.Equal(r.Due)) {
+		l.add(again)
 	}
 }
 

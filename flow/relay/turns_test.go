@@ -236,3 +236,44 @@ func BenchmarkTurns(b *testing.B) {
 		list.done(t.Ready)
 	}
 }
+
+// What becomes due once more while it is being tried is not forgotten, and what
+// was only seen once more does not come again.
+func TestDueAgainWhileTried(t *testing.T) {
+	l := newLanes(8, newPlaces(20))
+	now := time.Unix(100, 0)
+	for _, again := range []bool{false, true} {
+		r := ready(1, 1, 1)
+		l.add(r)
+		got, lane, ok := l.next(now)
+		if !ok {
+			t.Fatal("nobody's turn")
+		}
+		if seen := r; again {
+			seen.Due = seen.Due.Add(time.Second)
+			l.add(seen)
+		} else {
+			l.add(seen)
+		}
+		got.seat.leave(nothing, now)
+		l.done(lane, r, true)
+		next, lane, ok := l.next(now)
+		if ok != again || len(l.again) != 0 {
+			t.Fatalf("comes again: %v, want %v", ok, again)
+		}
+		if ok {
+			next.seat.leave(nothing, now)
+			l.done(lane, next.Ready, true)
+		}
+	}
+	// One that was being changed when its turn came comes again as it is.
+	r := ready(2, 1, 1)
+	l.add(r)
+	got, lane, _ := l.next(now)
+	l.add(r)
+	got.seat.leave(nothing, now)
+	l.done(lane, r, false)
+	if _, _, ok := l.next(now); !ok {
+		t.Error("it is forgotten")
+	}
+}

@@ -79,12 +79,7 @@ func (q *Queue) Enqueue(ctx context.Context, now time.Time, subs ...Submission) 
 		if err := commits[0].Wait(ctx); err != nil {
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
-		if q.o.Shared {
-			q.stir()
-		} else {
-			q.memory.add(now, commits[0].arrival, commits[0].made)
-			q.poke()
-		}
+		q.arrived(now, commits[0])
 		commits = commits[1:]
 	}
 	return ids, nil
@@ -95,6 +90,23 @@ type ordered struct {
 	kv.Commit
 	arrival *arrival
 	made    []fresh
+}
+
+// expect says what a transaction is to bring.
+func (q *Queue) expect(o *ordered, made []fresh) {
+	if o.made = made; !q.o.Shared {
+		q.memory.expect(o.arrival, made)
+	}
+}
+
+// arrived says that it has brought it.
+func (q *Queue) arrived(now time.Time, o ordered) {
+	if q.o.Shared {
+		q.stir()
+		return
+	}
+	q.memory.add(now, o.arrival, o.made)
+	q.poke()
 }
 
 // check says what is wrong with a submission.
@@ -181,9 +193,7 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 			}
 		}
 		tx.end()
-		if o.made = tx.made; !q.o.Shared {
-			q.memory.expect(o.arrival, o.made)
-		}
+		q.expect(&o, tx.made)
 		return nil
 	})
 	release()

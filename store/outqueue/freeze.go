@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -104,7 +105,7 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("freeze: %w", err)
 	}
-	q.freezesRead.Store(0)
+	q.freezes.changed()
 	return q.sweepUp(ctx, f.filter(), func(it *Item, s *state) error {
 		if !s.held {
 			s.held, it.Frozen = true, f.Name
@@ -128,7 +129,7 @@ func (q *Queue) Thaw(ctx context.Context, name string) (released int, err error)
 	if err != nil {
 		return 0, fmt.Errorf("thaw: %w", err)
 	}
-	q.freezesRead.Store(0)
+	q.freezes.changed()
 	rules, err := q.Freezes(ctx)
 	if err != nil {
 		return 0, err
@@ -174,20 +175,41 @@ func frozenBy(rules []Freeze, it *Item) string {
 	return ""
 }
 
+// freezes is the rules as they were read.
+type freezes struct {
+	mu      sync.Mutex
+	all     []Freeze  // guarded by mu
+	read    time.Time // zero if they are to be read again; guarded by mu
+	changes int       // how often they were changed here; guarded by mu
+}
+
+// changed says that the rules are others now.
+func (f *freezes) changed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read = time.Time{}
+	f.changes++
+}
+
 // rules gives the rules as they were a moment ago.
 func (q *Queue) rules(ctx context.Context) []Freeze {
-	if at := q.freezesRead.Load(); at != 0 && time.Since(time.Unix(0, at)) < freezesFor {
-		return *q.freezes.Load()
+	f := &q.freezes
+	f.mu.Lock()
+	all, changes := f.all, f.changes
+	known := !f.read.IsZero() && time.Since(f.read) < freezesFor
+	f.mu.Unlock()
+	if known {
+		return all
 	}
-	all, err := q.Freezes(ctx)
+	read, err := q.Freezes(ctx)
 	if err != nil {
 		q.o.Log.Error("the rules that hold mail cannot be read", obs.Err, err)
-		if old := q.freezes.Load(); old != nil {
-			return *old
-		}
-		return nil
+		return all
 	}
-	q.freezes.Store(&all)
-	q.freezesRead.Store(time.Now().UnixNano())
-	return all
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changes == changes { // else these may be those from before
+		f.all, f.read = read, time.Now()
+	}
+	return read
 }

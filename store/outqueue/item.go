@@ -209,6 +209,10 @@ type Attempt struct {
 	// Next is when to try again, if recipients are still Pending.
 	Next time.Time
 
+	// Patient says that nothing is lost if a crash comes first, and nobody waits:
+	// the results are noted a moment later, together with others.
+	Patient bool
+
 	// Try is what the history says; with a zero Began nothing was tried.
 	Try Try
 

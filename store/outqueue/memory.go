@@ -254,17 +254,22 @@ func (m *memory) loan(l *Lease) (loan, error) {
 	return *lent, nil
 }
 
-// settled says that a lease has ended, or that its item is another now.
+// doubt says that the item of a lease is about to be another: who notes more of
+// it reads it again.
+func (m *memory) doubt(l *Lease) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if lent := m.lent[l.Item.ID]; lent != nil && lent.epoch == l.epoch {
+		lent.touched = true
+	}
+}
+
+// settled says that results are durable, and whether the lease has ended.
 func (m *memory) settled(l *Lease, ended bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lent := m.lent[l.Item.ID]
-	switch {
-	case lent == nil || lent.epoch != l.epoch:
-	case ended:
+	if lent := m.lent[l.Item.ID]; ended && lent != nil && lent.epoch == l.epoch {
 		delete(m.lent, l.Item.ID)
-	default:
-		lent.touched = true
 	}
 }
 
@@ -319,12 +324,15 @@ func (q *Queue) News() News {
 	return n
 }
 
-// putOff says that an item becomes due again. The index need not be read for it
-// before that.
-func (q *Queue) putOff(now, next time.Time) {
+// putOff says that an item has become due again, or will. The index need not be
+// read for it before that. If the time has passed while that was made durable, a
+// cursor may have passed it, too.
+func (q *Queue) putOff(next time.Time) {
 	m := q.memory
 	m.mu.Lock()
-	if q.o.Shared || !next.After(now) {
+	if !next.After(time.Now()) {
+		m.behind = true
+	} else if q.o.Shared {
 		m.stirred = true
 	} else if m.next.IsZero() || next.Before(m.next) {
 		m.next = next

@@ -53,12 +53,13 @@ type Queue struct {
 	shards atomic.Int32
 	turn   atomic.Uint32 // whose turn it is among the shards
 
-	freezes     atomic.Pointer[[]Freeze] // the rules, as they were read
-	freezesRead atomic.Int64             // when that was
+	freezes freezes
 
 	// One stripe is held from when a large body is kept, or has lost its
 	// last item, until the engine and the blob store agree again.
 	stripes [32]sync.Mutex
+
+	gatherings [maxShards]gathering
 
 	memory *memory
 	wake   chan struct{} // holds a token when something may be due

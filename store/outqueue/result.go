@@ -26,20 +26,37 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 	if err := q.checkAttempt(l.Item, &a); err != nil {
 		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
 	}
-	release, err := q.keep(ctx, shard, a.Then)
+	if len(a.Then) == 0 {
+		err = q.gathered(ctx, now, shard, shards, l, &a)
+	} else {
+		err = q.resultThen(ctx, now, shard, shards, l, &a)
+	}
+	if err == nil || errors.Is(err, ErrNotFound) {
+		q.memory.settled(l, err != nil || !a.Keep)
+	}
 	if err != nil {
 		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
 	}
-	var rules []Freeze
-	if len(a.Then) > 0 {
-		rules = q.rules(ctx)
+	if !a.Next.IsZero() {
+		q.putOff(a.Next)
 	}
+	return nil
+}
+
+// resultThen is Result with notifications, which has a transaction of its own.
+func (q *Queue) resultThen(ctx context.Context, now time.Time, shard, shards int, l *Lease, a *Attempt) error {
+	release, err := q.keep(ctx, shard, a.Then)
+	if err != nil {
+		return err
+	}
+	rules := q.rules(ctx)
+	o := ordered{arrival: new(arrival)}
 	var tx *shardTxn
-	commit, err := q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) (err error) {
+	o.Commit, err = q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) (err error) {
 		if tx, err = begin(kvtx, shard, shards); err != nil {
 			return err
 		}
-		if err := q.settle(tx, now, l, &a); err != nil {
+		if err := q.settle(tx, now, l, a); err != nil {
 			return err
 		}
 		for i := range a.Then {
@@ -48,28 +65,21 @@ func (q *Queue) Result(ctx context.Context, now time.Time, l *Lease, a Attempt) 
 			}
 		}
 		tx.end()
+		q.expect(&o, tx.made)
 		return nil
 	})
 	release()
 	if err != nil {
+		q.memory.giveUp(o.arrival, false)
 		q.dropBodies(ctx, shard, a.Then)
-		if errors.Is(err, ErrNotFound) {
-			q.memory.settled(l, true)
-		}
-	} else {
-		q.memory.settled(l, !a.Keep)
-		err = commit.Wait(ctx)
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("result of %s: %w", l.Item.ID, err)
+	if err := o.Wait(ctx); err != nil {
+		q.memory.giveUp(o.arrival, true)
+		return err
 	}
 	q.drop(ctx, shard, tx.freed)
-	if len(a.Then) > 0 {
-		q.stir()
-	}
-	if !a.Next.IsZero() {
-		q.putOff(now, a.Next)
-	}
+	q.arrived(now, o)
 	return nil
 }
 
@@ -97,6 +107,7 @@ func (q *Queue) settle(tx *shardTxn, now time.Time, l *Lease, a *Attempt) error 
 	if err != nil {
 		return err
 	}
+	q.memory.doubt(l)
 	for _, r := range a.Results {
 		it.Status[r.Index].note(now, r)
 	}
