@@ -16,6 +16,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
 	"waxwing/test/house"
+	"waxwing/trust/dkim"
 )
 
 // offering makes a host offer extensions, and answer as answer says, if it
@@ -343,5 +344,30 @@ func TestRouteToStore(t *testing.T) {
 		if r, err := relay.ParseRoute("x.test", to); err == nil {
 			t.Errorf("%q gives %v", to, r)
 		}
+	}
+}
+
+// A message of ours that has to be converted is signed again, so that its
+// signature holds where it arrives.
+func TestDowngradedIsSignedAgain(t *testing.T) {
+	h := house.New(t)
+	keys := h.Sign()
+	far := newHost(t, offering(nil, "SIZE"))
+	run(t, h, far, relay.Schedule{})
+	const text = "From: alice@example.test\r\nSubject: 8\r\n\r\nGrüße\r\n"
+	signed := h.Deliverer.SignOwn(t.Context(), time.Now(), "example.test", []byte(text))
+	send(t, h, string(signed)+text, mail.Envelope{EightBit: true, To: []mail.Recipient{rcpt("carol@far.test", 0)}})
+	emptied(t, h)
+	got := strings.ReplaceAll(far.got()[0], "\n", "\r\n")
+	var v dkim.Verifier
+	_, _ = v.Write([]byte(got))
+	passed := 0
+	for _, r := range v.Finish(t.Context(), keys, time.Now()) {
+		if r.Status == dkim.Pass {
+			passed++
+		}
+	}
+	if passed != 2 || !strings.Contains(got, "quoted-printable") {
+		t.Errorf("%d signatures pass of %q", passed, got)
 	}
 }
