@@ -73,6 +73,9 @@ func (r DNSRecord) Wrong() bool {
 }
 
 func (a *API) routeSigning(mux *http.ServeMux) {
+	if a.o.Signing == nil {
+		return
+	}
 	mux.Handle("GET /v1/keys", a.handle(http.StatusOK, a.listKeys))
 	mux.Handle("POST /v1/keys", a.handle(http.StatusCreated, a.addKeys))
 	mux.Handle("POST /v1/keys/{domain}/{selector}/use", a.handle(http.StatusOK, a.useKey))
