@@ -20,6 +20,8 @@ const (
 
 	// troublePause is how long the index is left alone after an error.
 	troublePause = time.Second
+	// hearEach is after how many rows of the index the queue is asked for news.
+	hearEach = 500
 )
 
 // A desk hands out what is due. But for lease, start and finish it belongs to
@@ -61,14 +63,9 @@ const (
 
 // look lists what has become due. The index is read only if there may be more
 // in it than the queue tells of itself.
-func (d *desk) look(ctx context.Context, now time.Time) error {
-	news := d.queue.News()
-	for _, r := range news.Fresh {
-		d.lanes.add(r)
-	}
-	d.stirred = d.stirred || news.Stirred
-	d.behind = d.behind || news.Behind || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
-	d.due = earlier(d.due, news.Next)
+func (d *desk) look(ctx, work context.Context, now time.Time) error {
+	d.hear()
+	d.behind = d.behind || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
 	next := earlier(d.due, d.cursor.Next())
 	full := !now.Before(d.reread) || d.behind && !now.Before(d.soon)
 	if now.Before(d.trouble) || !full && !d.stirred && (next.IsZero() || now.Before(next)) {
@@ -84,8 +81,14 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		d.lanes.doubtful.unblockAll()
 		d.places.forget(now)
 	}
+	read := 0
 	err := d.queue.Ready(ctx, now, &d.cursor, func(r outqueue.Ready) bool {
 		d.lanes.add(r)
+		if read++; read%hearEach == 0 {
+			d.hear()
+			for d.begin(ctx, work, time.Now()) { // what has come need not wait for the end
+			}
+		}
 		return true
 	})
 	if err != nil {
@@ -96,6 +99,17 @@ func (d *desk) look(ctx context.Context, now time.Time) error {
 		d.reread, d.soon = now.Add(max(patience, rereadShare*took)), now.Add(soonShare*took)
 	}
 	return err
+}
+
+// hear takes in what the queue tells of itself.
+func (d *desk) hear() {
+	news := d.queue.News()
+	for _, r := range news.Fresh {
+		d.lanes.add(r)
+	}
+	d.stirred = d.stirred || news.Stirred
+	d.behind = d.behind || news.Behind
+	d.due = earlier(d.due, news.Next)
 }
 
 // earlier gives the earlier of two times, of which zero stands for none.
@@ -129,19 +143,20 @@ func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 // lease leases items, which may take as long as the disk does, and has them
 // tried.
 func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.Ready, chosen map[outqueue.ID]choice) {
+	leases, batch := d.queue.LeaseFresh(now, batch...)
+	attempts := d.attempts(ctx, work, leases, chosen)
+	if len(batch) == 0 {
+		d.run(attempts)
+		return
+	}
+	for _, attempt := range attempts { // they need not wait for the others
+		d.start(attempt)
+	}
 	leases, err := d.queue.Lease(ctx, now, batch...)
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("cannot lease from the outqueue", obs.Err, err)
 	}
-	var attempts []func()
-	for _, l := range leases {
-		c := chosen[l.Item.ID]
-		delete(chosen, l.Item.ID)
-		attempts = append(attempts, func() {
-			d.attempt(ctx, work, l, c.seat)
-			d.finish(c, tried)
-		})
-	}
+	attempts = d.attempts(ctx, work, leases, chosen)
 	how := notOurs
 	if err != nil {
 		how = unleased
@@ -150,13 +165,31 @@ func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.
 		c.seat.leave(nothing, now)
 		d.finish(c, how)
 	}
+	d.run(attempts)
+}
+
+// run has attempts made, the last one here.
+func (d *desk) run(attempts []func()) {
 	for i, attempt := range attempts {
 		if i == len(attempts)-1 {
-			attempt() // here
+			attempt()
 		} else {
 			d.start(attempt)
 		}
 	}
+}
+
+// attempts takes leased items from those that were chosen, to be tried.
+func (d *desk) attempts(ctx, work context.Context, leases []*outqueue.Lease, chosen map[outqueue.ID]choice) (attempts []func()) {
+	for _, l := range leases {
+		c := chosen[l.Item.ID]
+		delete(chosen, l.Item.ID)
+		attempts = append(attempts, func() {
+			d.attempt(ctx, work, l, c.seat)
+			d.finish(c, tried)
+		})
+	}
+	return attempts
 }
 
 // A choice is an item whose turn it is, with its lane.

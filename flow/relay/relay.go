@@ -161,7 +161,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := time.Now()
 		d.clear(now)
-		if err := d.look(ctx, now); err != nil && ctx.Err() == nil {
+		if err := d.look(ctx, work, now); err != nil && ctx.Err() == nil {
 			r.log.Error("cannot read the outqueue", obs.Err, err)
 		}
 		if !d.begin(ctx, work, now) {

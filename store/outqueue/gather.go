@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// maxGathered is how many results one transaction notes, and maxGatheredTo
-	// how many recipients an item may have of which that is true: its record is
-	// small enough for all to have room.
-	maxGathered   = 128
+	// maxGathered is how many results one transaction notes: who enqueues waits
+	// for it. maxGatheredTo is how many recipients an item may have that shares
+	// one: its record is small enough for all to have room.
+	maxGathered   = 32
 	maxGatheredTo = 20
 	// gatherPatience is how long results that are Patient wait for others. Of a
 	// thousand domains that nobody can reach it makes some transactions, and
-	// leaves the processors to mail that can go.
+	// leaves processors and disk to mail that can go.
 	gatherPatience = 400 * time.Millisecond
 )
 
@@ -66,14 +66,13 @@ func (q *Queue) gathered(ctx context.Context, now time.Time, shard, shards int, 
 }
 
 // join adds a result to those that wait. It returns at once if the result is
-// not Patient, or if there are as many as a transaction notes; else when it has
-// waited for others, or when others have taken it along.
+// not Patient; else when it has waited for others, or when others have taken it
+// along.
 func (g *gathering) join(ctx context.Context, s *settlement) {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, s)
-	full := len(g.waiting) >= maxGathered
 	g.mu.Unlock()
-	if !s.attempt.Patient || full {
+	if !s.attempt.Patient {
 		return
 	}
 	patience := time.NewTimer(gatherPatience)

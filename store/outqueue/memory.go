@@ -210,28 +210,59 @@ func (m *memory) lend(now, expires time.Time, ready []Ready) (known []*Lease, un
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range ready {
-		if m.has(r.ID, now) || m.changing[r.ID] > 0 {
-			continue
-		}
-		m.epoch++
-		l := &loan{epoch: m.epoch, expires: expires}
-		m.lent[r.ID] = l
-		f, ok := m.forget(r.ID)
-		if !ok {
+		if l, ok := m.lendOne(now, expires, r.ID); l != nil {
+			known = append(known, l)
+		} else if ok {
 			unknown = append(unknown, r)
-			continue
 		}
-		l.state = f.state
-		f.item.Leased, f.item.Due = true, expires
-		known = append(known, &Lease{Item: f.item, Expires: expires, epoch: l.epoch})
 	}
+	m.trim()
+	return known, unknown
+}
+
+// lendKnown notes leases of what is known, and gives the others back.
+func (m *memory) lendKnown(now, expires time.Time, ready []Ready) (known []*Lease, rest []Ready) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range ready {
+		if _, ok := m.fresh[r.ID]; ok {
+			if l, _ := m.lendOne(now, expires, r.ID); l != nil {
+				known = append(known, l)
+				continue
+			}
+		}
+		rest = append(rest, r)
+	}
+	m.trim()
+	return known, rest
+}
+
+// lendOne notes the lease of an item that nobody has or changes, and gives it if
+// the item is known; mu is held.
+func (m *memory) lendOne(now, expires time.Time, id ID) (l *Lease, ok bool) {
+	if m.has(id, now) || m.changing[id] > 0 {
+		return nil, false
+	}
+	m.epoch++
+	lent := &loan{epoch: m.epoch, expires: expires}
+	m.lent[id] = lent
+	f, ok := m.forget(id)
+	if !ok {
+		return nil, true
+	}
+	lent.state = f.state
+	f.item.Leased, f.item.Due = true, expires
+	return &Lease{Item: f.item, Expires: expires, epoch: lent.epoch}, true
+}
+
+// trim drops from the order what has gone at its front; mu is held.
+func (m *memory) trim() {
 	for len(m.order) > 0 {
 		if _, ok := m.fresh[m.order[0]]; ok {
 			break
 		}
 		m.order = m.order[1:]
 	}
-	return known, unknown
 }
 
 // unlend takes leases back that have come to nothing.
