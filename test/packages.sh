@@ -8,7 +8,7 @@ packages=(
   mutt neomutt thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot knot-dnssecutils unbound ssl-cert
   postgresql
-  opendkim clamav-daemon rspamd python3-milter libmail-srs-perl
+  opendkim python3-dkim clamav-daemon rspamd python3-milter libmail-srs-perl
   # What the servers need that are unpacked below.
   libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 libnsl2 libpam0g zlib1g
 )
