@@ -1,10 +1,5 @@
 package config
 
-import (
-	"fmt"
-	"net/netip"
-)
-
 // The comments of the fields below are the manual: they are copied into the
 // sample file and into docs/configuration.md. Write them for an administrator.
 
@@ -645,23 +640,6 @@ type Proxy struct {
 	// SMTP command XCLIENT. Whoever can connect from there can pretend to be any
 	// client.
 	XCLIENT []string `toml:"xclient"`
-}
-
-// Networks reads a list of addresses and networks.
-func Networks(list []string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, s := range list {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			ip, err := netip.ParseAddr(s)
-			if err != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a network such as \"10.0.0.0/8\"", s)
-			}
-			p = netip.PrefixFrom(ip, ip.BitLen())
-		}
-		all = append(all, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked())
-	}
-	return all, nil
 }
 
 // DNS is how names are looked up. docs/dns.md says more.
