@@ -11,6 +11,7 @@ import (
 	"waxwing/store/blob/memblob"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/outqueue"
+	"waxwing/test/engine"
 )
 
 // Results that can wait are noted together, each with its own fate; one that
@@ -76,6 +77,7 @@ func TestGathered(t *testing.T) {
 
 // Results of one lease that come together are all kept.
 func TestGatheredOfOneLease(t *testing.T) {
+	engine.NeedsBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, outqueue.Options{Shards: 1})
 		r.enqueue(t, time.Now(), r.submission(t, 10, "a@b.example", "b@b.example", "c@b.example"))
