@@ -173,8 +173,11 @@ func (h *Body) run(p []byte) int {
 		return len(p)
 	}
 	for i, c := range p {
-		if c == ' ' || c == '\r' || c == '\t' {
-			return i
+		if c > ' ' {
+			continue
+		}
+		if c == '\r' || c == '\t' || c == ' ' && (i+1 == len(p) || p[i+1] == ' ' || p[i+1] == '\t' || p[i+1] == '\r') {
+			return i // a single space between words stays as it is
 		}
 	}
 	return len(p)
