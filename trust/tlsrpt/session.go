@@ -15,17 +15,17 @@ const (
 // A Policy is what a domain has published about how its mail is to travel, as
 // it was applied.
 type Policy struct {
-	Type PolicyType
+	Type PolicyType `json:"policy-type"`
 	// Domain is the policy domain, in lower case and A-labels: the recipients'
 	// domain for STS and NoPolicyFound, the TLSA base domain (of the receiving
 	// server) for TLSA. RFC 8460 §1.1
-	Domain string
+	Domain string `json:"policy-domain"`
 	// Text is the policy: of TLSA the data of each record ("3 1 1 …"), of STS
 	// the lines of the policy ("version: STSv1", …); none for NoPolicyFound.
 	// RFC 8460 §4.5
-	Text []string
+	Text []string `json:"policy-string,omitempty"`
 	// MX are the patterns of hosts that an STS policy names.
-	MX []string
+	MX []string `json:"mx-host,omitempty"`
 }
 
 // A ResultType says how an attempt failed. Success is the zero value.
