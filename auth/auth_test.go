@@ -35,7 +35,7 @@ func house(t testing.TB, o Options) (*Authenticator, *directory.Directory, kv.St
 		}
 	}
 	for _, name := range []string{"alice", "bob", "carol"} {
-		a, err := dir.AddAccount(t.Context(), time.Now(), directory.Account{
+		a, err := dir.AddAccount(t.Context(), time.Unix(0, 0), directory.Account{
 			Address:  mail.Address{Local: name, Domain: "example.test"},
 			Disabled: name == "bob",
 		})

@@ -72,6 +72,16 @@ func open(t *testing.T, data string) house {
 	return h
 }
 
+// account gives the number of an account.
+func (h house) account(t *testing.T, address string) mail.AccountID {
+	t.Helper()
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return must(h.dir.AccountByAddress(t.Context(), a))(t).ID
+}
+
 // refused checks that an error is a problem of a status that says something.
 func refused(t *testing.T, err error, status int, say string) {
 	t.Helper()

@@ -22,7 +22,7 @@ func TestRestore(t *testing.T) {
 	if _, err := h.AddAccount(ctx, NewAccount{Address: "ann@example.org", Password: "long enough"}); err != nil {
 		t.Fatal(err)
 	}
-	account := h.mail.Account(1)
+	account := h.mail.Account(h.account(t, "ann@example.org"))
 	for _, subject := range []string{"one", "=?utf-8?q?zw=C3=B6lf?="} {
 		b, err := blob.StageBytes(ctx, h.blobs, []byte("From: Eve <eve@x>\r\nSubject: "+subject+"\r\nMessage-ID: <"+subject+"@x>\r\n\r\n.\r\n"))
 		if err != nil {
@@ -114,18 +114,19 @@ func TestVerify(t *testing.T) {
 	if got := events(VerifyRequest{}); got != want {
 		t.Errorf("told\n%s", got)
 	}
-	err := kv.Apply(ctx, h.db, keys.Account(1), func(tx kv.Txn) error { tx.Delete([]byte{keys.AccountRecord}); return nil })
+	eve := h.account(t, "eve@example.org")
+	err := kv.Apply(ctx, h.db, keys.Account(h.account(t, "ann@example.org")), func(tx kv.Txn) error { tx.Delete([]byte{keys.AccountRecord}); return nil })
 	if err == nil { // of bob there is nothing left
-		err = kv.Apply(ctx, h.db, keys.Account(2), func(tx kv.Txn) error { tx.DeleteRange(nil, nil); return nil })
+		err = kv.Apply(ctx, h.db, keys.Account(h.account(t, "bob@example.org")), func(tx kv.Txn) error { tx.DeleteRange(nil, nil); return nil })
 	}
 	if err == nil {
-		err = h.dir.DeleteAccount(ctx, 3)
+		err = h.dir.DeleteAccount(ctx, eve)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = "directory: clean\nqueue: clean\nann@example.org: the account's record cannot be read, mended\n" +
-		"a0000000000000003: there is mail of account a0000000000000003, which the directory does not know\n" +
+		eve.String() + ": there is mail of account " + eve.String() + ", which the directory does not know\n" +
 		"bob@example.org: the account has no mailboxes, mended\n"
 	if got := events(VerifyRequest{Repair: true}); got != want {
 		t.Errorf("told\n%s", got)

@@ -22,6 +22,11 @@ const (
 	lastAccountID   = 1<<56 - 1 // of a partition, package keys
 )
 
+// idRate is how many accounts are made in a second at most, over the years. The
+// last octet of an ID says on which shelf its bodies lie; a prime spreads
+// them.
+const idRate = 65521
+
 // AddAccount makes an account in one of our domains, without a password, and
 // gives it with its new ID. The account's mailboxes are made elsewhere, by
 // mailbox.Store.Create. Fails with ErrNotLocal, ErrExists or ErrInvalid.
@@ -39,7 +44,7 @@ func (d *Directory) AddAccount(ctx context.Context, now time.Time, a Account) (A
 		if err = claim(tx, a.Address); err != nil {
 			return err
 		}
-		if a.ID, err = nextID(tx); err != nil {
+		if a.ID, err = nextID(tx, now); err != nil {
 			return err
 		}
 		return putAccount(tx, a)
@@ -177,7 +182,11 @@ func claim(tx kv.Txn, address mail.Address) error {
 	return nil
 }
 
-func nextID(tx kv.Txn) (mail.AccountID, error) {
+// nextID gives an ID that no account has ever had: one above all that the
+// directory knows of, and not before the time. The second is for a directory that
+// has been brought back to an older state and does not know what it has given out
+// since: mail programs, blob stores and copies elsewhere may remember that.
+func nextID(tx kv.Txn, now time.Time) (mail.AccountID, error) {
 	next := mail.AccountID(1)
 	value, err := tx.GetMany([][]byte{metaKey("next")})
 	if err != nil {
@@ -187,6 +196,9 @@ func nextID(tx kv.Txn) (mail.AccountID, error) {
 		if err := decode(value[0], &next); err != nil {
 			return 0, err
 		}
+	}
+	if since := now.Unix(); since > 0 {
+		next = max(next, mail.AccountID(since)*idRate)
 	}
 	if next > lastAccountID {
 		return 0, fmt.Errorf("%w: no account ids are left", ErrTooMany)
