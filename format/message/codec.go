@@ -188,7 +188,7 @@ func Decode(b []byte) (*Message, error) {
 		}
 		return nil, errCorrupt
 	}
-	d := decoder{s: string(b), at: 1}
+	d := decoder{s: string(b), at: 1, room: new(room)}
 	m := new(Message)
 	d.message(m)
 	if d.failed || d.at != len(d.s) {
@@ -202,7 +202,9 @@ type decoder struct {
 	s      string
 	at     int
 	failed bool
+	room   *room
 
+	// What is left of the room.
 	parts      []Part
 	parameters []Param
 	addresses  []Address
@@ -218,11 +220,11 @@ func (d *decoder) message(m *Message) {
 	if d.failed {
 		return
 	}
-	d.parts = makeSome[Part](parts)
-	d.parameters = makeSome[Param](params)
-	d.addresses = makeSome[Address](addresses)
-	d.strings = makeSome[string](strings)
-	d.envelopes = makeSome[Envelope](envelopes)
+	d.parts = makeSome(&d.room.parts, parts)
+	d.parameters = makeSome(&d.room.parameters, params)
+	d.addresses = makeSome(&d.room.addresses, addresses)
+	d.strings = makeSome(&d.room.strings, strings)
+	d.envelopes = makeSome(&d.room.envelopes, envelopes)
 	m.Size = mail.ByteCount(d.number())
 	switch d.number() {
 	case 0:
@@ -236,8 +238,8 @@ func (d *decoder) message(m *Message) {
 	m.References = d.list()
 	if n := d.count(2); n != defects {
 		d.failed = true
-	} else if n > 0 {
-		m.Defects = make([]Defect, n)
+	} else {
+		m.Defects = makeSome(&d.room.defects, n)
 	}
 	for i := range m.Defects {
 		m.Defects[i] = Defect{d.signed(), d.text()}
@@ -248,11 +250,28 @@ func (d *decoder) message(m *Message) {
 	}
 }
 
-func makeSome[T any](n int) []T {
+// A room is memory for what a message has several of.
+type room struct {
+	parts      []Part
+	parameters []Param
+	addresses  []Address
+	strings    []string
+	envelopes  []Envelope
+	defects    []Defect
+}
+
+// makeSome gives n zero values, in the memory of those before if they fit.
+func makeSome[T any](from *[]T, n int) []T {
 	if n == 0 {
 		return nil
 	}
-	return make([]T, n)
+	if n > cap(*from) {
+		*from = make([]T, n)
+		return *from
+	}
+	some := (*from)[:n]
+	clear(some)
+	return some
 }
 
 // takeSome cuts n off what has been allocated for a kind.

@@ -32,6 +32,23 @@ func roundTrip(t testing.TB, m *Message) {
 	}
 }
 
+// One Decoder gives what Decode does, whatever it has met before.
+func TestDecoder(t *testing.T) {
+	var d Decoder
+	for range 2 {
+		for _, c := range structures {
+			m := parse(t, crlf(c.in))
+			b := m.AppendBinary(nil)
+			if got, err := d.Decode(b); err != nil || !reflect.DeepEqual(got, m) {
+				t.Fatalf("%v\n%+v\nwant\n%+v", err, got, m)
+			}
+			if _, err := d.Decode(b[:len(b)-1]); err == nil {
+				t.Fatal("accepts what is not whole")
+			}
+		}
+	}
+}
+
 func TestBinaryRefuses(t *testing.T) {
 	b := parse(t, ordinary(1024)).AppendBinary(nil)
 	for n := range b {
@@ -55,6 +72,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(parse(f, ordinary(2048)).AppendBinary(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Decode(b)
+		var d Decoder
+		for range 2 {
+			if again, e := d.Decode(b); (e == nil) != (err == nil) || err == nil && !reflect.DeepEqual(again, m) {
+				t.Fatalf("a Decoder gives %v, %v\nnot %v, %v", again, e, m, err)
+			}
+		}
 		if err != nil {
 			return
 		}
@@ -116,6 +139,17 @@ func ordinary(size int) []byte {
 	}
 	b.WriteString("------=_Part_1_2.3--\r\n")
 	return b.Bytes()
+}
+
+func BenchmarkDecoder(b *testing.B) {
+	form := parse(b, ordinary(4096)).AppendBinary(nil)
+	b.ReportAllocs()
+	var d Decoder
+	for b.Loop() {
+		if _, err := d.Decode(form); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkParse(b *testing.B) {
