@@ -143,6 +143,10 @@ func (o op) read(rt *rapid.T, r kv.Reader, m model) {
 				rt.Fatalf("get many %q: %q, want %q, %v", key, got[i], want, ok)
 			}
 		}
+		var room kv.Room
+		if err := kv.GetInto(r, keys, &room); err != nil || !slices.EqualFunc(got, room.Values, bytes.Equal) {
+			rt.Fatalf("get into a room %q: %q, %v, want %q", keys, room.Values, err, got)
+		}
 	case "scan":
 		keys := slices.Sorted(maps.Keys(m))
 		keys = slices.DeleteFunc(keys, func(k string) bool { return !o.within(k) })

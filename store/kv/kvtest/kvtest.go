@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Store) {
 		{"own writes", ownWrites},
 		{"scan while writing", scanWhileWriting},
 		{"slices stay", slicesStay},
+		{"rooms", rooms},
 		{"failure writes nothing", failureWritesNothing},
 		{"panic frees the partition", panicFreesPartition},
 		{"limits", limits},

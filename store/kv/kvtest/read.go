@@ -225,6 +225,56 @@ func slicesStay(t *testing.T, h *house) {
 	h.apply(t, p, func(tx kv.Txn) { check(tx) })
 }
 
+// What is read into a room is there after the reader has gone, until the room
+// is used again; and it is what GetMany gives, in whatever order it is asked for.
+func rooms(t *testing.T, h *house) {
+	p := h.partition()
+	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, i*331%30_000) }
+	h.apply(t, p, func(tx kv.Txn) { tx.Put([]byte{250}, []byte("other")) })
+	for first := 0; first < 200; first += 40 {
+		h.apply(t, p, func(tx kv.Txn) {
+			for i := first; i < first+40; i++ {
+				tx.Put([]byte{byte(i)}, value(i))
+			}
+		})
+	}
+	var room kv.Room
+	for round := range 4 {
+		var keys [][]byte
+		for i := range 220 {
+			switch round {
+			case 1:
+				i = 219 - i
+			case 2:
+				i = i * 37 % 220
+			case 3:
+				i = i % 5
+			}
+			keys = append(keys, []byte{byte(i)})
+		}
+		read := func(r kv.Reader) {
+			if err := kv.GetInto(r, keys, &room); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func() {
+			t.Helper()
+			for k, v := range room.Values {
+				if i := int(keys[k][0]); i < 200 && (v == nil || !bytes.Equal(v, value(i))) || i >= 200 && v != nil {
+					t.Fatalf("round %d: value %d is %d octets, want %d", round, i, len(v), len(value(i)))
+				}
+			}
+		}
+		h.view(t, p, read)
+		check()
+		h.apply(t, p, func(tx kv.Txn) { tx.Put([]byte{7}, value(7)); read(tx) })
+		check()
+		for _, v := range room.Values {
+			clear(v)
+		}
+	}
+}
+
 // Readers stop when their context ends.
 func contexts(t *testing.T, h *house) {
 	p := h.partition()

@@ -67,12 +67,17 @@ func (r *reader) value(key, held []byte, room func(n int) []byte) ([]byte, error
 	}
 	b := room(int(ref.whole))
 	if err := r.fetch(ref, b); err != nil {
-		return nil, &Damage{
-			File: segmentName(ref.place.segment()), Offset: int64(ref.place.offset()),
-			Partition: kv.Partition(binary.BigEndian.Uint64(r.prefix[:])), Key: bytes.Clone(key), Err: err,
-		}
+		return nil, r.damage(key, ref, err)
 	}
 	return b, nil
+}
+
+// damage says that the value under a key cannot be had.
+func (r *reader) damage(key []byte, ref reference, err error) *Damage {
+	return &Damage{
+		File: segmentName(ref.place.segment()), Offset: int64(ref.place.offset()),
+		Partition: kv.Partition(binary.BigEndian.Uint64(r.prefix[:])), Key: bytes.Clone(key), Err: err,
+	}
 }
 
 // fetch fills b with the value that ref means.
@@ -119,7 +124,10 @@ const manyKeys = 17
 func (r *reader) GetMany(keys [][]byte) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	if len(keys) >= manyKeys {
-		return values, r.getSorted(keys, values)
+		return values, r.getSorted(keys, func(i int, held []byte) (err error) {
+			values[i], err = r.value(keys[i], held, r.room)
+			return err
+		})
 	}
 	for i, key := range keys {
 		value, err := r.Get(key)
@@ -131,7 +139,9 @@ func (r *reader) GetMany(keys [][]byte) ([][]byte, error) {
 	return values, nil
 }
 
-func (r *reader) getSorted(keys, values [][]byte) (err error) {
+// getSorted calls found with what Pebble holds for those of the keys that are
+// there, in the order of the keys' octets.
+func (r *reader) getSorted(keys [][]byte, found func(i int, held []byte) error) (err error) {
 	order := make([]int, len(keys))
 	for i := range order {
 		order[i] = i
@@ -161,7 +171,7 @@ func (r *reader) getSorted(keys, values [][]byte) (err error) {
 		}
 		held, err := it.ValueAndErr()
 		if err == nil {
-			values[i], err = r.value(keys[i], held, r.room)
+			err = found(i, held)
 		}
 		if err != nil {
 			return fmt.Errorf("read keys: %w", err)
