@@ -141,7 +141,7 @@ func (a *App) open(o Options, now time.Time) (err error) {
 	if a.stores.tidy != nil {
 		a.workers = append(a.workers, worker{"blobs", a.stores.tidy})
 	}
-	a.workers = append(a.workers, worker{"store", a.stores.watch})
+	a.workers = append(a.workers, worker{"store", a.stores.watch}, worker{"garbage", newGarbage(memory).run})
 	return a.furnish(o, now)
 }
 

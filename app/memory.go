@@ -57,11 +57,10 @@ func groupLimit(root fs.FS) (limit int64, ok bool) {
 }
 
 // shareMemory tells Go's runtime how to use the memory, unless the environment
-// does. Most of what we keep is caches without a pointer in them, which cost
-// next to nothing to collect: so collect sooner, and waste less.
+// does.
 func shareMemory(memory int64) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(restPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory / 4 * 3)
