@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
   gcc libc6-dev # for the race detector
   curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
-  mutt neomutt thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
+  mutt neomutt alpine tmux thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot knot-dnssecutils unbound ssl-cert
   postgresql
   opendkim python3-dkim clamav-daemon rspamd python3-milter libmail-srs-perl
