@@ -19,6 +19,7 @@ const (
 	Common    kv.Partition = 0xFF05_0000_0000_0000 // what those who share the store agree on
 	Seals     kv.Partition = 0xFF06_0000_0000_0000 // keys that sign addresses
 	Shared    kv.Partition = 0xFF07_0000_0000_0000 // what all accounts share
+	Reports   kv.Partition = 0xFF08_0000_0000_0000 // reports about mail, of ours and of others
 	Restoring kv.Partition = 0xFFFE_0000_0000_0000 // exists while a backup is being restored; see store/backup
 
 	index    kv.Partition = 0xFD00_0000_0000_0000
@@ -62,6 +63,7 @@ const (
 	SealKey   = 'k' // number -> key
 	SealSince = 's' // domain -> since when its senders are tagged
 	SignKey   = 'd' // domain, 0, selector -> key that signs the domain's mail; store/dkimkeys
+	CertKey   = 't' // host, 0, name -> key of the host's certificates; store/tlskeys
 )
 
 // Prefixes in an account's partition. Those of store/mailbox:
@@ -69,6 +71,7 @@ const (
 	AccountRecord = 'A' // the account's record
 	Mailbox       = 'M' // mailbox -> its record
 	Entry         = 'u' // mailbox, uid -> entry
+	Sheet         = 'j' // mailbox, uid / 1024 -> what many entries have become at once
 	Message       = 'e' // email -> message record
 	Rest          = 'f' // email, part -> what of a message record is too much for one value
 	Places        = 'x' // email -> mailboxes and uids, where they are not the message record's
