@@ -256,7 +256,7 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 	if m.UIDNext == math.MaxUint32 {
 		return Appended{}, fmt.Errorf("UIDs of mailbox %v: %w", m.ID, ErrTooMany)
 	}
-	if !t.a.store.fits(&t.head, mail.ByteCount(p.size), 1) {
+	if !t.unlimited && !t.a.store.fits(&t.head, mail.ByteCount(p.size), 1) {
 		return Appended{}, ErrOverQuota
 	}
 	words, err := t.numberKeywords(e.Keywords, true)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"waxwing/mail"
 	"waxwing/store/blob"
@@ -258,6 +259,10 @@ func (c *check) checkBoxes() error {
 			c.wrong("ahead", c.a.raiseHead, "a new mailbox could get the number of an old one", "raises the account's counters",
 				"mailbox %q has numbers that the account has not given yet", m.Name)
 		}
+		if m.removed != 0 && !plausible(m.removed, time.Now()) {
+			c.wrong(fmt.Sprint("removed", id), c.a.unremove(id), "it is purged too early, or never", "brings it back",
+				"mailbox %q is said to have been deleted at a time that cannot be", m.Name)
+		}
 		if m.removed != 0 {
 			return nil
 		}
@@ -290,6 +295,12 @@ func (c *check) checkBoxes() error {
 		c.wrong(fmt.Sprint("box", Inbox), c.a.rebuildBox(Inbox), "no mail can be delivered", "makes it anew", "there is no INBOX")
 	}
 	return nil
+}
+
+// plausible tells whether a mailbox can have been deleted at a time: after 1999,
+// since no program of ours is as old, and not tomorrow.
+func plausible(removed int64, now time.Time) bool {
+	return removed >= 946684800 && removed < now.AddDate(0, 0, 1).Unix()
 }
 
 func (c *check) checkEntries() error {

@@ -220,6 +220,22 @@ func TestRepair(t *testing.T) {
 		"parent": {func(t *testing.T, w *ward) func(kv.Txn) {
 			return func(tx kv.Txn) { tx.Delete(appendBoxKey(nil, 7)) }
 		}, false, `mailbox "a/b" has nothing above it called "a"`, 0},
+		"deleted": {func(t *testing.T, w *ward) func(kv.Txn) {
+			return func(tx kv.Txn) {
+				b, _ := tx.Get(appendBoxKey(nil, 2))
+				m, _ := decodeBox(2, b)
+				m.removed = 1
+				tx.Put(appendBoxKey(nil, 2), m.append(nil))
+			}
+		}, false, `mailbox "Drafts" is said to have been deleted at a time that cannot be`, 0},
+		"prefix": {func(t *testing.T, w *ward) func(kv.Txn) {
+			return func(tx kv.Txn) {
+				b, _ := tx.Get(appendRecordKey(nil, 1))
+				b = slices.Clone(b)
+				b[50] |= 0x80 // all that follows is read as something else
+				tx.Put(appendRecordKey(nil, 1), b)
+			}
+		}, false, "what was found out about message e1 cannot be read", 0},
 		"counts": {func(t *testing.T, w *ward) func(kv.Txn) {
 			return func(tx kv.Txn) {
 				b, _ := tx.Get(appendBoxKey(nil, Inbox))
@@ -442,6 +458,31 @@ func TestRestoreBeforeCut(t *testing.T) {
 	}
 }
 
+// An account that is full can be mended, too.
+func TestRepairFull(t *testing.T) {
+	w := newWard(t)
+	w.fill(t)
+	r, err := w.findRecord(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, func(tx kv.Txn) {
+		b, _ := tx.Get(headKey)
+		h, _ := decodeHead(b)
+		h.quota, h.maxMessages, h.maxBoxes = 1, 1, 1
+		tx.Put(headKey, h.append(nil))
+		tx.Delete(appendBodyKey(nil, &r.sum, 0))
+	})
+	for _, f := range w.findings(t, CheckOptions{Repair: true}) {
+		if !f.Mended {
+			t.Errorf("not mended: %+v", f)
+		}
+	}
+	if m, err := w.Mailbox(t.Context(), DamagedName); err != nil || m.Messages != 1 {
+		t.Errorf("the report is missing: %+v, %v", m, err)
+	}
+}
+
 // A record that looks for its text in the wrong place costs nobody the text.
 func TestRepairWrongPlace(t *testing.T) {
 	w := newWard(t)
@@ -504,12 +545,6 @@ func TestRepairAnything(t *testing.T) {
 					tx.Put(it.Key, other.Value)
 				}
 			}
-			if b, err := tx.Get(headKey); err == nil {
-				if h, err := decodeHead(b); err == nil { // what is rescued needs room
-					h.quota = 0
-					tx.Put(headKey, h.append(nil))
-				}
-			}
 		})
 		var told []string
 		for _, f := range w.findings(t, CheckOptions{Deep: true, Repair: true}) {
@@ -521,6 +556,10 @@ func TestRepairAnything(t *testing.T) {
 		s := New(w.db, w.blobs, Options{})
 		defer s.Close()
 		w.Account = s.Account(1)
+		// What lies in a mailbox that seems to be deleted is not lost.
+		if _, err := w.Restore(t.Context(), time.Now(), RestoreOptions{Since: time.Unix(1, 0)}); err != nil {
+			rt.Errorf("restore: %v", err)
+		}
 		after := w.texts(t)
 		for i := range 3 {
 			if after[note(i)] == 0 && !touched {

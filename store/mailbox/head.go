@@ -187,7 +187,19 @@ func decodeBox(id mail.MailboxID, b []byte) (box, error) {
 	}
 	rest = rest[n:]
 	m.Role, m.Name = internRole(rest[:role]), string(rest[role:])
+	if hasControls(rest) { // see CleanName: these are octets of something else
+		return box{}, fmt.Errorf("mailbox %v: %w", id, errCorrupt)
+	}
 	return m, nil
+}
+
+func hasControls(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // internRole spares an allocation for each of the common roles.

@@ -176,12 +176,18 @@ type CreateOptions struct {
 // CreateMailbox makes a mailbox, and those above it that are missing.
 // RFC 9051 §6.3.4
 func (a *Account) CreateMailbox(ctx context.Context, name string, o CreateOptions) (Info, error) {
+	return a.createMailbox(ctx, name, o, false)
+}
+
+// createMailbox is the same, and may pass over the limits.
+func (a *Account) createMailbox(ctx context.Context, name string, o CreateOptions, unlimited bool) (Info, error) {
 	name, err := CleanName(name)
 	if err != nil {
 		return Info{}, err
 	}
 	var made Info
 	_, err = a.change(ctx, time.Now(), nil, nil, func(t *txn, _ [][]byte) error {
+		t.unlimited = unlimited
 		boxes, err := t.readNames()
 		if err != nil {
 			return err
@@ -242,7 +248,7 @@ func (t *txn) makeMailbox(name string, role mail.Role) (*box, error) {
 		return m, nil
 	}
 	// Those that wait to be purged have a limit too.
-	if most := t.a.store.maxBoxes(&t.head); t.head.boxes >= int64(most) || t.removed >= most {
+	if most := t.a.store.maxBoxes(&t.head); !t.unlimited && (t.head.boxes >= int64(most) || t.removed >= most) {
 		return nil, fmt.Errorf("mailboxes: %w", ErrTooMany)
 	}
 	got, err := t.GetMany([][]byte{appendSubscriptionKey(nil, name)})

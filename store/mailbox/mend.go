@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -180,6 +181,33 @@ func (a *Account) rebuildBox(id mail.MailboxID) func(context.Context) error {
 			m.Subscribed = got[0] != nil
 			t.boxes = slices.DeleteFunc(t.boxes, func(b *box) bool { return b.ID == id })
 			t.boxes = append(t.boxes, m)
+			t.changeBox(MailboxCreated, m)
+			if err := t.countBox(m); err != nil {
+				return err
+			}
+			return t.total()
+		})
+	}
+}
+
+// unremove brings back a mailbox that nobody has deleted.
+func (a *Account) unremove(id mail.MailboxID) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return a.mend(ctx, func(t *txn) error {
+			m, err := t.mailboxRow(id)
+			if err != nil || m == nil || m.removed == 0 || plausible(m.removed, t.now) {
+				return err
+			}
+			names, err := t.names()
+			if err != nil {
+				return err
+			}
+			m.Name, m.removed, m.thinned = freeName(names, m.Name), 0, false
+			got, err := t.Txn.GetMany([][]byte{appendSubscriptionKey(nil, m.Name)})
+			if err != nil {
+				return err
+			}
+			m.Subscribed = got[0] != nil
 			t.changeBox(MailboxCreated, m)
 			if err := t.countBox(m); err != nil {
 				return err
@@ -618,6 +646,12 @@ func (a *Account) reparse(id mail.EmailID) func(context.Context) error {
 		if err != nil || r == nil {
 			return err
 		}
+		if _, err := a.heal(ctx, id, r); err != nil { // its size may be wrong as well
+			return err
+		}
+		if r, err = a.findRecord(ctx, id); err != nil || r == nil {
+			return err
+		}
 		if r.where == bodyInline && r.body > blob.Inline { // nothing that is so large is there
 			return fmt.Errorf("message %v: %w", id, errCorrupt)
 		}
@@ -644,10 +678,22 @@ func (a *Account) reparse(id mail.EmailID) func(context.Context) error {
 			}
 			lo := appendRestKey(nil, id, 0)
 			t.Txn.DeleteRange(lo, kv.PrefixEnd(lo[:9]))
-			now.prefix, now.rest = slices.Clone(now.prefix), 0
+			now.prefix, now.rest = slices.Clone(headerOnly(now.prefix)), 0
 			now.message = m.AppendBinary(nil)
 			t.putRecord(id, &now)
 			return nil
 		})
 	}
+}
+
+// headerOnly gives a prefix if it is made of header fields. Where the rest of a
+// record is damaged it may be octets of something else, which would stand before
+// the text.
+func headerOnly(prefix []byte) []byte {
+	name, _, colon := bytes.Cut(prefix, []byte(":"))
+	odd := func(r rune) bool { return r <= ' ' || r >= 127 } // RFC 5322 §2.2
+	if !colon || len(name) == 0 || bytes.ContainsFunc(name, odd) || !bytes.HasSuffix(prefix, []byte("\r\n")) {
+		return nil
+	}
+	return prefix
 }

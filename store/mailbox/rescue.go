@@ -26,12 +26,13 @@ const DamagedName = "Damaged"
 func (a *Account) damagedBox(ctx context.Context) (Info, error) {
 	m, err := a.Mailbox(ctx, DamagedName)
 	if errors.Is(err, ErrNoMailbox) {
-		m, err = a.CreateMailbox(ctx, DamagedName, CreateOptions{})
+		m, err = a.createMailbox(ctx, DamagedName, CreateOptions{}, true)
 	}
 	return m, err
 }
 
-// keepDamaged puts a message into it, once for each token that is not empty.
+// keepDamaged puts a message into it, once for each token that is not empty. No
+// limit stands in the way: what is saved there was in the account before.
 func (a *Account) keepDamaged(ctx context.Context, b *blob.Staged, internal time.Time, token string) error {
 	if err := b.Finish(); err != nil {
 		return err
@@ -43,7 +44,8 @@ func (a *Account) keepDamaged(ctx context.Context, b *blob.Staged, internal time
 	if token != "" {
 		token = "damaged " + token
 	}
-	_, err = a.Append(ctx, time.Now(), NewEntry{Mailbox: m.ID, Body: b, Internal: internal, Token: token})
+	entries := []NewEntry{{Mailbox: m.ID, Body: b, Internal: internal, Token: token}}
+	_, err = a.appendAnd(ctx, time.Now(), entries, &appendWith{before: func(t *txn) error { t.unlimited = true; return nil }})
 	return err
 }
 
@@ -128,7 +130,8 @@ func (a *Account) heal(ctx context.Context, id mail.EmailID, r *record) (whole b
 		if now.body == size && now.where == where {
 			return nil
 		}
-		if now.message, err = now.complete(t, id); err != nil {
+		now.message, err = now.complete(t, id)
+		if err != nil && !errors.Is(err, errCorrupt) { // what is corrupt is found out again: see reparse
 			return err
 		}
 		now.prefix, now.message, now.rest = slices.Clone(now.prefix), slices.Clone(now.message), 0

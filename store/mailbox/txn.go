@@ -24,6 +24,8 @@ type txn struct {
 	boxes   []*box // those read so far
 	removed int    // mailboxes that wait to be purged, after readNames
 
+	unlimited bool // what repairing keeps is not measured against limits
+
 	subscribed int  // names, once subscribe has counted them
 	watched    bool // views are open: effects are wanted
 	dirty      bool
