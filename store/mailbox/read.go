@@ -60,8 +60,8 @@ func readFacts(r kv.Reader, id mail.EmailID, b []byte) (*Facts, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := record.facts(id, whole)
-	return f, len(whole), err
+	f, err := record.facts(id, whole, nil)
+	return &f, len(whole), err
 }
 
 func recordKeys(ids []mail.EmailID) [][]byte {
@@ -200,55 +200,6 @@ func assemble(id mail.EmailID, record *record, values [][]byte) ([]byte, error) 
 		return nil, fmt.Errorf("body of %v: %w", id, errCorrupt)
 	}
 	return whole, nil
-}
-
-// ReadInline reads messages that are small enough to lie in the engine, in two
-// round trips for all; nil for the others, which OpenMessage opens, and for
-// those that there are not. Where that is very much it gives the first of them
-// only, one at least.
-func (a *Account) ReadInline(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
-	var list [][]byte
-	if len(ids) == 0 {
-		return list, nil
-	}
-	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
-		got, err := r.GetMany(recordKeys(ids))
-		if err != nil {
-			return err
-		}
-		records := make([]record, 0, len(ids))
-		want := make([][]byte, 0, len(ids))
-		for i, size := 0, 0; i < len(got) && size < enough; i++ {
-			var record record
-			if got[i] != nil {
-				if record, err = decodeRecord(ids[i], got[i]); err != nil {
-					return err
-				}
-			}
-			if record.where == bodyInline {
-				want = appendChunkKeys(want, &record)
-				size += int(record.size())
-			}
-			records = append(records, record)
-		}
-		values, err := r.GetMany(want)
-		if err != nil {
-			return err
-		}
-		list = make([][]byte, len(records))
-		for i := range records {
-			if records[i].where != bodyInline {
-				continue
-			}
-			n := chunks(records[i].body)
-			if list[i], err = assemble(ids[i], &records[i], values[:n]); err != nil {
-				return err
-			}
-			values = values[n:]
-		}
-		return nil
-	})
-	return list, err
 }
 
 // An inlineBody is a message in memory.

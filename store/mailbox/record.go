@@ -168,12 +168,17 @@ type Facts struct {
 	Message  *message.Message
 }
 
-// facts decodes a record; whole is its message, from complete.
-func (r *record) facts(id mail.EmailID, whole []byte) (*Facts, error) {
-	m, err := message.Decode(whole)
+// facts decodes a record; whole is its message, from complete. A Decoder, if
+// there is one, gives the memory.
+func (r *record) facts(id mail.EmailID, whole []byte, into *message.Decoder) (Facts, error) {
+	decode := message.Decode
+	if into != nil {
+		decode = into.Decode
+	}
+	m, err := decode(whole)
 	if err != nil {
-		return nil, fmt.Errorf("message %v: %w", id, err)
+		return Facts{}, fmt.Errorf("message %v: %w", id, err)
 	}
 	m.Prepend(r.prefix)
-	return &Facts{id, r.thread, r.size(), time.Unix(r.received, 0).UTC(), m}, nil
+	return Facts{id, r.thread, r.size(), time.Unix(r.received, 0).UTC(), m}, nil
 }

@@ -117,11 +117,12 @@ func startWhole(r kv.Reader, id mail.EmailID, b []byte) (w Whole, rec record, si
 		return Whole{Err: err}, rec, 0
 	}
 	whole, err := rec.complete(r, id)
-	if err == nil {
-		w.Facts, err = rec.facts(id, whole)
-	}
 	if err != nil {
 		return Whole{Err: err}, rec, 0
 	}
-	return w, rec, len(whole)
+	facts, err := rec.facts(id, whole, nil)
+	if err != nil {
+		return Whole{Err: err}, rec, 0
+	}
+	return Whole{Facts: &facts}, rec, len(whole)
 }
