@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,10 +10,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"waxwing/obs"
 )
 
 // ACMEOptions is what fetching certificates needs.
@@ -46,6 +51,12 @@ type ACME struct {
 	roots  *x509.CertPool
 	config atomic.Pointer[certmagic.Config]
 	issuer atomic.Pointer[certmagic.ACMEIssuer]
+	key    func() (crypto.Signer, error) // nil for a new one each time
+
+	mu      sync.Mutex      // guards what follows
+	run     context.Context // of Run; nil while it does not run
+	cache   *certmagic.Cache
+	further []string // names beside those of the options
 }
 
 // NewACME checks the options.
@@ -71,6 +82,8 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 // Run fetches what is missing and renews what ends, until ctx does. Failures
 // are logged and tried again; they end nothing.
 func (a *ACME) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	log := zap.New(&zapCore{log: a.o.Log})
 	var config *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
@@ -82,6 +95,7 @@ func (a *ACME) Run(ctx context.Context) error {
 		DefaultServerName:  a.o.Names[0],
 		FallbackServerName: a.o.Names[0],
 		Storage:            &certmagic.FileStorage{Path: a.o.Storage},
+		KeySource:          keySource{a.key},
 		OCSP:               certmagic.OCSPConfig{DisableStapling: true},
 		Logger:             log,
 	})
@@ -101,11 +115,22 @@ func (a *ACME) Run(ctx context.Context) error {
 	config.Issuers = []certmagic.Issuer{issuer}
 	a.issuer.Store(issuer)
 	a.config.Store(config)
-	if err := config.ManageAsync(ctx, a.o.Names); err != nil {
-		a.o.Log.Error("certificates cannot be managed", "err", err)
-	}
+	a.mu.Lock()
+	a.run, a.cache = ctx, cache
+	a.manage(config, append(slices.Clone(a.o.Names), a.further...))
+	a.mu.Unlock()
 	<-ctx.Done()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.run = nil
 	return nil
+}
+
+// manage begins to look after certificates; mu is held.
+func (a *ACME) manage(config *certmagic.Config, names []string) {
+	if err := config.ManageAsync(a.run, names); err != nil {
+		a.o.Log.Error("certificates cannot be managed", obs.Err, err)
+	}
 }
 
 // GetCertificate implements Source. It fails with ErrNone as long as nothing

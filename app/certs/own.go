@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +18,9 @@ type Own struct {
 	names   []string
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex // guards further, and is held while a certificate is made
+	further []string
 }
 
 // NewOwn signs a certificate for the names, of which there is at least one.
@@ -25,12 +30,32 @@ func NewOwn(ca *CA, names []string, now time.Time, log *slog.Logger) (*Own, erro
 }
 
 func (o *Own) issue(now time.Time) error {
-	c, err := o.ca.Issue(o.names, now)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c, err := o.ca.Issue(append(slices.Clone(o.names), o.further...), now)
 	if err != nil {
 		return err
 	}
 	o.current.Store(c)
 	return nil
+}
+
+// maxFurther bounds the names in one certificate: clients read no more than some
+// hundred.
+const maxFurther = 100
+
+// Further has the certificate hold names beside those of NewOwn, and none any
+// more that were named before and are not now.
+func (o *Own) Further(names []string, now time.Time) error {
+	names = slices.Clone(names[:min(len(names), maxFurther)])
+	o.mu.Lock()
+	same := slices.Equal(o.further, names)
+	o.further = names
+	o.mu.Unlock()
+	if same {
+		return nil
+	}
+	return o.issue(now)
 }
 
 // GetCertificate implements Source.
