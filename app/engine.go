@@ -20,6 +20,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/reports"
 	"waxwing/store/search"
 	"waxwing/store/trace"
 )
@@ -37,6 +38,7 @@ type stores struct {
 	queue     *outqueue.Queue
 	trace     *trace.Store
 	peers     *peers.Store
+	reports   *reports.Store
 	backup    *backup.Local // what backups read
 	failed    chan error    // told once that db cannot write any more
 }
@@ -90,6 +92,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 	index = search.New(s.db, s.mailboxes, search.Options{Log: log})
 	s.index = index
 	s.trace = trace.New(s.db, trace.Options{Keep: c.Trace.Keep.Std(), MaxOctets: int64(c.Trace.Size.Octets()), Log: log})
+	s.reports = reports.New(s.db, reports.Options{Keep: c.Reports.Keep.Std(), MaxOctets: int64(c.Reports.Size.Octets()), Log: log})
 	s.queue = outqueue.New(s.db, s.blobs, queueOptions(c, s.shared, log))
 	if s.peers, err = openPeers(s.db, s.shared, log); err != nil {
 		return stores{}, errors.Join(err, s.Close())

@@ -56,6 +56,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: func(domain string, ours bool) bool { return a.routes.Load().Lead(domain, ours) }, Trace: s.trace, Log: a.log,
 		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP, Keys: a.signing.Signing,
+		Reports: s.reports, ReportsTo: c.Reports.Addresses,
 	})
 	filtersIn, filtersOut, err := a.openFilters(delivery)
 	if err != nil {
@@ -68,6 +69,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
+	a.openReports(delivery)
 	a.onward = relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
@@ -75,7 +77,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	admin := adminapi.New(adminapi.Options{
 		Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
-		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing,
+		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing, Reports: s.reports,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})

@@ -55,6 +55,7 @@ var sideways = [][2]string{
 	{"flow/submit", "flow/spam"},
 	{"flow/spam", "flow/deliver"},
 	{"flow/relay", "flow/deliver"},
+	{"flow/report", "flow/deliver"},
 	{"app", "app/*"},
 	{"test/*", "test/engine"},
 }

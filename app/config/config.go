@@ -34,11 +34,12 @@ type Config struct {
 	Envelope Envelope `toml:"envelope"`
 	DKIM     DKIM     `toml:"dkim"`
 
-	Relay Relay `toml:"relay"`
-	Trace Trace `toml:"trace"`
-	Proxy Proxy `toml:"proxy"`
-	DNS   DNS   `toml:"dns"`
-	Log   Log   `toml:"log"`
+	Relay   Relay   `toml:"relay"`
+	Reports Reports `toml:"reports"`
+	Trace   Trace   `toml:"trace"`
+	Proxy   Proxy   `toml:"proxy"`
+	DNS     DNS     `toml:"dns"`
+	Log     Log     `toml:"log"`
 
 	// File is the file that this was read from; not a key.
 	File string `toml:"-"`
@@ -491,6 +492,45 @@ type DKIM struct {
 	// Off are domains of yours whose mail is not signed here, because something
 	// else that it passes does so.
 	Off []string `toml:"off"`
+}
+
+// Reports are what other domains ask you to tell about mail in their name, and
+// what others tell you about mail in yours. docs/reports.md says more.
+type Reports struct {
+	// Send tells domains that ask for it, once a day, which mail came in their
+	// name and how much of it was proven to be theirs (DMARC), and how sending to
+	// them encrypted went (TLS). No address of a person is in it.
+	Send bool `toml:"send"`
+
+	// From is the author of reports, an address in a domain of yours. Without it
+	// that is postmaster in one of your domains.
+	From string `toml:"from"`
+
+	// Organization is how reports call you; without it, the domain of From.
+	Organization string `toml:"organization"`
+
+	// Spread is over how long after midnight UTC reports are sent.
+	Spread Duration `toml:"spread"`
+
+	// Failures tells domains that ask for it about single messages that were not
+	// proven to be theirs, with what is left of their headers once addresses of
+	// your users are taken out. Most servers do not; think of your users before
+	// you do.
+	Failures bool `toml:"failures"`
+
+	// FailuresPerDay is how many of those one domain gets at most.
+	FailuresPerDay int `toml:"failures_per_day"`
+
+	// Addresses are local parts, in each of your domains, to which others may
+	// report: mail there is read by the server, for "waxwing report". They need no
+	// account or alias; where there is one, it gets the mail too.
+	Addresses []string `toml:"addresses"`
+
+	// Keep is for how long reports of others are kept.
+	Keep Duration `toml:"keep"`
+
+	// Size is how much room they may take; beyond it no more are kept.
+	Size Size `toml:"size"`
 }
 
 // Trace is what is remembered of messages and of refusals, for "waxwing trace".

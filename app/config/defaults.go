@@ -113,6 +113,10 @@ func Default() Config {
 			AtOnce:         400,
 			PerDestination: 20,
 		},
+		Reports: Reports{
+			Send: true, Spread: Duration(4 * time.Hour), FailuresPerDay: 10, Addresses: []string{"dmarc-reports", "tls-reports"},
+			Keep: Duration(180 * 24 * time.Hour), Size: 512 << 20,
+		},
 		Trace: Trace{Keep: Duration(14 * 24 * time.Hour), Size: 2 << 30},
 		DNS:   DNS{Cache: 32 << 20},
 		Log:   Log{Level: "info", Format: "text"},

@@ -31,6 +31,7 @@ func (d *decoder) validate(c *Config) {
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
 	d.trust(c.Trust)
+	d.reports(c.Reports)
 	d.filters(c.Filters)
 	for key, list := range map[string][]string{"tag_senders": c.Envelope.TagSenders, "verp": c.Envelope.VERP} {
 		for i, domain := range list {

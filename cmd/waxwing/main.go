@@ -45,6 +45,7 @@ type cli struct {
 	Queue   queueCmd   `cmd:"" help:"See and steer mail that is on its way out."`
 	Peers   peersCmd   `cmd:"" help:"See who brings mail, and allow or block somebody."`
 	Trace   traceCmd   `cmd:"" help:"Tell what became of messages, each step with its reason."`
+	Report  reportCmd  `cmd:"" help:"Tell what others report about your mail, and what was reported to them."`
 	Import  importCmd  `cmd:"" help:"Bring mail from a Maildir, mbox files or another server."`
 	Export  exportCmd  `cmd:"" help:"Write an account's mail to a Maildir or mbox files."`
 	Restore restoreCmd `cmd:"" help:"Bring back messages and mailboxes that are gone."`

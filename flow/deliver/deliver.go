@@ -16,6 +16,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/store/reports"
 	"waxwing/store/sealkeys"
 	"waxwing/store/trace"
 )
@@ -36,6 +37,8 @@ type Deliverer struct {
 	srs       bool
 	verp      []string
 	keys      KeySource
+	reports   *reports.Store
+	reportsTo []string
 	log       *slog.Logger
 }
 
@@ -57,6 +60,11 @@ type Options struct {
 	VERP []string
 	// Keys has the keys that sign for our domains; nil signs nothing.
 	Keys KeySource
+	// Reports takes a copy of mail to the local parts in ReportsTo, in all
+	// domains of ours: others report there, and those addresses exist without
+	// anybody behind them. Nil takes none.
+	Reports   *reports.Store
+	ReportsTo []string
 	// Trace is told what becomes of messages; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -73,7 +81,7 @@ func New(d *directory.Directory, m *mailbox.Store, q *outqueue.Queue, blobs blob
 	if o.Trace == nil {
 		o.Trace = trace.Discard{}
 	}
-	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, verp: o.VERP, keys: o.Keys, log: o.Log}
+	return &Deliverer{trace: o.Trace, directory: d, mailboxes: m, queue: q, blobs: blobs, hostname: o.Hostname, elsewhere: o.Elsewhere, seals: o.Seals, srs: o.SRS, verp: o.VERP, keys: o.Keys, reports: o.Reports, reportsTo: o.ReportsTo, log: o.Log}
 }
 
 // A Recipient is one whose way is known.
@@ -83,10 +91,13 @@ type Recipient struct {
 	Route directory.Route
 	// Elsewhere says that another store takes the mail of the domain.
 	Elsewhere bool
+	// Reports says that others report about the domain to this address, which
+	// need not lead to anybody besides.
+	Reports bool
 }
 
 // Local tells whether the recipient's domain is ours.
-func (r Recipient) Local() bool { return len(r.Route.Accounts)+len(r.Route.Forwards) > 0 }
+func (r Recipient) Local() bool { return len(r.Route.Accounts)+len(r.Route.Forwards) > 0 || r.Reports }
 
 // Resolve finds a recipient's way. A domain that is not ours gives a
 // Recipient that is not Local; a user who does not exist, a *smtp.Refusal. A
@@ -104,7 +115,9 @@ func (d *Deliverer) Resolve(ctx context.Context, to mail.Recipient) (Recipient, 
 	route, err := d.directory.Resolve(ctx, to.Address)
 	switch {
 	case err == nil:
-		return d.onward(Recipient{Recipient: to, Route: route}), nil
+		return d.onward(Recipient{Recipient: to, Route: route, Reports: d.isForReports(to.Address)}), nil
+	case errors.Is(err, directory.ErrNoUser) && d.isForReports(to.Address):
+		return Recipient{Recipient: to, Reports: true}, nil
 	case errors.Is(err, directory.ErrNotLocal) && to.Address.Domain != "":
 		return Recipient{Recipient: to}, nil
 	case errors.Is(err, directory.ErrNoUser), errors.Is(err, directory.ErrNotLocal):
@@ -183,6 +196,9 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 	}
 	plan := planFor(to)
 	if err := plan.breakLoops(a); err != nil {
+		return err
+	}
+	if err := d.takeReports(ctx, now, a, env.From, to); err != nil {
 		return err
 	}
 	failures := d.fileAll(ctx, now, a, env.From, trace, plan.locals)

@@ -16,6 +16,7 @@ import (
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
 	"waxwing/store/peers"
+	"waxwing/store/reports"
 	"waxwing/store/search"
 	"waxwing/store/trace"
 )
@@ -32,6 +33,7 @@ type Options struct {
 	Sender    *submit.Submitter // who pauses accounts
 	Rules     policy.Rules      // of the door, to foretell what they say
 	Signing   Signing           // the keys that sign our mail; nil if there are none
+	Reports   *reports.Store    // what others report
 	Backup    *backup.Local     // what backups read; nil if they cannot
 	Status    Status
 	Log       *slog.Logger
@@ -75,6 +77,7 @@ func (a *API) Handler() http.Handler {
 	a.routeBackup(mux)
 	a.routePeers(mux)
 	a.routeSigning(mux)
+	a.routeReports(mux)
 
 	mux.Handle("POST /v1/verify", patient(http.HandlerFunc(a.serveVerify)))
 

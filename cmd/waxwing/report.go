@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"waxwing/app/config"
+	"waxwing/serve/adminapi"
+)
+
+type reportCmd struct {
+	Sent reportSentCmd `cmd:"" help:"List what was reported to others."`
+}
+
+// reportFilter is what all lists of reports have.
+type reportFilter struct {
+	lister
+	Domain string          `help:"Only about this domain." placeholder:"DOMAIN"`
+	Since  config.Duration `help:"Only what is not older, such as \"30d\"." placeholder:"TIME"`
+}
+
+func (f reportFilter) filter() adminapi.ReportFilter {
+	filter := adminapi.ReportFilter{Domain: f.Domain}
+	if f.Since > 0 {
+		filter.Since = time.Now().Add(-f.Since.Std())
+	}
+	return filter
+}
+
+type reportSentCmd struct{ reportFilter }
+
+func (reportSentCmd) Help() string {
+	return `Domains may ask to be told, once a day, which mail came in their name and whether it was proven to be
+theirs (DMARC), and how sending to them encrypted went (TLS). This lists what became of each such report
+in the last week.`
+}
+
+func (c reportSentCmd) Run(ctx context.Context, s streams) error {
+	return c.with(func(client *adminapi.Client) error {
+		all, err := client.SentReports(ctx, c.filter())
+		if err != nil {
+			return err
+		}
+		return printList(s, c.JSON, each(all, nil), "nothing was reported yet", "DAY KIND DOMAIN OUTCOME", func(r adminapi.SentReport) []string {
+			outcome := r.Outcome
+			if r.Ended == nil {
+				outcome = "it is being sent"
+			}
+			return []string{r.Day, r.Kind, r.Domain, printable(outcome)}
+		})
+	})
+}
