@@ -40,8 +40,10 @@ type desk struct {
 	work    chan func()   // to the goroutines that wait for the next attempt
 	closed  chan struct{} // closed when they need not wait any more
 	waiting atomic.Int32  // how many there are
+	timer   *time.Timer   // of pause; nil before the first
 
-	wake     chan struct{} // holds a token when an attempt has ended
+	wake     chan struct{} // holds a token when an attempt has ended for which something waits
+	eager    atomic.Bool   // something may be able to begin when an attempt has ended
 	mu       sync.Mutex
 	finished []finished // guarded by mu
 }
@@ -124,11 +126,14 @@ func earlier(a, b time.Time) time.Time {
 func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 	d.lanes.freed()
 	var batch []outqueue.Ready
-	chosen := map[outqueue.ID]choice{}
+	var chosen map[outqueue.ID]choice
 	for len(batch) < maxBatch {
 		t, lane, ok := d.lanes.next(now)
 		if !ok {
 			break
+		}
+		if chosen == nil {
+			chosen = map[outqueue.ID]choice{}
 		}
 		batch = append(batch, t.Ready)
 		chosen[t.ID] = choice{t, lane}
@@ -226,12 +231,20 @@ func (d *desk) start(attempt func()) {
 	})
 }
 
+// maxFinished is how many turns that have come to their end wait until something
+// else happens, if nobody waits for them.
+const maxFinished = 100
+
 // finish says that a turn has come to its end. What could not be leased is found
 // in the index again.
 func (d *desk) finish(c choice, how ending) {
 	d.mu.Lock()
 	d.finished = append(d.finished, finished{c.Ready, c.lane, how})
+	many := len(d.finished) >= maxFinished
 	d.mu.Unlock()
+	if how != unleased && !many && !d.eager.Load() {
+		return // whoever comes next clears it away
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -252,8 +265,25 @@ func (d *desk) clear(now time.Time) {
 	}
 }
 
+// expecting tells whether something waits for the end of an attempt, and notes
+// it for finish; and whether one has ended meanwhile.
+func (d *desk) expecting() (ended bool) {
+	eager := d.lanes.expecting()
+	d.eager.Store(eager)
+	if !eager {
+		return false
+	}
+	// An attempt has either seen what was noted, or is seen here.
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.finished) > 0
+}
+
 // pause waits until there may be something to do.
 func (d *desk) pause(ctx context.Context) {
+	if d.expecting() {
+		return
+	}
 	now := time.Now()
 	wait := d.reread.Sub(now)
 	if d.behind {
@@ -263,12 +293,16 @@ func (d *desk) pause(ctx context.Context) {
 	if next := earlier(d.due, d.cursor.Next()); !next.IsZero() {
 		wait = min(wait, max(next.Sub(now), 0))
 	}
-	wait = max(wait, d.trouble.Sub(now))
-	timer := time.NewTimer(min(wait, patience))
-	defer timer.Stop()
+	wait = min(max(wait, d.trouble.Sub(now)), patience)
+	if d.timer == nil {
+		d.timer = time.NewTimer(wait)
+	} else {
+		d.timer.Reset(wait)
+	}
+	defer d.timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-timer.C:
+	case <-d.timer.C:
 	case <-d.queue.Wake():
 	case <-d.wake:
 	}

@@ -11,6 +11,8 @@ const (
 	// keepIdle is how long a connection is kept for the next message to the
 	// same host: short, since it takes one of the host's places.
 	keepIdle = 5 * time.Second
+	// sweepEach is how often it is looked for those that are idle for too long.
+	sweepEach = time.Second
 	// maxPerLink is how many messages go over one connection.
 	maxPerLink = 100
 	// maxIdle is how many connections are kept in all.
@@ -24,6 +26,7 @@ type pool struct {
 	mu    sync.Mutex
 	idle  map[line][]kept // guarded by mu
 	count int             // guarded by mu
+	swept time.Time       // guarded by mu
 }
 
 // A line is what makes connections of equal use: the address, and the route
@@ -75,6 +78,11 @@ func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 func (p *pool) sweep(ctx context.Context, now time.Time, all bool) {
 	var old []*link
 	p.mu.Lock()
+	if !all && now.Sub(p.swept) < sweepEach {
+		p.mu.Unlock()
+		return
+	}
+	p.swept = now
 	for at, list := range p.idle {
 		var young []kept
 		for _, k := range list {

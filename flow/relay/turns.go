@@ -213,6 +213,9 @@ func (t *turns) done(r outqueue.Ready) {
 // room by now.
 func (t *turns) wanting() bool { return t.left && (t.gone >= maxFlow/2 || len(t.listed) == 0) }
 
+// expecting tells whether something waits that the end of an attempt may let go.
+func (t *turns) expecting() bool { return t.left || t.ring.Len() > 0 || len(t.blocked) > 0 }
+
 // reread says that the index is read from its beginning again.
 func (t *turns) reread() { t.left, t.gone = false, 0 }
 
@@ -319,6 +322,11 @@ func (l *lanes) next(now time.Time) (turn, *lane, bool) {
 		}
 	}
 	return turn{}, nil, false
+}
+
+// expecting tells whether something waits that the end of an attempt may let go.
+func (l *lanes) expecting() bool {
+	return len(l.again) > 0 || l.fresh.expecting() || l.doubtful.expecting()
 }
 
 // freed lets those try again for whom there may be a place now.
