@@ -33,6 +33,11 @@ type Envelope struct {
 	// servers that promise the same. RFC 8689 §4.1
 	RequireTLS bool
 
+	// OptionalTLS says that the message may go on however its recipients'
+	// domains want their mail to travel: its header says "TLS-Required: No". It
+	// counts nothing beside RequireTLS. RFC 8689 §4.1
+	OptionalTLS bool
+
 	// Priority is the MT-PRIORITY of RFC 6710 §4.1, from -9 to 9.
 	Priority int8
 

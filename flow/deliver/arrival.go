@@ -61,6 +61,10 @@ type Arrival struct {
 	// Solicits is what the header says of solicitation, once CheckHops has
 	// looked; empty if it says nothing, or nonsense. RFC 3865 §2.5
 	Solicits string
+
+	// OptionalTLS says that the header has one field "TLS-Required: No", once
+	// CheckHops has looked. RFC 8689 §3
+	OptionalTLS bool
 }
 
 // token gives the token of one delivery; empty if there are none.
@@ -128,13 +132,13 @@ func (a *Arrival) Header() ([]byte, error) {
 }
 
 // CheckHops refuses a message that goes round in circles, and notes what the
-// header says of solicitation. RFC 5321 §6.3
+// header says of solicitation and of TLS. RFC 5321 §6.3
 func (a *Arrival) CheckHops() error {
 	header, err := a.Header()
 	if err != nil {
 		return err
 	}
-	hops := 0
+	hops, wishes := 0, 0
 	for f := range message.Fields(header) {
 		switch {
 		case f.Is("Received"):
@@ -143,6 +147,10 @@ func (a *Arrival) CheckHops() error {
 			if words := strings.TrimSpace(f.Text()); smtp.IsSolicitation(words) {
 				a.Solicits = words
 			}
+		case f.Is("TLS-Required"):
+			// More than one must not be there: then none counts. RFC 8689 §3
+			wishes++
+			a.OptionalTLS = wishes == 1 && strings.EqualFold(strings.TrimSpace(f.Text()), "No")
 		}
 	}
 	if hops > MaxHops {

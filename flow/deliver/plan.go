@@ -113,6 +113,7 @@ func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient
 	// Clients send 8-bit octets without a word; the next host is told, or
 	// gets what it can take. RFC 6152 §3
 	env.EightBit = env.EightBit || a.EightBit
+	env.OptionalTLS = !env.RequireTLS && (env.OptionalTLS || a.OptionalTLS) // RFC 8689 §4.1
 	return outqueue.Submission{
 		Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin, Token: a.token(to[0].Address.String()),
 	}

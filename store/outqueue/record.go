@@ -60,6 +60,7 @@ type itemRecord struct {
 	Solicit  string            `cbor:"25,keyasint,omitempty"`
 	Reroute  string            `cbor:"26,keyasint,omitempty"`
 	Frozen   string            `cbor:"27,keyasint,omitempty"`
+	AnyTLS   bool              `cbor:"28,keyasint,omitempty"`
 }
 
 type addressRecord struct {
@@ -111,7 +112,7 @@ func encodeItem(it *Item) ([]byte, error) {
 	r := itemRecord{
 		Message: it.Message, From: addressRecord{Local: it.Envelope.From.Local, Domain: it.Envelope.From.Domain},
 		UTF8: it.Envelope.UTF8, EightBit: it.Envelope.EightBit, EnvID: it.Envelope.ID, Headers: it.Envelope.ReturnHeaders,
-		Binary: it.Envelope.Binary, Full: it.Envelope.ReturnFull, TLS: it.Envelope.RequireTLS, Priority: it.Envelope.Priority,
+		Binary: it.Envelope.Binary, Full: it.Envelope.ReturnFull, TLS: it.Envelope.RequireTLS, AnyTLS: it.Envelope.OptionalTLS, Priority: it.Envelope.Priority,
 		By: unixNano(it.Envelope.By.At), ByReturn: it.Envelope.By.Return, ByTrace: it.Envelope.By.Trace,
 		Until: unixNano(it.Envelope.HoldUntil), Hold: it.Envelope.Hold, Solicit: it.Envelope.Solicit,
 		Origin: originRecord{
@@ -160,7 +161,7 @@ func decodeItem(id ID, b []byte) (*Item, error) {
 		Envelope: mail.Envelope{
 			From: mail.Address{Local: r.From.Local, Domain: r.From.Domain},
 			UTF8: r.UTF8, EightBit: r.EightBit, ID: r.EnvID, ReturnHeaders: r.Headers,
-			Binary: r.Binary, ReturnFull: r.Full, RequireTLS: r.TLS, Priority: r.Priority,
+			Binary: r.Binary, ReturnFull: r.Full, RequireTLS: r.TLS, OptionalTLS: r.AnyTLS, Priority: r.Priority,
 			By:        mail.DeliverBy{At: fromNano(r.By), Return: r.ByReturn, Trace: r.ByTrace},
 			HoldUntil: fromNano(r.Until), Hold: r.Hold, Solicit: r.Solicit,
 			To: make([]mail.Recipient, len(r.To)),

@@ -15,7 +15,7 @@ func TestWishesAreKept(t *testing.T) {
 	q := open(t, outqueue.Options{Shards: 1})
 	s := q.submission(t, 10, "bob@b.example")
 	s.Envelope = mail.Envelope{
-		From: addr("ann@a.example"), UTF8: true, EightBit: true, Binary: true, ID: "e", ReturnFull: true, RequireTLS: true,
+		From: addr("ann@a.example"), UTF8: true, EightBit: true, Binary: true, ID: "e", ReturnFull: true, RequireTLS: true, OptionalTLS: true,
 		Priority: -4, By: mail.DeliverBy{At: start.Add(time.Hour), Return: true, Trace: true}, Solicit: "net.example:ADV",
 		HoldUntil: start.Add(time.Minute), Hold: "for;60",
 		To: []mail.Recipient{{Address: addr("bob@b.example"), Original: "rfc822;x@y", Notify: mail.NotifyDelay}},
