@@ -192,6 +192,7 @@ func (t *txn) inheritACL(m *box) error {
 // forget lets go of what is kept beside the record of a mailbox.
 func (t *txn) forget(id mail.MailboxID) error {
 	t.Delete(appendACLKey(nil, id))
+	t.dropSheets(id)
 	return t.dropAnnotations(id)
 }
 

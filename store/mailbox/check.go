@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -210,7 +211,7 @@ func (c *check) run() error {
 	}
 	c.head = &h
 	for _, step := range []func() error{
-		c.checkKeywords, c.checkBoxes, c.checkEntries, c.checkGone, c.checkEmails, c.checkPlaces,
+		c.checkKeywords, c.checkBoxes, c.checkSheets, c.checkEntries, c.checkGone, c.checkEmails, c.checkPlaces,
 		c.checkBodies, c.checkThreads, c.checkChanges, c.checkSmall, c.compare,
 	} {
 		if err := step(); err != nil {
@@ -305,6 +306,7 @@ func plausible(removed int64, now time.Time) bool {
 
 func (c *check) checkEntries() error {
 	c.entries = make([]spot, 0, min(max(c.head.messages, 0), 1<<20)) // which may be wrong itself
+	var over sheets
 	return c.rows(keys.Entry, 9, "entries", false, func(it kv.Item) error {
 		id, uid := mail.MailboxID(binary.BigEndian.Uint32(it.Key[1:])), mail.UID(binary.BigEndian.Uint32(it.Key[5:]))
 		m, known := c.boxes[id]
@@ -313,7 +315,16 @@ func (c *check) checkEntries() error {
 			c.wrong(fmt.Sprint("box", id), c.a.rebuildBox(id), "nobody can read them", "makes a mailbox for them",
 				"there are messages in mailbox %v, and no such mailbox", id)
 		}
+		if over.id != id {
+			var err error
+			if over, err = looseSheets(c.r, id, 0, math.MaxUint32); err != nil {
+				return err
+			}
+		}
 		r, err := decodeRow(uid, it.Value)
+		if err == nil {
+			err = over.lay(&r)
+		}
 		if err != nil {
 			c.wrong(string(it.Key), c.a.dropEntry(place{id, uid}), "mail programs cannot open the mailbox",
 				"takes it out; the message comes back under a new UID, without its flags", "entry %d of mailbox %s cannot be read", uid, c.name(id))

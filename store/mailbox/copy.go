@@ -87,7 +87,7 @@ func (t *txn) transfer(from mail.MailboxID, uids []mail.UID, to mail.MailboxID, 
 		return Copied{}, err
 	}
 	done := Copied{UIDValidity: dst.UIDValidity}
-	rows, err := readRows(t, from, uids)
+	rows, err := readRows(t, src, uids)
 	if err != nil || len(rows) == 0 {
 		return done, err
 	}

@@ -207,7 +207,7 @@ func (a *Account) undoCopy(ctx context.Context, now time.Time, n uint32, ours bo
 				if err != nil {
 					return err
 				}
-				rows, err := readRows(t, c.mailbox, uids)
+				rows, err := readRows(t, m, uids)
 				if err != nil {
 					return err
 				}

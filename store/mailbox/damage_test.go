@@ -512,6 +512,7 @@ func TestRepairAnything(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWard(t)
 		w.fill(t)
+		w.mark(t)
 		var all []kv.Item
 		err := w.db.View(t.Context(), w.part, func(r kv.Reader) error {
 			for it, err := range r.Scan(nil, nil, kv.ScanOptions{}) {
@@ -556,7 +557,11 @@ func TestRepairAnything(t *testing.T) {
 		s := New(w.db, w.blobs, Options{})
 		defer s.Close()
 		w.Account = s.Account(1)
-		// What lies in a mailbox that seems to be deleted is not lost.
+		// What lies in a mailbox that seems to be deleted is not lost; a quota
+		// that stands in the way can be raised.
+		if err := w.s.SetLimits(t.Context(), 1, Limits{Quota: -1}); err != nil {
+			rt.Errorf("limits: %v", err)
+		}
 		if _, err := w.Restore(t.Context(), time.Now(), RestoreOptions{Since: time.Unix(1, 0)}); err != nil {
 			rt.Errorf("restore: %v", err)
 		}

@@ -19,6 +19,7 @@
 //	A                        head       one for each account: counters, quota, modseq
 //	M mailbox                box        name, UIDs, counts
 //	u mailbox uid            row        the entry: flags, keywords, dates, email
+//	j mailbox uid/1024       sheet      flags and keywords that many entries got at once
 //	e email                  record     facts of a message, its structure, its prefix
 //	x email                  places     where it lies, once that is not where it came
 //	b sum chunk              octets     a small body, in chunks

@@ -64,7 +64,7 @@ func (a *Account) Expunge(ctx context.Context, mbox mail.MailboxID, uids []mail.
 			if err != nil {
 				return err
 			}
-			rows, err := readRows(t, mbox, uids)
+			rows, err := readRows(t, m, uids)
 			if err != nil {
 				return err
 			}

@@ -14,9 +14,9 @@ import (
 // How many entries one transaction changes, so that it keeps within the
 // limits of keys (10,000) and of octets.
 const (
-	flagBatch    = 8000 // one key each
-	copyBatch    = 4500 // two keys
-	expungeBatch = 3000 // three keys
+	flagBatch    = 40_000 // a sheet for a thousand of them, or else a key each
+	copyBatch    = 4500   // two keys
+	expungeBatch = 3000   // three keys
 )
 
 // A FlagOp says how flags change. RFC 9051 §6.4.6
@@ -137,8 +137,8 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	if err != nil {
 		return nil, err
 	}
-	var key [9]byte
 	ef := t.effect(m)
+	written := rows[:0]
 	changed := make([]mail.UID, 0, len(rows))
 	emails := make([]mail.EmailID, 0, len(rows))
 	var earlier []before
@@ -161,17 +161,17 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 		earlier = setBefore(earlier, r)
 		r.Flags, r.words, r.ModSeq = flags, newWords, t.modseq()
 		m.count(&r.Entry, 1)
-		t.scratch = r.append(t.scratch[:0])
-		t.Put(appendEntryKey(key[:0], id, r.UID), t.scratch)
+		written = append(written, *r)
 		changed, emails = append(changed, r.UID), append(emails, r.Email)
 		if ef != nil {
 			ef.upserts = append(ef.upserts, t.seen(r))
 		}
 	}
-	if len(changed) > 0 {
-		t.logSet(m, changed, emails, earlier)
+	if len(changed) == 0 {
+		return modified, nil
 	}
-	return modified, nil
+	t.logSet(m, changed, emails, earlier)
+	return modified, t.putStates(m, written)
 }
 
 func (op FlagOp) flags(old, given mail.Flags) mail.Flags {

@@ -303,7 +303,7 @@ func (a *Account) readEffect(r kv.Reader, h *head, t touched) (effect, error) {
 	}
 	slices.Sort(t.live)
 	t.live = slices.Compact(t.live)
-	rows, err := readRows(r, t.id, t.live)
+	rows, err := readRows(r, &m, t.live)
 	if err != nil {
 		return effect{}, err
 	}
@@ -318,12 +318,15 @@ func (a *Account) readEffect(r kv.Reader, h *head, t touched) (effect, error) {
 	return e, nil
 }
 
-// decodeEntry reads an entry as views show it.
-func (a *Account) decodeEntry(it kv.Item) (Entry, error) {
+// decodeEntry reads an entry as views show it, with what lies over it.
+func (a *Account) decodeEntry(it kv.Item, over *sheets) (Entry, error) {
 	if len(it.Key) != 9 {
 		return Entry{}, fmt.Errorf("key of an entry: %w", errCorrupt)
 	}
 	r, err := decodeRow(mail.UID(binary.BigEndian.Uint32(it.Key[5:])), it.Value)
+	if err == nil {
+		err = over.lay(&r)
+	}
 	if err != nil {
 		return Entry{}, err
 	}

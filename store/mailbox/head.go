@@ -18,9 +18,11 @@ var errCorrupt = errors.New("mailbox: record is corrupt")
 const (
 	headFormat   = 4 // 1 has no recoverable, 2 no stamp, 3 nothing after it
 	boxFormat    = 1
+	boxSheets    = 2 // of a mailbox that has sheets
 	entryFormat  = 1
 	recordFormat = 1
 	recordParts  = 2 // of a record in several values
+	sheetFormat  = 1
 	placesFormat = 1
 	changeFormat = 1
 	changeBefore = 2 // of a change that tells what was before
@@ -119,6 +121,7 @@ type box struct {
 	Info
 	removed int64 // when it was deleted, Unix seconds; 0 while it lives
 	thinned bool  // something has left it since it was deleted
+	sheets  bool  // it has sheets, or had: a row alone does not say what an entry is
 }
 
 const (
@@ -149,7 +152,11 @@ func (m *box) append(dst []byte) []byte {
 		flags |= boxThinned
 	}
 	le := binary.LittleEndian
-	dst = append(dst, boxFormat, flags)
+	format := byte(boxFormat)
+	if m.sheets { // who does not know them must not read the mailbox
+		format = boxSheets
+	}
+	dst = append(dst, format, flags)
 	dst = le.AppendUint32(dst, uint32(m.UIDValidity))
 	dst = le.AppendUint32(dst, uint32(m.UIDNext))
 	dst = le.AppendUint64(dst, uint64(m.HighestModSeq))
@@ -164,7 +171,7 @@ func (m *box) append(dst []byte) []byte {
 }
 
 func decodeBox(id mail.MailboxID, b []byte) (box, error) {
-	if len(b) < boxFixed || b[0] != boxFormat {
+	if len(b) < boxFixed || b[0] != boxFormat && b[0] != boxSheets {
 		return box{}, fmt.Errorf("mailbox %v: %w", id, errCorrupt)
 	}
 	le := binary.LittleEndian
@@ -179,7 +186,7 @@ func decodeBox(id mail.MailboxID, b []byte) (box, error) {
 		Unseen:        int(le.Uint32(b[22:])),
 		Deleted:       int(le.Uint32(b[26:])),
 		Size:          mail.ByteCount(le.Uint64(b[30:])),
-	}, removed: int64(le.Uint64(b[38:])), thinned: b[1]&boxThinned != 0}
+	}, removed: int64(le.Uint64(b[38:])), thinned: b[1]&boxThinned != 0, sheets: b[0] == boxSheets}
 	role, n := binary.Uvarint(b[boxFixed:])
 	rest := b[boxFixed:]
 	if n <= 0 || role > uint64(len(rest)-n) {

@@ -68,7 +68,7 @@ func (a *Account) expungeAtOnce(ctx context.Context, mbox mail.MailboxID, uids [
 		if err != nil {
 			return err
 		}
-		rows, err := readRows(t, mbox, uids)
+		rows, err := readRows(t, m, uids)
 		if err != nil {
 			return err
 		}

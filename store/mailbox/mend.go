@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -220,6 +221,11 @@ func (a *Account) unremove(id mail.MailboxID) func(context.Context) error {
 // countBox counts what a mailbox holds, and raises what must be above it.
 func (t *txn) countBox(m *box) error {
 	m.Messages, m.Unseen, m.Deleted, m.Size = 0, 0, 0, 0
+	over, err := looseSheets(t, m.ID, 0, math.MaxUint32)
+	if err != nil {
+		return err
+	}
+	m.sheets = len(over.list) > 0
 	lo := appendEntryKey(nil, m.ID, 0)
 	for it, err := range t.Scan(lo, kv.PrefixEnd(lo[:5]), kv.ScanOptions{}) {
 		if err != nil {
@@ -233,7 +239,7 @@ func (t *txn) countBox(m *box) error {
 			m.UIDNext = uid + 1
 		}
 		r, err := decodeRow(uid, it.Value)
-		if err != nil {
+		if err != nil || over.lay(&r) != nil {
 			continue
 		}
 		m.count(&r.Entry, 1)
@@ -398,6 +404,9 @@ func (a *Account) rebuildHead(ctx context.Context) error {
 				t.head.email = max(t.head.email, r.Email)
 			}
 		}
+		if err := t.raiseSheets(); err != nil {
+			return err
+		}
 		t.head.modseq++
 		t.head.names = t.head.modseq
 		if err := t.cut(); err != nil {
@@ -482,7 +491,7 @@ func (a *Account) onEntry(at place, fn func(t *txn, m *box, r *row)) func(contex
 			if err != nil || got[0] == nil {
 				return err
 			}
-			r, err := decodeRow(at.UID, got[0])
+			r, err := looseRow(t, at.Mailbox, at.UID, got[0])
 			if err != nil {
 				return err
 			}

@@ -151,7 +151,7 @@ func (h *history) append() {
 	}
 	defer body.Close()
 	var list []mailbox.NewEntry
-	for range rapid.IntRange(1, 3).Draw(h.rt, "entries") {
+	for range rapid.SampledFrom([]int{1, 2, 3, 40}).Draw(h.rt, "entries") { // forty are worth a sheet
 		list = append(list, mailbox.NewEntry{
 			Mailbox: id, Body: body, Flags: rapid.SampledFrom(modelFlags).Draw(h.rt, "flags"),
 			Keywords: rapid.SampledFrom(modelWords).Draw(h.rt, "keywords"),

@@ -177,12 +177,19 @@ func (t *txn) expungedBefore(cut int64, full *box, limit int) ([]purged, error) 
 func (t *txn) emptyDeleted(m *box, limit int) ([]purged, error) {
 	var list []purged
 	lo := appendEntryKey(nil, m.ID, 0)
+	over, err := allSheets(t, m)
+	if err != nil {
+		return nil, err
+	}
 	for it, err := range t.Scan(lo, kv.PrefixEnd(lo[:5]), kv.ScanOptions{Limit: limit}) {
 		if err != nil {
 			return nil, err
 		}
 		uid := mail.UID(binary.BigEndian.Uint32(it.Key[5:]))
 		r, err := decodeRow(uid, append([]byte(nil), it.Value...))
+		if err == nil {
+			err = over.lay(&r)
+		}
 		if err != nil {
 			return nil, err
 		}

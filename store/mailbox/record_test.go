@@ -29,9 +29,12 @@ func TestRecords(t *testing.T) {
 	if got, err := decodeHead(old); err != nil || got.pending != 14 || got.recoverable != 0 {
 		t.Errorf("head of format 1 is %+v, %v", got, err)
 	}
-	m := box{Info{7, "a/b", mail.RoleImportant, true, 9, 10, 11, 12, 13, 14, 15, true}, 16, true}
-	if got, err := decodeBox(7, m.append(nil)); err != nil || got != m {
-		t.Errorf("box is %+v, %v", got, err)
+	for _, sheets := range []bool{false, true} {
+		m := box{Info{7, "a/b", mail.RoleImportant, true, 9, 10, 11, 12, 13, 14, 15, true}, 16, true, sheets}
+		b := m.append(nil)
+		if got, err := decodeBox(7, b); err != nil || got != m || (b[0] == boxFormat) == sheets {
+			t.Errorf("box is %+v of format %d, %v", got, b[0], err)
+		}
 	}
 	r := row{Entry{UID: 1, Size: 2, Email: 3, ModSeq: 4, Internal: -5, Saved: 6, Flags: 7}, []byte{1, 2}}
 	b := r.append(nil)

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -86,11 +87,18 @@ func (a *Account) lostRows(ctx context.Context, from, end []byte, m *LostMailbox
 			if err := a.learnKeywords(r, h); err != nil {
 				return err
 			}
+			var over sheets
+			if m != nil {
+				var err error
+				if over, err = readSheets(r, m.ID, mail.UID(binary.BigEndian.Uint32(from[5:9])), math.MaxUint32); err != nil {
+					return err
+				}
+			}
 			for it, err := range r.Scan(from, end, kv.ScanOptions{Limit: page}) {
 				if err != nil {
 					return err
 				}
-				l, err := a.decodeLost(it, m)
+				l, err := a.decodeLost(it, m, &over)
 				if err != nil {
 					return err
 				}
@@ -115,9 +123,9 @@ func (a *Account) lostRows(ctx context.Context, from, end []byte, m *LostMailbox
 }
 
 // decodeLost reads an expunged row, or one of a deleted mailbox.
-func (a *Account) decodeLost(it kv.Item, m *LostMailbox) (Lost, error) {
+func (a *Account) decodeLost(it kv.Item, m *LostMailbox, over *sheets) (Lost, error) {
 	if m != nil {
-		e, err := a.decodeEntry(it)
+		e, err := a.decodeEntry(it, over)
 		return Lost{m.ID, e, m.Gone, true, slices.Clone(it.Key)}, err
 	}
 	g, err := decodeGone(it)
@@ -186,6 +194,7 @@ func (t *txn) recover(list []recovery, to mail.MailboxID) (int, error) {
 		return 0, err
 	}
 	var rows []row
+	over := make(map[mail.MailboxID]*sheets)
 	spots := make(map[mail.EmailID]*places)
 	back := make(map[string]bool, len(list))
 	for i := range list {
@@ -194,6 +203,9 @@ func (t *txn) recover(list []recovery, to mail.MailboxID) (int, error) {
 			continue
 		}
 		r, err := decodeRow(l.Entry.UID, got[2*i])
+		if err == nil && l.Whole {
+			err = t.layDeleted(l.Mailbox, &r, over)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -223,6 +235,20 @@ func (t *txn) recover(list []recovery, to mail.MailboxID) (int, error) {
 		rows = append(rows, r)
 	}
 	return len(rows), t.comeBack(m, rows, spots)
+}
+
+// layDeleted lays the sheets of a deleted mailbox over a row of it.
+func (t *txn) layDeleted(id mail.MailboxID, r *row, known map[mail.MailboxID]*sheets) error {
+	over := known[id]
+	if over == nil {
+		s, err := readSheets(t, id, 0, math.MaxUint32)
+		if err != nil {
+			return err
+		}
+		over = &s
+		known[id] = over
+	}
+	return over.lay(r)
 }
 
 // leaveDeleted counts an entry out of the deleted mailbox that holds it; false

@@ -18,7 +18,7 @@ func (a *Account) Replace(ctx context.Context, now time.Time, from mail.MailboxI
 			if err != nil {
 				return err
 			}
-			rows, err := readRows(t, from, []mail.UID{uid})
+			rows, err := readRows(t, m, []mail.UID{uid})
 			if err != nil {
 				return err
 			}

@@ -171,7 +171,7 @@ func (a *Account) report(ctx context.Context, id mail.EmailID, r *record, found 
 			if m, err := decodeBox(s.at.Mailbox, got[0]); err == nil {
 				name = m.Name
 			}
-			if e, err := decodeRow(s.at.UID, got[1]); err == nil {
+			if e, err := decodeRow(s.at.UID, got[1]); err == nil { // no sheet says another date
 				internal = e.InternalDate()
 			}
 			where = append(where, fmt.Sprintf("message %d of %s", s.at.UID, name))
@@ -258,7 +258,7 @@ func (t *txn) takeAway(id mail.EmailID, r *record, found []spot, gone []goneSpot
 		if err != nil {
 			return err
 		}
-		e, err := decodeRow(s.at.UID, got[0])
+		e, err := looseRow(t, s.at.Mailbox, s.at.UID, got[0])
 		if err != nil || e.Email != id {
 			continue
 		}

@@ -608,11 +608,12 @@ func (t *txn) setStates(id mail.MailboxID, uids []mail.UID, p *past) (int, error
 	if err != nil {
 		return 0, err
 	}
-	rows, err := readRows(t, id, uids)
+	rows, err := readRows(t, m, uids)
 	if err != nil {
 		return 0, err
 	}
 	ef := t.effect(m)
+	written := rows[:0]
 	var changed []mail.UID
 	var emails []mail.EmailID
 	var earlier []before
@@ -627,16 +628,17 @@ func (t *txn) setStates(id mail.MailboxID, uids []mail.UID, p *past) (int, error
 		m.count(&r.Entry, -1)
 		r.Flags, r.words, r.ModSeq = flags, []byte(s.words), t.modseq()
 		m.count(&r.Entry, 1)
-		t.Put(appendEntryKey(nil, id, r.UID), r.append(nil))
+		written = append(written, *r)
 		changed, emails = append(changed, r.UID), append(emails, r.Email)
 		if ef != nil {
 			ef.upserts = append(ef.upserts, t.seen(r))
 		}
 	}
-	if len(changed) > 0 {
-		t.logSet(m, changed, emails, earlier)
+	if len(changed) == 0 {
+		return 0, nil
 	}
-	return len(changed), nil
+	t.logSet(m, changed, emails, earlier)
+	return len(changed), t.putStates(m, written)
 }
 
 // parseEmailID reads an email's id as mail.EmailID writes it.

@@ -10,9 +10,9 @@ import (
 
 // readRows reads entries; those that are not there are left out. The UIDs are
 // sorted. Rows share memory with the reader.
-func readRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
+func readRows(r kv.Reader, m *box, uids []mail.UID) ([]row, error) {
 	if dense(uids) {
-		return scanRows(r, id, uids)
+		return scanRows(r, m, uids)
 	}
 	if len(uids) == 0 {
 		return nil, nil
@@ -21,24 +21,51 @@ func readRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
 	want := make([][]byte, len(uids))
 	buf := make([]byte, 0, 9*len(uids))
 	for i, uid := range uids {
-		buf = appendEntryKey(buf, id, uid)
+		buf = appendEntryKey(buf, m.ID, uid)
 		want[i] = buf[len(buf)-9 : len(buf) : len(buf)]
+	}
+	numbers := sheetNumbers(m, uids)
+	for _, n := range numbers {
+		want = append(want, appendSheetKey(nil, m.ID, n))
 	}
 	got, err := r.GetMany(want)
 	if err != nil {
 		return nil, err
 	}
-	for i, b := range got {
-		if b == nil {
+	over := sheets{id: m.ID}
+	for i, n := range numbers {
+		if b := got[len(uids)+i]; b != nil {
+			over.add(n, b)
+		}
+	}
+	for i, uid := range uids {
+		if got[i] == nil {
 			continue
 		}
-		e, err := decodeRow(uids[i], b)
+		e, err := decodeRow(uid, got[i])
+		if err == nil {
+			err = over.lay(&e)
+		}
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, e)
 	}
 	return rows, nil
+}
+
+// sheetNumbers gives the sheets in which UIDs may be, which are sorted.
+func sheetNumbers(m *box, uids []mail.UID) []uint32 {
+	if !m.sheets {
+		return nil
+	}
+	var list []uint32
+	for _, uid := range uids {
+		if n := sheetOf(uid); len(list) == 0 || list[len(list)-1] != n {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // dense tells whether UIDs are so many and so close to each other that it is
@@ -48,10 +75,17 @@ func dense(uids []mail.UID) bool {
 	return n >= 64 && uint64(uids[n-1]-uids[0]) < 4*uint64(n)
 }
 
-func scanRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
+func scanRows(r kv.Reader, m *box, uids []mail.UID) ([]row, error) {
 	rows := make([]row, 0, len(uids))
 	var arena []byte
-	lo, hi := appendEntryKey(nil, id, uids[0]), appendEntryKey(nil, id, uids[len(uids)-1])
+	var over sheets
+	if m.sheets {
+		var err error
+		if over, err = readSheets(r, m.ID, uids[0], uids[len(uids)-1]); err != nil {
+			return nil, err
+		}
+	}
+	lo, hi := appendEntryKey(nil, m.ID, uids[0]), appendEntryKey(nil, m.ID, uids[len(uids)-1])
 	for it, err := range r.Scan(lo, append(hi, 0), kv.ScanOptions{}) {
 		if err != nil {
 			return nil, err
@@ -75,6 +109,9 @@ func scanRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
 		}
 		arena = append(arena, it.Value...)
 		e, err := decodeRow(uid, arena[len(arena)-n:len(arena):len(arena)])
+		if err == nil {
+			err = over.lay(&e)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +126,7 @@ func scanRows(r kv.Reader, id mail.MailboxID, uids []mail.UID) ([]row, error) {
 func (t *txn) rows(m *box, uids []mail.UID) ([]row, error) {
 	s := t.a.follow.shown(m.ID)
 	if s == nil || s.info != m.Info || s.gone || !t.a.keywords.whole() {
-		return readRows(t, m.ID, uids)
+		return readRows(t, m, uids)
 	}
 	rows := make([]row, 0, len(uids))
 	next := 0

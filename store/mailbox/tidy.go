@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -80,7 +81,7 @@ func (a *Account) tidy(ctx context.Context, now time.Time) error {
 		}
 	}
 	if sweep {
-		if err := a.sweep(ctx, now); err != nil {
+		if err := errors.Join(a.sweepSheets(ctx, now), a.sweep(ctx, now)); err != nil {
 			return err
 		}
 	}

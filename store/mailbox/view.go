@@ -165,6 +165,10 @@ func (a *Account) readSnapshot(r kv.Reader, h *head, id mail.MailboxID) (*Snapsh
 	if err := a.learnKeywords(r, h); err != nil {
 		return nil, err
 	}
+	over, err := allSheets(r, &m)
+	if err != nil {
+		return nil, err
+	}
 	s := &Snapshot{info: m.Info}
 	lo := appendEntryKey(nil, id, 0)
 	hi := kv.PrefixEnd(lo[:5])
@@ -172,7 +176,7 @@ func (a *Account) readSnapshot(r kv.Reader, h *head, id mail.MailboxID) (*Snapsh
 		if err != nil {
 			return nil, err
 		}
-		e, err := a.decodeEntry(it)
+		e, err := a.decodeEntry(it, &over)
 		if err != nil {
 			return nil, err
 		}
