@@ -2,8 +2,8 @@ package mailbox
 
 import (
 	"context"
-	"errors"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
