@@ -151,6 +151,7 @@ func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []ne
 			trouble = graver(trouble, w)
 			continue
 		}
+		l.Heed(work)
 		w, used := r.try(work, l, t, answers)
 		if used != nil {
 			return w, used

@@ -61,8 +61,7 @@ func (t *transaction) inChunks(ctx context.Context, body io.Reader) error {
 func (t *transaction) chunkReplies(ctx context.Context, n, after int) error {
 	c := t.c
 	for i := range n {
-		c.within(ctx, finalTimeout)
-		_, err := c.expect(ctx, "message", 2)
+		_, err := c.expect(ctx, "message", 2, finalTimeout)
 		if err == nil {
 			continue
 		}
@@ -70,8 +69,7 @@ func (t *transaction) chunkReplies(ctx context.Context, n, after int) error {
 			if c.broken != nil {
 				break
 			}
-			c.within(ctx, finalTimeout)
-			_, _ = c.readReply(ctx, "message") // it breaks the connection if it fails
+			_, _ = c.readReply(ctx, "message", finalTimeout) // it breaks the connection if it fails
 		}
 		return err
 	}

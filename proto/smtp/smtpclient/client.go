@@ -42,6 +42,9 @@ type Client struct {
 	maxSize    mail.ByteCount
 	limits     Limits
 
+	heeded   <-chan struct{} // of the context that Heed has been told
+	heedless func() bool     // undoes that; nil for nothing
+
 	open   bool  // a transaction may be open at the peer's
 	broken *Lost // nothing more can be done
 }
@@ -72,8 +75,7 @@ func New(ctx context.Context, nc net.Conn, o Options) (*Client, error) {
 
 func (c *Client) greet(ctx context.Context) error {
 	defer c.watch(ctx)()
-	c.within(ctx, greetingTimeout)
-	r, err := c.expect(ctx, "greeting", 2)
+	r, err := c.expect(ctx, "greeting", 2, greetingTimeout)
 	c.greeting = r.Text
 	return err
 }
@@ -237,6 +239,9 @@ func (c *Client) Quit(ctx context.Context) {
 func (c *Client) Close() {
 	if c.broken == nil {
 		c.broken = &Lost{Step: "nothing", Err: net.ErrClosed}
+	}
+	if c.heedless != nil {
+		c.heedless()
 	}
 	_ = c.nc.SetDeadline(time.Now().Add(time.Second)) // for TLS's close_notify
 	_ = c.nc.Close()

@@ -235,8 +235,7 @@ func (t *transaction) exchange(ctx context.Context) error {
 		if s.verb == "DATA" {
 			wait = dataTimeout
 		}
-		c.within(ctx, wait) // each reply has its own time
-		_, err := c.expect(ctx, s.verb, s.class)
+		_, err := c.expect(ctx, s.verb, s.class, wait) // each has its own time
 		var lost *Lost
 		if errors.As(err, &lost) {
 			return err
@@ -291,7 +290,7 @@ func (t *transaction) emptyMessage(ctx context.Context) error {
 	if err := c.flush(ctx, "message"); err != nil {
 		return err
 	}
-	_, err := c.readReply(ctx, "message")
+	_, err := c.readReply(ctx, "message", finalTimeout)
 	c.open = false
 	return err
 }
@@ -341,8 +340,7 @@ func (t *transaction) final(ctx context.Context) error {
 	}
 	at := 0
 	for range replies {
-		c.within(ctx, finalTimeout)
-		r, err := c.expect(ctx, "message", 2)
+		r, err := c.expect(ctx, "message", 2, finalTimeout)
 		var lost *Lost
 		if errors.As(err, &lost) {
 			lost.Unknown = true
@@ -371,8 +369,7 @@ func (t *transaction) final(ctx context.Context) error {
 
 // lastWord looks whether the peer has said why it does not listen any more.
 func (c *Client) lastWord(ctx context.Context, failed error) error {
-	c.within(ctx, lastWordTimeout)
-	r, err := c.readReply(ctx, "message")
+	r, err := c.readReply(ctx, "message", lastWordTimeout)
 	if err == nil && (r.Code/100 == 4 || r.Code/100 == 5) {
 		return refusal(r, "message")
 	}

@@ -54,10 +54,19 @@ type InReplyTo string
 // Error names the step.
 func (s InReplyTo) Error() string { return "in reply to " + string(s) }
 
+// Heed makes the end of ctx cut short what is under way, from now until the
+// connection is closed, so that nothing has to be arranged for the calls that are
+// given ctx. It is called once, by whoever owns the Client.
+func (c *Client) Heed(ctx context.Context) {
+	nc := c.nc
+	c.heeded = ctx.Done()
+	c.heedless = context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+}
+
 // watch makes the end of ctx cut short what is under way, until the function
 // is called.
 func (c *Client) watch(ctx context.Context) func() bool {
-	if ctx.Done() == nil {
+	if done := ctx.Done(); done == nil || done == c.heeded {
 		return func() bool { return true }
 	}
 	nc := c.nc
@@ -95,9 +104,9 @@ func (c *Client) flush(ctx context.Context, step string) error {
 	return nil
 }
 
-// readReply reads one reply. The caller has set the deadline.
-func (c *Client) readReply(ctx context.Context, step string) (smtp.Reply, error) {
-	for {
+// readReply reads one reply, which may take so long if it has not come yet.
+func (c *Client) readReply(ctx context.Context, step string, patience time.Duration) (smtp.Reply, error) {
+	for waits := false; ; waits = true {
 		r, n, err := smtp.ParseReply(c.in)
 		if err != nil {
 			return smtp.Reply{}, c.lost(ctx, step, err)
@@ -116,6 +125,9 @@ func (c *Client) readReply(ctx context.Context, step string) (smtp.Reply, error)
 		if cap(c.in)-len(c.in) < 512 {
 			c.in = append(make([]byte, 0, 2*cap(c.in)), c.in...)
 		}
+		if !waits {
+			c.within(ctx, patience)
+		}
 		k, err := c.nc.Read(c.in[len(c.in):cap(c.in)])
 		c.in = c.in[:len(c.in)+k]
 		if err != nil && k == 0 {
@@ -125,8 +137,8 @@ func (c *Client) readReply(ctx context.Context, step string) (smtp.Reply, error)
 }
 
 // expect reads one reply of the wanted class.
-func (c *Client) expect(ctx context.Context, step string, class int) (smtp.Reply, error) {
-	r, err := c.readReply(ctx, step)
+func (c *Client) expect(ctx context.Context, step string, class int, patience time.Duration) (smtp.Reply, error) {
+	r, err := c.readReply(ctx, step, patience)
 	if err != nil {
 		return r, err
 	}
@@ -161,7 +173,7 @@ func (c *Client) command(ctx context.Context, step, line string, timeout time.Du
 	if err := c.flush(ctx, step); err != nil {
 		return smtp.Reply{}, err
 	}
-	return c.expect(ctx, step, class)
+	return c.expect(ctx, step, class, timeout)
 }
 
 func (c *Client) logSent(ctx context.Context, step, line string) {
