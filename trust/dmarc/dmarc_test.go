@@ -19,9 +19,9 @@ func TestRecord(t *testing.T) {
 			Testing: true, PSD: 'n', Options: []string{"1", "d", "s"},
 		},
 		"v=DMARC1;rua=mailto:a@example.org!10m, https://x.example/, mailto:b%40c@d.example;ruf=mailto:x": {
-			Policy: None, Aggregate: []string{"a@example.org", "b@c@d.example"},
+			Policy: None, Aggregate: []Destination{{"a@example.org", 10 << 20}, {"b@c@d.example", 0}},
 		},
-		"v=DMARC1; p=bogus; rua=mailto:a@example.org": {Policy: None, Aggregate: []string{"a@example.org"}},
+		"v=DMARC1; p=bogus; rua=mailto:a@example.org": {Policy: None, Aggregate: []Destination{{Address: "a@example.org"}}},
 		"v=DMARC1; p=reject; sp=bogus":                nil,
 		"v=DMARC1; p=bogus; rua=mailto:":              nil,
 		"v=DMARC1":                                    nil,
@@ -150,8 +150,8 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%+v", r)
 		}
 		for _, a := range append(r.Aggregate, r.Failure...) {
-			if strings.ContainsAny(a, "\r\n") || !strings.Contains(a, "@") {
-				t.Errorf("%q", a)
+			if strings.ContainsAny(a.Address, "\r\n") || !strings.Contains(a.Address, "@") || a.Limit < 0 {
+				t.Errorf("%+v", a)
 			}
 		}
 	})

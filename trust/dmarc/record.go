@@ -1,9 +1,6 @@
 package dmarc
 
-import (
-	"net/url"
-	"strings"
-)
+import "strings"
 
 // A Policy is what a domain wants done with mail that fails.
 type Policy string
@@ -34,15 +31,12 @@ type Record struct {
 	// PSD is 'y' for a public suffix, 'n' for an organization's own domain, and
 	// 'u' for what does not say.
 	PSD byte
-	// Aggregate (rua) and Failure (ruf) are mail addresses for reports.
-	Aggregate []string
-	Failure   []string
+	// Aggregate (rua) and Failure (ruf) are where reports go.
+	Aggregate []Destination
+	Failure   []Destination
 	// Options say which failures are to be reported: fo, "0" without.
 	Options []string
 }
-
-// maxReportAddresses bounds who gets reports.
-const maxReportAddresses = 10
 
 // ParseRecord reads a TXT record. ok is false for what is no DMARC record, or
 // one that is to be ignored. Errors after the version fall back to the
@@ -80,9 +74,9 @@ func ParseRecord(txt string) (r Record, ok bool) {
 				r.PSD = lower[0]
 			}
 		case "rua":
-			r.Aggregate = addresses(value)
+			r.Aggregate = destinations(value)
 		case "ruf":
-			r.Failure = addresses(value)
+			r.Failure = destinations(value)
 		case "fo":
 			r.Options = options(lower)
 		}
@@ -103,28 +97,6 @@ func (r *Record) choose(p, sp, np string) bool {
 }
 
 func known(p Policy) bool { return p == None || p == Quarantine || p == Reject }
-
-// addresses reads a list of URIs, and keeps those that are mail addresses.
-// RFC 9989 §4.6
-func addresses(list string) []string {
-	var out []string
-	for uri := range strings.SplitSeq(list, ",") {
-		uri, _, _ = strings.Cut(strings.TrimSpace(uri), "!") // an old limit of size, ignored
-		u, err := url.Parse(uri)
-		if err != nil || !strings.EqualFold(u.Scheme, "mailto") {
-			continue
-		}
-		address, err := url.PathUnescape(u.Opaque)
-		if at := strings.LastIndexByte(address, '@'); err != nil || at < 1 || at == len(address)-1 ||
-			strings.ContainsAny(address, "\r\n\x00<> \t") {
-			continue
-		}
-		if out = append(out, address); len(out) == maxReportAddresses {
-			break
-		}
-	}
-	return out
-}
 
 // options reads fo. RFC 9989 §4.7
 func options(list string) []string {
