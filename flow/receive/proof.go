@@ -32,9 +32,7 @@ func (v *Visit) prove(from mail.Address) {
 	if !from.IsNull() {
 		sender = from.String()
 	}
-	o := &v.r.o
-	v.proof = verify.New(v.ctx, o.Resolver, time.Now(), verify.Origin{IP: v.remote.Unmap().WithZone(""), Helo: v.hello, Sender: sender},
-		verify.Options{Server: o.Hostname, Sealers: o.Rules.Trust.Sealers})
+	v.proof = v.r.verifier.Begin(v.ctx, time.Now(), verify.Origin{IP: v.remote.Unmap().WithZone(""), Helo: v.hello, Sender: sender})
 }
 
 // abandon ends what is being verified and is not wanted any more.

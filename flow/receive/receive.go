@@ -35,6 +35,7 @@ import (
 type Receiver struct {
 	deliverer *deliver.Deliverer
 	blobs     blob.Store
+	verifier  *verify.Verifier
 	o         Options
 }
 
@@ -67,7 +68,8 @@ func New(d *deliver.Deliverer, blobs blob.Store, o Options) *Receiver {
 	if o.Trace == nil {
 		o.Trace = trace.Discard{}
 	}
-	return &Receiver{deliverer: d, blobs: blobs, o: o}
+	verifier := verify.New(o.Resolver, verify.Options{Server: o.Hostname, Sealers: o.Rules.Trust.Sealers})
+	return &Receiver{deliverer: d, blobs: blobs, verifier: verifier, o: o}
 }
 
 // Recipient says whether a stranger may write to an address: it must be one
@@ -126,8 +128,9 @@ func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelop
 	if in.proof != nil {
 		findings := in.proof.Finish(ctx, time.Now())
 		verdict = r.o.Rules.Message(in.host, policy.Proven{Findings: findings, Postmaster: forPostmaster(to)})
+		results := authres.Format(r.o.Hostname, findings.Results())
 		arrival.Facts = append(arrival.Facts, proven(findings, in.gone)...)
-		arrival.Chain, arrival.Results = findings.ARC.Status, authres.Format(r.o.Hostname, findings.Results())
+		arrival.Chain, arrival.Results = findings.ARC.Status, results
 		if verdict.Reason != "" {
 			arrival.Facts = append(arrival.Facts, trace.Fact{Name: "verdict", Value: verdict.Reason})
 		}
@@ -135,7 +138,7 @@ func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelop
 		if verdict.Refusal != nil {
 			return arrival.ID, false, verdict.Refusal // forged, not spam: the host may be a list
 		}
-		received = append(findings.Header(r.o.Hostname), received...)
+		received = append(findings.Header(r.o.Hostname, results), received...)
 	}
 	if checks != nil {
 		m := spam.Message{Arrival: arrival, Envelope: env, To: to, Trace: received}

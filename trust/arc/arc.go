@@ -70,10 +70,13 @@ const (
 )
 
 // collect gathers the sets of a header; none is no error.
-func collect(header []byte) ([]*set, error) {
+func collect(header *dkim.Header) ([]*set, error) {
+	if !header.Has(resultsField) && !header.Has(messageField) && !header.Has(sealField) {
+		return nil, nil
+	}
 	byNumber := map[int]*set{}
-	for field := range dkim.Fields(header) {
-		p, ours := parse(field)
+	for name, field := range header.Fields() {
+		p, ours := parse(name, field)
 		if !ours {
 			continue
 		}
@@ -107,21 +110,21 @@ type part struct {
 	err      error
 }
 
-// parse reads a field; ours is false for one that belongs to no chain.
-func parse(field []byte) (p part, ours bool) {
-	name, value, _ := strings.Cut(string(field), ":")
-	p.name = strings.ToLower(strings.TrimRight(name, " \t"))
+// parse reads a field with a name; ours is false for one that belongs to no
+// chain.
+func parse(name string, field []byte) (p part, ours bool) {
+	p.name = name
 	var instance string
-	switch p.name {
+	switch name {
 	case resultsField:
-		first, payload, _ := strings.Cut(value, ";")
+		first, payload, _ := strings.Cut(string(dkim.Value(field)), ";")
 		tag, number, _ := strings.Cut(first, "=")
 		if strings.TrimSpace(tag) == "i" {
 			instance = strings.TrimSpace(number)
 		}
 		p.payload = strings.TrimSpace(payload)
 	case messageField, sealField:
-		if p.tags, p.err = dkim.ParseTags(value); p.err != nil {
+		if p.tags, p.err = dkim.ParseTags(string(dkim.Value(field))); p.err != nil {
 			return p, true
 		}
 		instance, _ = p.tags.Get("i")
@@ -161,32 +164,31 @@ func (p part) join(sets map[int]*set, field []byte) error {
 	return nil
 }
 
-// A Validator validates the chain of one message, which is written to it.
+// A Validator validates the chain of one message, which is written to it, or to
+// a dkim.Text that others read too.
 type Validator struct {
-	head   dkim.Head
+	// Keys remembers keys; nil is nobody.
+	Keys *dkim.Keys
+
+	own    dkim.Text
+	text   *dkim.Text // own, or one that is shared
 	sets   []*set
 	err    error
 	latest dkim.Signature // of the last set's message
-	body   *dkim.Body     // nil if nothing is to be validated
 }
 
 // Write takes the next octets of the message. It never fails.
 func (v *Validator) Write(p []byte) (int, error) {
-	n := len(p)
-	p, ended := v.head.Write(p)
-	if ended {
-		v.begin()
-	}
-	if v.body != nil {
-		v.body.Write(p)
-	}
-	return n, nil
+	v.own.Begin = v.Begin
+	return v.own.Write(p)
 }
 
-// begin reads the chain, and gets ready for the body.
-func (v *Validator) begin() {
-	v.sets, v.err = collect(v.head.Octets)
-	if v.head.TooLarge {
+// Begin reads the chain in the header of a text, from its Begin. Nothing is
+// written to the Validator itself then.
+func (v *Validator) Begin(t *dkim.Text) {
+	v.text = t
+	v.sets, v.err = collect(t.Header())
+	if t.TooLarge() {
 		v.err = errors.New("the header is too large")
 	}
 	if v.err != nil || len(v.sets) == 0 {
@@ -212,19 +214,17 @@ func (v *Validator) begin() {
 			return
 		}
 	}
-	v.body = dkim.NewBody(v.latest.Body)
-	v.body.Expect(v.latest)
+	t.Expect(v.latest)
 }
 
 // Finish ends the message and gives the state of its chain. Every trouble
 // breaks it, also that a key cannot be looked up. RFC 8617 §5.2
 func (v *Validator) Finish(ctx context.Context, r dns.Resolver) Verdict {
-	if v.head.End() {
-		v.begin()
+	if v.text == nil {
+		v.own.Begin = v.Begin
+		v.own.End()
 	}
-	if v.body != nil {
-		v.body.Finish()
-	}
+	v.text.End()
 	verdict := Verdict{Status: None}
 	for _, s := range v.sets {
 		domain, _ := s.sealTags.Get("d")
@@ -242,7 +242,7 @@ func (v *Validator) Finish(ctx context.Context, r dns.Resolver) Verdict {
 		err = v.verifyMessage(ctx, r)
 	}
 	for i := len(v.sets); err == nil && i > 0; i-- {
-		err = verifySeal(ctx, r, v.sets[:i])
+		err = v.verifySeal(ctx, r, v.sets[:i])
 	}
 	verdict.Status = Pass
 	if err != nil {
@@ -253,13 +253,13 @@ func (v *Validator) Finish(ctx context.Context, r dns.Resolver) Verdict {
 
 // verifyMessage verifies the last message signature. RFC 8617 §5.2, 4.
 func (v *Validator) verifyMessage(ctx context.Context, r dns.Resolver) error {
-	covered, total, err := v.body.Check(v.latest)
+	covered, total, err := v.text.Check(v.latest)
 	if err == nil && covered < total {
 		err = errors.New("it does not cover the whole body")
 	}
 	if err == nil {
-		digest := dkim.HeaderDigest(v.head.Octets, v.sets[len(v.sets)-1].message, v.latest)
-		err = verifyDigest(ctx, r, v.latest, digest)
+		digest := dkim.HeaderDigest(v.text.Header(), v.sets[len(v.sets)-1].message, v.latest)
+		err = v.verifyDigest(ctx, r, v.latest, digest)
 	}
 	if err != nil {
 		return fmt.Errorf("the last message signature (%s): %w", v.latest.Domain, err)
@@ -268,11 +268,11 @@ func (v *Validator) verifyMessage(ctx context.Context, r dns.Resolver) error {
 }
 
 // verifySeal verifies the seal of the last of some sets. RFC 8617 §5.2, 6.
-func verifySeal(ctx context.Context, r dns.Resolver, sets []*set) error {
+func (v *Validator) verifySeal(ctx context.Context, r dns.Resolver, sets []*set) error {
 	s := sets[len(sets)-1]
 	seal, err := parseSeal(s.sealTags)
 	if err == nil {
-		err = verifyDigest(ctx, r, seal, sealDigest(sets, s.seal))
+		err = v.verifyDigest(ctx, r, seal, sealDigest(sets, s.seal))
 	}
 	if err != nil {
 		return fmt.Errorf("seal %d (%s): %w", len(sets), cut(seal.Domain), err)
@@ -280,8 +280,8 @@ func verifySeal(ctx context.Context, r dns.Resolver, sets []*set) error {
 	return nil
 }
 
-func verifyDigest(ctx context.Context, r dns.Resolver, s dkim.Signature, digest []byte) error {
-	key, _, err := dkim.LookupKey(ctx, r, s.Domain, s.Selector)
+func (v *Validator) verifyDigest(ctx context.Context, r dns.Resolver, s dkim.Signature, digest []byte) error {
+	key, _, err := v.Keys.Lookup(ctx, r, s.Domain, s.Selector)
 	if err != nil {
 		return err
 	}

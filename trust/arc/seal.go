@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"waxwing/trust/dkim"
@@ -79,7 +78,8 @@ func (s *Sealer) Finish(now time.Time, key dkim.SigningKey, came Status, results
 		return nil, fmt.Errorf("a header of more than %d octets cannot be sealed", dkim.MaxHeader)
 	}
 	s.body.Finish()
-	sets, err := collect(s.head.Octets)
+	header := dkim.ParseHeader(s.head.Octets)
+	sets, err := collect(header)
 	if n := len(sets); n >= maxSets || n > 0 && sets[n-1].cv == Fail {
 		return nil, ErrNothingToAdd
 	}
@@ -87,7 +87,7 @@ func (s *Sealer) Finish(now time.Time, key dkim.SigningKey, came Status, results
 	if err != nil {
 		// RFC 8617 §5.1.2: of what cannot be counted the new set is one more
 		// than the highest number that is there.
-		if instance, came = highest(s.head.Octets)+1, Fail; instance > maxSets {
+		if instance, came = highest(header)+1, Fail; instance > maxSets {
 			return nil, ErrNothingToAdd
 		}
 	}
@@ -98,7 +98,7 @@ func (s *Sealer) Finish(now time.Time, key dkim.SigningKey, came Status, results
 	}
 	number := fmt.Sprintf("i=%d", instance)
 	own := &set{results: fmt.Appendf(nil, "ARC-Authentication-Results: %s; %s\r\n", number, results)}
-	own.message, err = key.Sign("ARC-Message-Signature", []string{number}, s.head.Octets, s.body.Sum(), toSign(s.head.Octets), now)
+	own.message, err = key.Sign("ARC-Message-Signature", []string{number}, header, s.body.Sum(), toSign(header), now)
 	if err != nil {
 		return nil, err
 	}
@@ -113,10 +113,10 @@ func (s *Sealer) Finish(now time.Time, key dkim.SigningKey, came Status, results
 }
 
 // highest gives the highest number in what is no whole chain.
-func highest(header []byte) int {
+func highest(header *dkim.Header) int {
 	most := 0
-	for field := range dkim.Fields(header) {
-		if p, ours := parse(field); ours {
+	for name, field := range header.Fields() {
+		if p, ours := parse(name, field); ours {
 			most = max(most, p.instance)
 		}
 	}
@@ -125,12 +125,10 @@ func highest(header []byte) int {
 
 // toSign lists the fields that the message signature signs: what DKIM signs,
 // and DKIM's signatures. RFC 8617 §4.1.2
-func toSign(header []byte) []string {
+func toSign(header *dkim.Header) []string {
 	names := dkim.ToSign(header)
-	for field := range dkim.Fields(header) {
-		if name, _, _ := strings.Cut(string(field), ":"); strings.EqualFold(name, "DKIM-Signature") {
-			names = append(names, "dkim-signature")
-		}
+	for range header.Named("dkim-signature") {
+		names = append(names, "dkim-signature")
 	}
 	return names
 }

@@ -8,7 +8,10 @@
 //	tags.go       the lists of name=value that signatures and keys are written in
 //	signature.go  a DKIM-Signature field as a value
 //	key.go        public keys and where they are found
-//	canonical.go  the forms of header and body that are signed
+//	header.go     the fields of a header
+//	canonical.go  the forms that are signed, and a header's fields in them
+//	body.go       hashes of a body in them
+//	text.go       a message that several read in one pass
 //	verify.go     Verifier
 //	sign.go       Signer
 package dkim

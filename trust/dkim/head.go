@@ -20,19 +20,25 @@ func (h *Head) Write(p []byte) (body []byte, ended bool) {
 	if h.Ended {
 		return p, false
 	}
-	from := max(0, len(h.Octets)-3)
-	h.Octets = append(h.Octets, p...)
-	end := endOfHeader(h.Octets, from)
-	if end < 0 {
-		if len(h.Octets) > MaxHeader {
-			h.TooLarge, h.Ended, h.Octets = true, true, nil
-		}
-		return nil, h.Ended
+	whole, from := p, 0 // mostly it comes in one piece
+	if len(h.Octets) > 0 {
+		from = max(0, len(h.Octets)-3)
+		h.Octets = append(h.Octets, p...)
+		whole = h.Octets
 	}
-	body = h.Octets[end:]
-	h.Octets = bytes.Clone(h.Octets[:end]) // it may have grown with a large first write
-	h.Ended = true
-	return body, true
+	end := endOfHeader(whole, from)
+	switch {
+	case end > MaxHeader, end < 0 && len(whole) > MaxHeader:
+		h.TooLarge, h.Ended, h.Octets = true, true, nil
+		return whole[max(end, 0):], true
+	case end < 0:
+		if len(h.Octets) == 0 {
+			h.Octets = bytes.Clone(p)
+		}
+		return nil, false
+	}
+	h.Octets, h.Ended = bytes.Clone(whole[:end]), true // what it stands in may be large
+	return whole[end:], true
 }
 
 // End ends a message that has no body; ended is true if it had none.

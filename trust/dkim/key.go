@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"waxwing/dns"
+	"waxwing/dns/cache"
 )
 
 // minBits: shorter RSA keys are not believed. RFC 8301 §3.2
@@ -43,6 +45,40 @@ func (e *KeyError) Unwrap() error { return e.Err }
 // LookupKey fetches the key of a selector. RFC 6376 §3.6.2. Errors are
 // KeyErrors.
 func LookupKey(ctx context.Context, r dns.Resolver, domain, selector string) (Key, dns.Result, error) {
+	return (*Keys)(nil).Lookup(ctx, r, domain, selector)
+}
+
+// Keys remembers what keys the texts of records stand for, a bounded number: to
+// read one costs a quarter of what verifying with it does. It remembers nothing
+// of who publishes them. The nil Keys remembers nothing; safe for concurrent use.
+type Keys struct {
+	read *cache.Cache[string, Key]
+}
+
+// maxKeys is how many octets of memory keys may take.
+const maxKeys = 4 << 20
+
+// NewKeys makes one that is empty.
+func NewKeys() *Keys { return &Keys{cache.New[string, Key](maxKeys)} }
+
+// parse is ParseKey.
+func (k *Keys) parse(text string) (Key, error) {
+	if k == nil {
+		return ParseKey(text)
+	}
+	key, _, ok := k.read.Peek(text)
+	if ok {
+		return key, nil
+	}
+	key, err := ParseKey(text)
+	if err == nil {
+		k.read.Put(text, key, 3*len(text), time.Time{})
+	}
+	return key, err
+}
+
+// Lookup is LookupKey.
+func (k *Keys) Lookup(ctx context.Context, r dns.Resolver, domain, selector string) (Key, dns.Result, error) {
 	texts, result, err := r.LookupTXT(ctx, selector+"._domainkey."+domain)
 	switch {
 	case errors.Is(err, dns.ErrNotFound):
@@ -54,9 +90,9 @@ func LookupKey(ctx context.Context, r dns.Resolver, domain, selector string) (Ke
 	// that is a key is taken.
 	var first error
 	for _, text := range texts[:min(len(texts), 4)] {
-		k, err := ParseKey(text)
+		key, err := k.parse(text)
 		if err == nil {
-			return k, result, nil
+			return key, result, nil
 		}
 		if first == nil {
 			first = err

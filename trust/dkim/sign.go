@@ -73,11 +73,11 @@ func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
 		return nil, fmt.Errorf("a header of more than %d octets cannot be signed", MaxHeader)
 	}
 	s.body.Finish()
-	hash := s.body.Sum()
-	names := ToSign(s.head.Octets)
+	hash, header := s.body.Sum(), ParseHeader(s.head.Octets)
+	names := ToSign(header)
 	var out []byte
 	for _, k := range keys {
-		field, err := k.Sign("DKIM-Signature", []string{"v=1"}, s.head.Octets, hash, names, now)
+		field, err := k.Sign("DKIM-Signature", []string{"v=1"}, header, hash, names, now)
 		if err != nil {
 			return nil, err
 		}
@@ -87,19 +87,25 @@ func (s *Signer) Finish(now time.Time, keys ...SigningKey) ([]byte, error) {
 }
 
 // ToSign lists the fields of a header that we sign, in the order of h=.
-func ToSign(header []byte) []string {
-	count := map[string]int{}
-	for field := range Fields(header) {
-		count[nameOf(field)]++
+func ToSign(h *Header) []string {
+	count := make([]int, len(h.names))
+	for _, f := range h.fields {
+		count[f.name]++
 	}
-	var names []string
+	times := func(name string) int {
+		if n, ok := h.number[name]; ok {
+			return count[n]
+		}
+		return 0
+	}
+	names := make([]string, 0, 2*len(oversigned))
 	for _, name := range oversigned {
-		for range count[name] + 1 {
+		for range times(name) + 1 {
 			names = append(names, name)
 		}
 	}
 	for _, name := range signed {
-		for range count[name] {
+		for range times(name) {
 			names = append(names, name)
 		}
 	}
@@ -108,7 +114,7 @@ func ToSign(header []byte) []string {
 
 // Sign gives a signature's field with its line end. first are tags to begin
 // with, such as "v=1", names the fields that are signed, in lower case.
-func (k SigningKey) Sign(name string, first []string, header, bodyHash []byte, names []string, now time.Time) ([]byte, error) {
+func (k SigningKey) Sign(name string, first []string, header *Header, bodyHash []byte, names []string, now time.Time) ([]byte, error) {
 	algorithm := k.Algorithm()
 	if algorithm == "" {
 		return nil, errors.New("a key of an unknown type")

@@ -15,6 +15,7 @@ import (
 type Signature struct {
 	Algorithm string // a=, "rsa-sha256" or another
 	Sum       []byte // b=
+	Mark      string // the beginning of b=. RFC 6008 §4
 	BodyHash  []byte // bh=
 	Header    Form   // c=
 	Body      Form
@@ -64,6 +65,7 @@ func (s Signature) Acceptable() error {
 func FromTags(tags Tags) (Signature, error) {
 	s := Signature{Length: -1}
 	get := func(name string) string { v, _ := tags.Get(name); return v }
+	s.Mark = beginning64(get("b"))
 	s.Domain, s.Selector, s.Algorithm = canonicalName(get("d")), canonicalName(get("s")), strings.ToLower(get("a"))
 	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
 		if get(name) == "" {
@@ -83,8 +85,9 @@ func FromTags(tags Tags) (Signature, error) {
 	if s.Header, s.Body, err = parseForms(get("c")); err != nil {
 		return s, err
 	}
-	for name := range strings.SplitSeq(get("h"), ":") {
-		name = strings.ToLower(squeeze(name))
+	names := strings.ToLower(squeeze(get("h")))
+	s.Headers = make([]string, 0, strings.Count(names, ":")+1)
+	for name := range strings.SplitSeq(names, ":") {
 		if name == "" {
 			return s, errors.New("an empty name in tag h")
 		}
@@ -94,6 +97,17 @@ func FromTags(tags Tags) (Signature, error) {
 		return s, errors.New("the key is not in the DNS")
 	}
 	return s, s.parseNumbers(tags)
+}
+
+// beginning64 gives what tells signatures of one domain apart. RFC 6008 §4
+func beginning64(sum string) string {
+	b := make([]byte, 0, 8)
+	for i := 0; i < len(sum) && len(b) < cap(b); i++ {
+		if !isSpace(sum[i]) {
+			b = append(b, sum[i])
+		}
+	}
+	return string(b)
 }
 
 // queriesDNS reports whether a list of query methods has the one there is.

@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ const maxTags = 64
 
 // ParseTags reads a tag list, such as "v=1; a=rsa-sha256; d=example.org".
 func ParseTags(s string) (Tags, error) {
-	var tags Tags
+	tags := make(Tags, 0, min(strings.Count(s, ";")+1, maxTags))
 	rest, more := s, true
 	for more {
 		var spec string
@@ -79,17 +80,25 @@ func squeeze(s string) string {
 	if !strings.ContainsAny(s, " \t\r\n") {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
-		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
-			return -1
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if !isSpace(s[i]) {
+			b = append(b, s[i])
 		}
-		return r
-	}, s)
+	}
+	return string(b)
 }
 
 // decodeBase64 takes white space, and padding that is missing.
 func decodeBase64(s string) ([]byte, error) {
-	return base64.RawStdEncoding.DecodeString(strings.TrimRight(squeeze(s), "="))
+	text := make([]byte, 0, 512)
+	for i := range len(s) {
+		if c := s[i]; !isSpace(c) {
+			text = append(text, c)
+		}
+	}
+	text = bytes.TrimRight(text, "=")
+	return base64.RawStdEncoding.AppendDecode(make([]byte, 0, base64.RawStdEncoding.DecodedLen(len(text))), text)
 }
 
 // short cuts a stranger's text for a message.

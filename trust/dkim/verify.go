@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,11 +16,15 @@ import (
 // left alone. RFC 6376 §8.4
 const MaxSignatures = 10
 
-// A Verifier verifies the signatures of one message, which is written to it.
+// A Verifier verifies the signatures of one message, which is written to it, or
+// to a Text that others read too.
 type Verifier struct {
-	head   Head
-	claims []*claim
-	bodies [2]*Body // by Form; nil where no signature needs one
+	// Keys remembers keys; nil is nobody.
+	Keys *Keys
+
+	own    Text
+	text   *Text // own, or one that is shared
+	claims []claim
 }
 
 // A claim is a signature that is to be verified.
@@ -33,38 +36,25 @@ type claim struct {
 
 // Write takes the next octets of the message. It never fails.
 func (v *Verifier) Write(p []byte) (int, error) {
-	n := len(p)
-	p, ended := v.head.Write(p)
-	if ended {
-		v.begin()
-	}
-	for _, b := range v.bodies {
-		if b != nil {
-			b.Write(p)
-		}
-	}
-	return n, nil
+	v.own.Begin = v.Begin
+	return v.own.Write(p)
 }
 
-// begin reads the signatures, and gets ready for the body.
-func (v *Verifier) begin() {
-	for field := range Fields(v.head.Octets) {
-		if !named(field, "dkim-signature") {
-			continue
-		}
+// Begin reads the signatures in the header of a text, from its Begin. Nothing is
+// written to the Verifier itself then.
+func (v *Verifier) Begin(t *Text) {
+	v.text = t
+	for _, field := range t.header.Named("dkim-signature") {
 		if len(v.claims) == MaxSignatures {
 			break
 		}
-		c := &claim{field: field}
-		c.Signature, c.err = ParseSignature(string(field[bytes.IndexByte(field, ':')+1:]))
+		c := claim{field: field}
+		c.Signature, c.err = ParseSignature(string(Value(field)))
 		if c.err == nil {
 			c.err = c.Acceptable()
 		}
 		if c.err == nil {
-			if v.bodies[c.Body] == nil {
-				v.bodies[c.Body] = NewBody(c.Body)
-			}
-			v.bodies[c.Body].Expect(c.Signature)
+			t.Expect(c.Signature)
 		}
 		v.claims = append(v.claims, c)
 	}
@@ -73,17 +63,15 @@ func (v *Verifier) begin() {
 // Finish ends the message and gives a result for each signature, from the top
 // of the header. Keys are looked up at once for all.
 func (v *Verifier) Finish(ctx context.Context, r dns.Resolver, now time.Time) []Result {
-	if v.head.End() {
-		v.begin()
+	if v.text == nil {
+		v.own.Begin = v.Begin
+		v.own.End()
 	}
-	for _, b := range v.bodies {
-		if b != nil {
-			b.Finish()
-		}
-	}
+	v.text.End()
 	results := make([]Result, len(v.claims))
 	var lookups sync.WaitGroup
-	for i, c := range v.claims {
+	for i := range v.claims {
+		c := &v.claims[i]
 		results[i] = c.result()
 		if c.err != nil {
 			results[i].Status, results[i].Reason = PermError, c.err.Error()
@@ -104,15 +92,9 @@ func (v *Verifier) Finish(ctx context.Context, r dns.Resolver, now time.Time) []
 
 // result says whose signature it is.
 func (c *claim) result() Result {
-	mark := ""
-	if tags, err := ParseTags(string(c.field[bytes.IndexByte(c.field, ':')+1:])); err == nil {
-		b, _ := tags.Get("b")
-		mark = squeeze(b)
-		mark = mark[:min(len(mark), 8)] // RFC 6008 §4
-	}
 	return Result{
 		Domain: c.Domain, Selector: c.Selector, Identity: c.Identity, Algorithm: c.Algorithm,
-		Headers: c.Headers, Mark: mark, Signed: c.Signed, Expires: c.Expires,
+		Headers: c.Headers, Mark: c.Mark, Signed: c.Signed, Expires: c.Expires,
 	}
 }
 
@@ -122,7 +104,7 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		to.Status, to.Reason = PermError, "it expired "+c.Expires.UTC().Format(time.RFC3339)
 		return
 	}
-	covered, total, err := v.bodies[c.Body].Check(c.Signature) // needs no lookup, so it comes first
+	covered, total, err := v.text.Check(c.Signature) // needs no lookup, so it comes first
 	if err != nil {
 		to.Status, to.Reason = Fail, err.Error()
 		if m, ok := errors.AsType[*Mismatch](err); ok && m.Never {
@@ -130,7 +112,7 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		}
 		return
 	}
-	key, answer, err := LookupKey(ctx, r, c.Domain, c.Selector)
+	key, answer, err := v.Keys.Lookup(ctx, r, c.Domain, c.Selector)
 	to.Authentic = answer.Authentic
 	if err != nil {
 		to.Status, to.Reason = PermError, err.Error()
@@ -144,7 +126,7 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 		to.Status, to.Reason = PermError, "the key is not for names below the domain"
 		return
 	}
-	err = key.Verify(c.Algorithm, HeaderDigest(v.head.Octets, c.field, c.Signature), c.Sum)
+	err = key.Verify(c.Algorithm, HeaderDigest(v.text.header, c.field, c.Signature), c.Sum)
 	switch {
 	case errors.Is(err, ErrWeak):
 		to.Status, to.Reason = Policy, err.Error()
@@ -159,41 +141,22 @@ func (v *Verifier) judge(ctx context.Context, r dns.Resolver, now time.Time, c *
 	}
 }
 
+// scratches are where headers are put into canonical form.
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
 // HeaderDigest hashes what a signature signs of a header: the fields that it
 // names, and its own without the sum. RFC 6376 §3.7
-func HeaderDigest(header, field []byte, s Signature) []byte {
-	b := make([]byte, 0, 4096)
-	for _, f := range selected(header, s.Headers) {
+func HeaderDigest(h *Header, field []byte, s Signature) []byte {
+	scratch := scratches.Get().(*[]byte)
+	b := (*scratch)[:0]
+	for f := range h.selected(s.Headers) {
 		b = append(s.Header.AppendField(b, f), crlf...)
 	}
 	b = s.Header.AppendField(b, WithoutSum(field))
 	sum := sha256.Sum256(b)
+	if cap(b) <= 64<<10 {
+		*scratch = b
+		scratches.Put(scratch)
+	}
 	return sum[:]
 }
-
-// selected picks the fields that are signed: of those with one name from the
-// bottom up. RFC 6376 §5.4.2
-func selected(header []byte, names []string) [][]byte {
-	byName := map[string][][]byte{}
-	for _, name := range names {
-		byName[name] = nil
-	}
-	for field := range Fields(header) {
-		name := nameOf(field)
-		if list, ok := byName[name]; ok {
-			byName[name] = append(list, field)
-		}
-	}
-	fields := make([][]byte, 0, len(names))
-	for _, name := range names {
-		if list := byName[name]; len(list) > 0 {
-			fields = append(fields, list[len(list)-1])
-			byName[name] = list[:len(list)-1]
-		}
-	}
-	return fields
-}
-
-// Header gives the header of the message, when the body has begun or the
-// message has ended; nil if it was too large.
-func (v *Verifier) Header() []byte { return v.head.Octets }

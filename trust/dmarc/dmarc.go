@@ -12,8 +12,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"waxwing/dns"
+	"waxwing/dns/cache"
 )
 
 // A Result is what came of the check. RFC 8601 §2.7.2 calls it so.
@@ -59,13 +61,47 @@ const maxIdentifiers = 10
 
 // Check judges a message by its author's domain, in A-labels. RFC 9989 §5.3
 func Check(ctx context.Context, r dns.Resolver, author string, e Evidence) Verdict {
+	return (*Records)(nil).Check(ctx, r, author, e)
+}
+
+// Records remembers how the texts of records are read, a bounded number. It
+// remembers nothing of who publishes them. The nil Records remembers nothing;
+// safe for concurrent use.
+type Records struct {
+	read *cache.Cache[string, Record]
+}
+
+// maxRecords is how many octets of memory records may take.
+const maxRecords = 2 << 20
+
+// NewRecords makes one that is empty.
+func NewRecords() *Records { return &Records{cache.New[string, Record](maxRecords)} }
+
+// parse is ParseRecord.
+func (rs *Records) parse(text string) (Record, bool) {
+	if rs == nil {
+		return ParseRecord(text)
+	}
+	r, _, ok := rs.read.Peek(text)
+	if ok {
+		return r, true
+	}
+	if r, ok = ParseRecord(text); ok {
+		const each = 240 // of a record
+		rs.read.Put(text, r, each+3*len(text), time.Time{})
+	}
+	return r, ok
+}
+
+// Check is Check.
+func (rs *Records) Check(ctx context.Context, r dns.Resolver, author string, e Evidence) Verdict {
 	author = canonical(author)
 	v := Verdict{Author: author}
 	if author == "" || strings.Contains(author, "..") {
 		v.Result, v.Problem = PermError, "the author has no domain"
 		return v
 	}
-	w := &walker{resolver: r, seen: map[string][]found{}}
+	w := &walker{records: rs, resolver: r, seen: map[string][]found{}}
 	if err := w.discover(ctx, &v); err != nil {
 		v.Result, v.Problem = TempError, err.Error()
 		return v
@@ -102,6 +138,7 @@ type found struct {
 
 // A walker walks up the tree. RFC 9989 §4.10
 type walker struct {
+	records  *Records
 	resolver dns.Resolver
 	seen     map[string][]found // what walks from a domain have found
 }
@@ -178,7 +215,7 @@ func (w *walker) fetch(ctx context.Context, domain string) (r Record, ok, authen
 	}
 	n := 0
 	for _, text := range texts {
-		if record, valid := ParseRecord(text); valid {
+		if record, valid := w.records.parse(text); valid {
 			r = record
 			n++
 		}

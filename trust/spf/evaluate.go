@@ -20,6 +20,7 @@ const (
 
 // A check is one evaluation with all that it includes.
 type check struct {
+	policies  *Policies
 	resolver  dns.Resolver
 	query     Query
 	local     string // of the sender's address
@@ -124,7 +125,7 @@ func (c *check) fetch(ctx context.Context, domain string) (r record, found bool,
 	if !found {
 		return r, false, nil
 	}
-	if r, err = parse(text); err != nil {
+	if r, err = c.policies.parse(text); err != nil {
 		return r, false, permanent("the record of %s: %v", domain, err)
 	}
 	return r, true, nil

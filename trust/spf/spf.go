@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"waxwing/dns"
+	"waxwing/dns/cache"
 )
 
 // A Result is what RFC 7208 §2.6 calls so, in its word.
@@ -64,6 +65,41 @@ type Verdict struct {
 // It asks at most 1+10+10*10 questions or so (RFC 7208 §4.6.4); the context
 // bounds its time, at the end of which the result is a TempError.
 func Check(ctx context.Context, r dns.Resolver, q Query) Verdict {
+	return (*Policies)(nil).Check(ctx, r, q)
+}
+
+// Policies remembers how the texts of records are read, a bounded number. It
+// remembers nothing of who publishes them. The nil Policies remembers nothing;
+// safe for concurrent use.
+type Policies struct {
+	read *cache.Cache[string, record]
+}
+
+// maxPolicies is how many octets of memory policies may take.
+const maxPolicies = 4 << 20
+
+// NewPolicies makes one that is empty.
+func NewPolicies() *Policies { return &Policies{cache.New[string, record](maxPolicies)} }
+
+// parse is parse.
+func (p *Policies) parse(text string) (record, error) {
+	if p == nil {
+		return parse(text)
+	}
+	r, _, ok := p.read.Peek(text)
+	if ok {
+		return r, nil
+	}
+	r, err := parse(text)
+	if err == nil {
+		const each = 160 // of a directive, with what it points to
+		p.read.Put(text, r, 2*len(text)+each*len(r.directives), time.Time{})
+	}
+	return r, err
+}
+
+// Check is Check.
+func (p *Policies) Check(ctx context.Context, r dns.Resolver, q Query) Verdict {
 	q.IP = q.IP.Unmap()
 	local, domain := "postmaster", q.Helo // RFC 7208 §2.4
 	if q.Sender != "" {
@@ -74,7 +110,7 @@ func Check(ctx context.Context, r dns.Resolver, q Query) Verdict {
 		domain = q.Sender[at+1:]
 	}
 	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
-	c := &check{resolver: r, query: q, local: local, sender: domain, authentic: true}
+	c := &check{policies: p, resolver: r, query: q, local: local, sender: domain, authentic: true}
 	v := Verdict{Domain: domain}
 	// RFC 7208 §4.3: nothing is looked up for what is no name of several labels.
 	if !lookable(domain) || !strings.Contains(domain, ".") {

@@ -77,11 +77,15 @@ func (f Findings) dmarc() authres.Result {
 }
 
 // Header gives the fields to be put before a message: Authentication-Results
-// and Received-SPF, with their line ends.
-func (f Findings) Header(server string) []byte {
+// and Received-SPF, with their line ends. results are the Results as a server
+// writes them.
+func (f Findings) Header(server, results string) []byte {
 	q := spf.Query{IP: f.Origin.IP, Helo: f.Origin.Helo, Sender: f.Origin.Sender, Receiver: server}
-	return []byte("Authentication-Results: " + authres.Format(server, f.Results()) + "\r\n" +
-		spf.Received(f.SPF, q) + "\r\n")
+	received := spf.Received(f.SPF, q)
+	const name, room = "Authentication-Results: ", 512 // for what stands below
+	b := make([]byte, 0, len(name)+len(results)+len(received)+4+room)
+	b = append(append(append(b, name...), results...), "\r\n"...)
+	return append(append(b, received...), "\r\n"...)
 }
 
 // Forged reports whether a field, with its name, claims to be our

@@ -45,25 +45,41 @@ type Origin struct {
 	NameStatus string
 }
 
+// A Verifier verifies messages. It remembers how the records that it has met
+// are read, a bounded number. Make one with New; safe for concurrent use.
+type Verifier struct {
+	resolver dns.Resolver
+	o        Options
+	keys     *dkim.Keys
+	policies *spf.Policies
+	records  *dmarc.Records
+}
+
+// New makes a Verifier.
+func New(r dns.Resolver, o Options) *Verifier {
+	return &Verifier{resolver: r, o: o, keys: dkim.NewKeys(), policies: spf.NewPolicies(), records: dmarc.NewRecords()}
+}
+
 // A Message verifies one message, which is written to it. Finish or Abandon is
 // called in the end.
 type Message struct {
-	resolver dns.Resolver
-	o        Options
-	origin   Origin
+	v      *Verifier
+	origin Origin
 
+	text       dkim.Text
 	signatures dkim.Verifier
 	chain      arc.Validator
 
-	stop      context.CancelFunc
+	ctx       context.Context    // of what is being looked up, with its end
+	stop      context.CancelFunc // nil if nothing is
 	looking   sync.WaitGroup
 	helo, spf *asked // spf is helo for the null sender. RFC 7208 §2.4
 }
 
 // An asked policy is being looked up.
 type asked struct {
-	done    chan struct{}
-	verdict spf.Verdict // once done is closed
+	done    chan struct{} // nil if it was known at once
+	verdict spf.Verdict   // once done is closed
 }
 
 // How long the DNS may take for SPF, from the beginning, which RFC 7208 §4.6.4
@@ -73,12 +89,16 @@ const (
 	finishPatience = 10 * time.Second
 )
 
-// New begins to verify a message: the sender's policy is looked up while the
+// Begin begins to verify a message: the sender's policy is looked up while the
 // message comes in. The context bounds that.
-func New(ctx context.Context, r dns.Resolver, now time.Time, origin Origin, o Options) *Message {
-	m := &Message{resolver: r, o: o, origin: origin}
-	ctx, m.stop = context.WithTimeout(ctx, senderPatience)
-	q := spf.Query{IP: origin.IP, Helo: origin.Helo, Receiver: o.Server, Now: now}
+func (v *Verifier) Begin(ctx context.Context, now time.Time, origin Origin) *Message {
+	m := &Message{v: v, origin: origin}
+	m.signatures.Keys, m.chain.Keys = v.keys, v.keys
+	m.text.Begin = func(t *dkim.Text) {
+		m.signatures.Begin(t)
+		m.chain.Begin(t)
+	}
+	q := spf.Query{IP: origin.IP, Helo: origin.Helo, Receiver: v.o.Server, Now: now}
 	m.helo = m.ask(ctx, q) // RFC 7208 §2.3
 	m.spf = m.helo
 	if origin.Sender != "" {
@@ -88,12 +108,22 @@ func New(ctx context.Context, r dns.Resolver, now time.Time, origin Origin, o Op
 	return m
 }
 
-// ask begins to look a policy up.
+// ask begins to look a policy up. What the resolver remembers it answers without
+// waiting, even to who has no time: mostly that is all, and nobody has to be
+// started.
 func (m *Message) ask(ctx context.Context, q spf.Query) *asked {
+	known := recall{resolver: m.v.resolver}
+	verdict := m.v.policies.Check(noTime, &known, q)
+	if !known.missed {
+		return &asked{verdict: verdict}
+	}
+	if m.stop == nil {
+		m.ctx, m.stop = context.WithTimeout(ctx, senderPatience)
+	}
 	a := &asked{done: make(chan struct{})}
 	m.looking.Go(func() {
 		defer close(a.done)
-		a.verdict = spf.Check(ctx, m.resolver, q)
+		a.verdict = m.v.policies.Check(m.ctx, m.v.resolver, q)
 	})
 	return a
 }
@@ -101,6 +131,9 @@ func (m *Message) ask(ctx context.Context, q spf.Query) *asked {
 // SPF waits for what is found out of the sender. ok is false if the context
 // ends first.
 func (m *Message) SPF(ctx context.Context) (v spf.Verdict, ok bool) {
+	if m.spf.done == nil {
+		return m.spf.verdict, true
+	}
 	select {
 	case <-m.spf.done:
 		return m.spf.verdict, true
@@ -113,15 +146,14 @@ func (m *Message) SPF(ctx context.Context) (v spf.Verdict, ok bool) {
 func (m *Message) Named(name, status string) { m.origin.Name, m.origin.NameStatus = name, status }
 
 // Write takes the next octets of the message, as they came. It never fails.
-func (m *Message) Write(p []byte) (int, error) {
-	_, _ = m.signatures.Write(p)
-	return m.chain.Write(p)
-}
+func (m *Message) Write(p []byte) (int, error) { return m.text.Write(p) }
 
 // Abandon ends a message that does not come to its end.
 func (m *Message) Abandon() {
-	m.stop()
-	m.looking.Wait()
+	if m.stop != nil {
+		m.stop()
+		m.looking.Wait()
+	}
 }
 
 // Findings are all that was found out.
@@ -145,25 +177,33 @@ type Findings struct {
 // Finish ends the message and gives what was found out. The context bounds the
 // lookups.
 func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
-	defer m.stop()
 	ctx, cancel := context.WithTimeout(ctx, finishPatience)
 	defer cancel()
-	defer context.AfterFunc(ctx, m.stop)()
 	f := Findings{Origin: m.origin}
-	f.DKIM = m.signatures.Finish(ctx, m.resolver, now)
-	f.ARC = m.chain.Finish(ctx, m.resolver)
-	m.looking.Wait()
+	f.DKIM = m.signatures.Finish(ctx, m.v.resolver, now)
+	f.ARC = m.chain.Finish(ctx, m.v.resolver)
+	m.wait(ctx)
 	f.Helo, f.SPF = m.helo.verdict, m.spf.verdict
-	f.Authors, f.List = authors(m.signatures.Header()), list(m.signatures.Header())
+	f.Authors, f.List = authors(m.text.Header()), list(m.text.Header())
 	if len(f.Authors) != 1 { // RFC 9989 §5.3.1
 		f.DMARC = dmarc.Verdict{Result: dmarc.PermError, Problem: "the From field has not one domain"}
 		return f
 	}
-	f.DMARC = dmarc.Check(ctx, m.resolver, f.Authors[0], f.evidence())
+	f.DMARC = m.v.records.Check(ctx, m.v.resolver, f.Authors[0], f.evidence())
 	if f.DMARC.Result == dmarc.Fail {
-		f.Sealer = f.believed(m.o.Sealers)
+		f.Sealer = f.believed(m.v.o.Sealers)
 	}
 	return f
+}
+
+// wait waits for the sender's policies, as long as the context lasts.
+func (m *Message) wait(ctx context.Context) {
+	if m.stop == nil {
+		return
+	}
+	defer m.stop()
+	defer context.AfterFunc(ctx, m.stop)()
+	m.looking.Wait()
 }
 
 // evidence is what DMARC goes by.
@@ -182,14 +222,10 @@ func (f Findings) evidence() dmarc.Evidence {
 
 // authors gives the domains of the From fields. Who writes for several domains
 // or in several fields has not one.
-func authors(header []byte) []string {
+func authors(header *dkim.Header) []string {
 	var domains []string
-	for field := range dkim.Fields(header) {
-		name, value, _ := strings.Cut(string(field), ":")
-		if !strings.EqualFold(strings.TrimRight(name, " \t"), "from") {
-			continue
-		}
-		for _, a := range message.ParseAddressList(value) {
+	for _, field := range header.Named("from") {
+		for _, a := range message.ParseAddressList(string(dkim.Value(field))) {
 			if a.Group || a.Domain == "" {
 				continue
 			}
@@ -209,22 +245,19 @@ func authors(header []byte) []string {
 }
 
 // list gives what the header says of a mailing list.
-func list(header []byte) string {
-	found := ""
-	for field := range dkim.Fields(header) {
-		name, value, _ := strings.Cut(string(field), ":")
-		switch strings.ToLower(strings.TrimRight(name, " \t")) {
-		case "list-id": // RFC 2919 §2
-			if at := strings.LastIndexByte(value, '<'); at >= 0 {
-				value, _, _ = strings.Cut(value[at+1:], ">")
-			}
-			value = strings.TrimSpace(value)
-			return strings.ToValidUTF8(value[:min(len(value), maxListID)], "?")
-		case "list-post": // RFC 2369 §3.4
-			found = "a mailing list"
+func list(header *dkim.Header) string {
+	if ids := header.Named("list-id"); len(ids) > 0 { // RFC 2919 §2
+		value := string(dkim.Value(ids[0]))
+		if at := strings.LastIndexByte(value, '<'); at >= 0 {
+			value, _, _ = strings.Cut(value[at+1:], ">")
 		}
+		value = strings.TrimSpace(value)
+		return strings.ToValidUTF8(value[:min(len(value), maxListID)], "?")
 	}
-	return found
+	if header.Has("list-post") { // RFC 2369 §3.4
+		return "a mailing list"
+	}
+	return ""
 }
 
 // maxListID bounds what is kept of a list's name. RFC 2919 §3

@@ -62,7 +62,7 @@ func signed(t testing.TB, k dkim.SigningKey, text string) string {
 
 func find(t testing.TB, z dnstest.Zone, o Origin, text string, options Options) Findings {
 	t.Helper()
-	m := New(t.Context(), z, time.Unix(1e9, 0), o, options)
+	m := New(z, options).Begin(t.Context(), time.Unix(1e9, 0), o)
 	_, _ = m.Write([]byte(text))
 	return m.Finish(t.Context(), time.Unix(1e9, 0))
 }
@@ -76,7 +76,7 @@ func TestFindings(t *testing.T) {
 	if f.SPF.Result != spf.Pass || f.Helo.Result != spf.None || len(f.DKIM) != 1 || f.DMARC.Result != dmarc.Pass || f.ARC.Status != arc.None {
 		t.Errorf("%+v", f)
 	}
-	header := string(f.Header("mx.example.org"))
+	header := string(f.Header("mx.example.org", authres.Format("mx.example.org", f.Results())))
 	for _, want := range []string{
 		"Authentication-Results: mx.example.org;\r\n\tiprev=pass (mail.sender.example)\r\n\t policy.iprev=192.0.2.1;\r\n",
 		"\tdkim=pass (256-bit key)\r\n\t header.d=sender.example\r\n",
@@ -106,7 +106,7 @@ func TestFindings(t *testing.T) {
 	}
 	options.Sealers = []string{"list.example"}
 	if f = find(t, z, through, string(fields)+changed, options); f.Sealer != "list.example" ||
-		!strings.Contains(string(f.Header("mx.example.org")), "it passed at list.example") {
+		!strings.Contains(string(f.Header("mx.example.org", authres.Format("mx.example.org", f.Results()))), "it passed at list.example") {
 		t.Errorf("%+v", f)
 	}
 	// A forger who writes the same without the list's key is not believed.
@@ -153,7 +153,7 @@ func TestForged(t *testing.T) {
 
 func TestAbandon(t *testing.T) {
 	_, _, z := keys(t)
-	m := New(t.Context(), z, time.Unix(1e9, 0), Origin{IP: netip.MustParseAddr("192.0.2.1"), Helo: "x.example", Sender: "a@sender.example"}, Options{})
+	m := New(z, Options{}).Begin(t.Context(), time.Unix(1e9, 0), Origin{IP: netip.MustParseAddr("192.0.2.1"), Helo: "x.example", Sender: "a@sender.example"})
 	_, _ = m.Write([]byte("From: "))
 	m.Abandon()
 }
