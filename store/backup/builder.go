@@ -31,7 +31,9 @@ func (b *builder) startFrom(last *tree) {
 	}
 	b.was = make(map[[16]byte]leafAt, len(last.leaves))
 	for _, l := range last.leaves {
-		b.was[l.sum] = l
+		if !b.run.empty[l.at.pack] {
+			b.was[l.sum] = l
+		}
 	}
 	b.tree.packs = slices.Clone(last.packs)
 	for i, id := range last.packs {

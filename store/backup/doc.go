@@ -38,6 +38,8 @@
 // itself, since the machine that backs up cannot read what it has written;
 // without it everything is written anew.
 //
+// Packs that have become half empty are emptied by the way (sparse.go).
+//
 // # When something breaks
 //
 // A pack is whole and durable before anything names it, a snapshot is written

@@ -28,7 +28,8 @@ import (
 // never trusted about packs that the repository does not have.
 //
 //	repository        JSON: remembered
-//	packs             for each pack: id 16, size u64, checksum 32, xxhash u64
+//	packs             for each pack: id 16, size u64, checksum 32, size
+//	                  unpacked u64 or 0, xxhash u64
 //	parts/2f/<p>      "waxwing memory 1\n", length u32, tree part, bodies
 //	parts/2f/<p>.more notes of a run that has not come to its end
 //
@@ -51,7 +52,7 @@ type remembered struct {
 
 const (
 	memoryMagic = "waxwing memory 1\n"
-	packRecord  = 16 + 8 + sha256.Size + 8
+	packRecord  = 16 + 8 + sha256.Size + 8 + 8
 	noteRecord  = 32 + 4 + 16 + 4 + 4 + 4 + 8
 )
 
@@ -146,6 +147,7 @@ func (m *Memory) readPacks() error {
 		if body, ok := checked(rec); ok && len(rec) == packRecord {
 			p := packInfo{id: packID(body[:16]), size: binary.LittleEndian.Uint64(body[16:])}
 			copy(p.sum[:], body[24:])
+			p.raw = binary.LittleEndian.Uint64(body[24+sha256.Size:])
 			m.packs[p.id] = p
 		}
 	}
@@ -171,6 +173,7 @@ func appendPack(b []byte, p packInfo) []byte {
 	b = append(b, p.id[:]...)
 	b = binary.LittleEndian.AppendUint64(b, p.size)
 	b = append(b, p.sum[:]...)
+	b = binary.LittleEndian.AppendUint64(b, p.raw)
 	return withSum(b, from)
 }
 
@@ -179,6 +182,7 @@ func appendPack(b []byte, p packInfo) []byte {
 func (m *Memory) learn(there map[packID]Stat, snapshots []*snapshotFile) error {
 	for _, s := range snapshots {
 		for _, p := range s.packs {
+			p.raw = m.packs[p.id].raw
 			m.packs[p.id] = p
 		}
 	}
@@ -330,8 +334,9 @@ func (m *Memory) has(id packID) bool {
 }
 
 // bodies gives all bodies of a partition that are known, in order: those of its
-// tree, which f stands behind, and those of a run that was cut short.
-func (m *Memory) bodies(p kv.Partition, t *tree, f *os.File) ([]knownBody, error) {
+// tree, which f stands behind, and those of a run that was cut short; without
+// those in packs that are being emptied.
+func (m *Memory) bodies(p kv.Partition, t *tree, f *os.File, emptied map[packID]bool) ([]knownBody, error) {
 	var list []knownBody
 	if f != nil {
 		b, err := io.ReadAll(f)
@@ -371,6 +376,7 @@ func (m *Memory) bodies(p kv.Partition, t *tree, f *os.File) ([]knownBody, error
 			list = append(list, knownBody{bodyKey{blob.Sum(b[:32]), le.Uint32(b[32:])}, at})
 		}
 	}
+	list = slices.DeleteFunc(list, func(k knownBody) bool { return emptied[k.at.pack] })
 	slices.SortStableFunc(list, func(a, b knownBody) int { return a.key.compare(b.key) })
 	return slices.CompactFunc(list, func(a, b knownBody) bool { return a.key == b.key }), nil
 }

@@ -22,6 +22,7 @@ type packInfo struct {
 	id   packID
 	size uint64
 	sum  packSum
+	raw  uint64 // octets unpacked; 0 if that is not known
 }
 
 // A packer puts objects into packs: it gathers them in frames, compresses
@@ -195,6 +196,9 @@ func (p *packer) put(f *fillingPack) error {
 		return fmt.Errorf("encrypt: %w", err)
 	}
 	info := packInfo{id: f.id}
+	for _, n := range f.sizes {
+		info.raw += uint64(n)
+	}
 	hash := info.sum.hash()
 	for _, part := range parts {
 		_, _ = hash.Write(part) // never fails

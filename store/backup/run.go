@@ -49,6 +49,7 @@ type run struct {
 	o      Options
 	packer *packer
 	prog   *Progress
+	empty  map[packID]bool // packs that are being emptied
 
 	mu      sync.Mutex // guards what follows
 	parts   []part
@@ -117,7 +118,11 @@ func Run(ctx context.Context, repo *Repository, memory *Memory, source Source, o
 	if err := r.finish(s, began, k); err != nil {
 		return Snapshot{}, errors.Join(err, r.packer.close())
 	}
-	return s.Snapshot, r.packer.close()
+	there := make(map[kv.Partition]bool, len(s.parts))
+	for _, p := range s.parts {
+		there[p.partition] = true
+	}
+	return s.Snapshot, errors.Join(memory.forget(there), r.packer.close())
 }
 
 // learn brings the memory up to the repository.
@@ -130,7 +135,11 @@ func (r *run) learn() error {
 	if err != nil && !errors.Is(err, ErrDamaged) { // a damaged one is for check to tell
 		return fmt.Errorf("look at the backup: %w", err)
 	}
-	return r.memory.learn(there, snapshots)
+	if err := r.memory.learn(there, snapshots); err != nil || r.o.Full {
+		return err
+	}
+	r.empty, err = r.memory.sparse()
+	return err
 }
 
 // partitions backs up all partitions. The queue comes before the accounts: what
@@ -206,7 +215,7 @@ func (r *run) partition(ctx context.Context, v Versioned) error {
 	if f != nil {
 		defer f.Close()
 	}
-	if last != nil && v.Version != "" && v.Version == last.version && !r.o.Full {
+	if last != nil && v.Version != "" && v.Version == last.version && !r.o.Full && !r.emptying(last, at) {
 		r.prog.Unchanged.Add(1)
 		r.need(last, at)
 		return nil
@@ -214,7 +223,7 @@ func (r *run) partition(ctx context.Context, v Versioned) error {
 	b := &builder{run: r, tree: &tree{partition: v.Partition, version: v.Version}, numbers: make(map[packID]int)}
 	var known Known
 	if !r.o.Full {
-		list, err := r.memory.bodies(v.Partition, last, f)
+		list, err := r.memory.bodies(v.Partition, last, f, r.empty)
 		if err != nil {
 			return err
 		}
@@ -225,6 +234,12 @@ func (r *run) partition(ctx context.Context, v Versioned) error {
 		return err
 	}
 	return b.finish()
+}
+
+// emptying tells whether some of a partition lies in a pack that is being
+// emptied.
+func (r *run) emptying(t *tree, at ref) bool {
+	return r.empty[at.pack] || slices.ContainsFunc(t.packs, func(id packID) bool { return r.empty[id] })
 }
 
 // need adds a partition to the snapshot.
