@@ -7,6 +7,7 @@ packages=(
   curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
   mutt neomutt alpine tmux thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot knot-dnssecutils unbound ssl-cert
+  roundcube-core roundcube-sqlite3 php-cli php-cgi php-sqlite3 # of PHP no web server
   postgresql
   opendkim python3-dkim clamav-daemon rspamd python3-milter libmail-srs-perl
   # What the servers need that are unpacked below.
