@@ -232,7 +232,11 @@ func isDotString(s string) bool {
 
 // isAtext holds for atext of RFC 5322 §3.2.3 and for all UTF-8, RFC 6531 §3.3.
 func isAtext(c byte) bool {
-	return isAlnum(c) || c >= utf8.RuneSelf || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '/', '=', '?', '^', '_', '`', '{', '|', '}', '~':
+		return true
+	}
+	return isAlnum(c) || c >= utf8.RuneSelf
 }
 
 func isAlnum(c byte) bool {

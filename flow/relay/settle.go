@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 		closeBodies(done.Then)
 	}
 	for n, i := range g.indexes {
-		a.say(i, answers[n])
+		a.say(ctx, i, answers[n])
 		a.tell(ctx, i, answers[n])
 	}
 	if last && a.left == 0 {
@@ -51,23 +52,31 @@ func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 }
 
 // say logs one answer.
-func (a *attempt) say(i int, w answer) {
-	attrs := []any{
-		obs.Queue, a.item.ID.String(), obs.Msg, a.item.Message, obs.From, a.item.Envelope.From.String(),
-		obs.Rcpt, a.item.Envelope.To[i].Address.String(), obs.Remote, w.remote,
-	}
+func (a *attempt) say(ctx context.Context, i int, w answer) {
+	level, message, last := slog.LevelInfo, "message sent", slog.Any(obs.Err, w.err)
 	switch {
 	case errors.Is(w.err, errCrowded), errors.Is(w.err, errNotSent):
-		a.log.Debug("message has to wait", attrs...)
+		level, message, last = slog.LevelDebug, "message has to wait", slog.Attr{}
 	case w.err == nil && w.remote == "":
-		a.log.Debug("queued message delivered", attrs...) // deliver says so at Info
+		level, message, last = slog.LevelDebug, "queued message delivered", slog.Attr{} // deliver says so at Info
 	case w.err == nil:
-		a.log.Info("message sent", append(attrs, obs.Reply, w.reply, obs.Took, time.Since(a.began))...)
+		last = slog.String(obs.Reply, w.reply)
 	case temporary(w.err):
-		a.log.Info("message put off", append(attrs, obs.Err, w.err)...)
+		message = "message put off"
 	default:
-		a.log.Info("message refused", append(attrs, obs.Err, w.err)...)
+		message = "message refused"
 	}
+	if !a.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := [7]slog.Attr{
+		slog.String(obs.Queue, a.item.ID.String()), slog.String(obs.Msg, a.item.Message), slog.String(obs.From, a.item.Envelope.From.String()),
+		slog.String(obs.Rcpt, a.item.Envelope.To[i].Address.String()), slog.String(obs.Remote, w.remote), last,
+	}
+	if w.err == nil && w.remote != "" {
+		attrs[6] = slog.Duration(obs.Took, time.Since(a.began))
+	}
+	a.log.LogAttrs(ctx, level, message, attrs[:]...)
 }
 
 // forgetInterrupted drops failures that come from our own end: they say

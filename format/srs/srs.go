@@ -120,10 +120,13 @@ func cut3(s string) (first, second, rest string, ok bool) {
 // letters, so it does not count.
 func hash(key []byte, parts ...string) string {
 	mac := hmac.New(sha1.New, key)
+	text := make([]byte, 0, 128)
 	for _, p := range parts {
-		mac.Write([]byte(lower(p)))
+		text = append(text, lower(p)...)
 	}
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))[:hashLength]
+	mac.Write(text)
+	var sum [sha1.Size]byte
+	return base64.StdEncoding.EncodeToString(mac.Sum(sum[:0]))[:hashLength]
 }
 
 // lower changes ASCII letters only, as everybody else does.

@@ -74,6 +74,11 @@ func (d *Directory) Domain(ctx context.Context, name string) (Domain, error) {
 
 // IsLocal tells whether a domain is ours.
 func (d *Directory) IsLocal(ctx context.Context, domain string) (bool, error) {
+	if c := d.current.Load(); c != nil { // asked several times for each message
+		if found, known := c.domains.get(foldDomain(domain)); known {
+			return found != nil, nil
+		}
+	}
 	_, err := d.Domain(ctx, domain)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil

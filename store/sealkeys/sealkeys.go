@@ -33,10 +33,24 @@ type Key struct {
 	Number int // they count up
 	Made   time.Time
 	secret [32]byte
+
+	derived *sync.Map // purpose -> what For gives; nil for nowhere to keep it
 }
 
-// For gives the secret for one purpose; no purpose learns another's.
+// For gives the secret for one purpose; no purpose learns another's. It is shared
+// and must not be changed.
 func (k Key) For(purpose string) []byte {
+	if k.derived == nil {
+		return k.derive(purpose)
+	}
+	secret, ok := k.derived.Load(purpose)
+	if !ok {
+		secret, _ = k.derived.LoadOrStore(purpose, k.derive(purpose))
+	}
+	return secret.([]byte)
+}
+
+func (k Key) derive(purpose string) []byte {
 	mac := hmac.New(sha256.New, k.secret[:])
 	mac.Write([]byte(purpose))
 	return mac.Sum(nil)
@@ -136,6 +150,8 @@ func scan(r kv.Reader) ([]Key, error) {
 		k := Key{
 			Number: int(binary.BigEndian.Uint64(item.Key[1:])),
 			Made:   time.Unix(int64(binary.BigEndian.Uint64(item.Value[1:])), 0),
+
+			derived: new(sync.Map),
 		}
 		copy(k.secret[:], item.Value[9:])
 		known = append([]Key{k}, known...)

@@ -47,8 +47,8 @@ func (b *block) add(e *Event, step []byte) {
 	b.oldest, b.newest = min(b.oldest, at), max(b.newest, at)
 	b.steps = append(b.steps, step...)
 	e.words(func(word string) {
-		if word = normal(word); word != "" {
-			b.words = append(b.words, hash(word))
+		if h, ok := hashOf(word); ok {
+			b.words = append(b.words, h)
 		}
 	})
 }

@@ -234,12 +234,36 @@ func host(remote string) string {
 	return remote
 }
 
+// The numbers of FNV-1a.
+const (
+	hashBasis = 14695981039346656037
+	hashPrime = 1099511628211
+)
+
 // hash is FNV-1a, half of it: short, and the same for ever. A word that is not
 // the one looked for is found out when its step is read.
 func hash(word string) uint32 {
-	h := uint64(14695981039346656037)
+	h := uint64(hashBasis)
 	for i := range len(word) {
-		h = (h ^ uint64(word[i])) * 1099511628211
+		h = (h ^ uint64(word[i])) * hashPrime
 	}
 	return uint32(h >> 32)
+}
+
+// hashOf gives the hash of a word's normal form; false if nothing is left of it.
+// Most words are in that form, but for capitals.
+func hashOf(word string) (uint32, bool) {
+	h := uint64(hashBasis)
+	for i := range len(word) {
+		c := word[i]
+		if c <= ' ' || c >= 0x7f || c == '<' || c == '>' || i >= maxText {
+			word = normal(word)
+			return hash(word), word != ""
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		h = (h ^ uint64(c)) * hashPrime
+	}
+	return uint32(h >> 32), word != ""
 }
