@@ -26,6 +26,7 @@ type Door struct {
 	people    *directory.Directory // nil where nobody shares anything
 	claims    claims
 	index     *search.Index
+	answers   *answers
 }
 
 // Options of a Door.
@@ -34,6 +35,9 @@ type Options struct {
 	Directory *directory.Directory
 	// Index helps to search. Without it all messages are read.
 	Index *search.Index
+	// Answers bounds the memory, in octets, in which answers to FETCH are kept
+	// as they are sent; 0 for 64 MiB.
+	Answers int64
 }
 
 // New makes a door to the mailboxes; blobs takes large messages while they
@@ -42,7 +46,13 @@ func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
 	if o.Index == nil {
 		o.Index = search.New(nil, mailboxes, search.Options{})
 	}
-	return &Door{mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), index: o.Index}
+	if o.Answers == 0 {
+		o.Answers = 64 << 20
+	}
+	return &Door{
+		mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), index: o.Index,
+		answers: newAnswers(o.Answers),
+	}
 }
 
 // Open is the imapserver.Newer.

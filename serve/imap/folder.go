@@ -139,9 +139,12 @@ func (f *folder) Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, err
 	return list, refuse(err)
 }
 
-func (f *folder) Small(ctx context.Context, ids []mail.EmailID) ([][]byte, error) {
-	list, err := f.session.account.ReadInline(ctx, ids)
-	return list, refuse(err)
+func (f *folder) Small(ctx context.Context, ids []mail.EmailID) (imapserver.Texts, error) {
+	texts, err := f.session.account.ReadTexts(ctx, ids)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return texts, nil
 }
 
 func (f *folder) Body(ctx context.Context, id mail.EmailID) (imapserver.Body, error) {

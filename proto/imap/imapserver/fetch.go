@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/imap"
 )
@@ -14,7 +13,7 @@ import (
 // trip, and \Seen is set in one transaction.
 const (
 	fetchBatch = 256
-	bodyBatch  = 32
+	bodyBatch  = 64
 )
 
 // A fetchPlan is what one FETCH asks of each message.
@@ -27,13 +26,16 @@ type fetchPlan struct {
 	marks   bool // \Seen is set. RFC 9051 §6.4.5
 	flags   bool // FLAGS is asked for
 	failed  error
-	source  source // the message that is being read
+	source  source   // the message that is being read
+	answers []Answer // what is given as it is kept
+	known   known
 }
 
 // A plannedItem is one item with the label of its answer.
 type plannedItem struct {
 	imap.FetchItem
-	label []byte // with a space behind it
+	label  []byte // with a space behind it
+	answer int    // among the plan's answers
 }
 
 // fetch is FETCH and UID FETCH. RFC 9051 §6.4.5
@@ -84,7 +86,7 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 	if err := c.fetchBatch(ctx, p, batch, places); err != nil {
 		return reply{}, err
 	}
-	if p.failed == nil && (p.facts || p.header) && v.missing(spans) {
+	if p.failed == nil && (p.facts || p.header || len(p.answers) > 0) && v.missing(spans) {
 		return reply{code: imap.CodeExpungeIssued, text: "Some messages are gone", limit: limit}, nil
 	}
 	return reply{limit: limit}, p.failed
@@ -110,7 +112,7 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 			p.threads = true
 		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure,
 			imap.FetchPreview, imap.FetchSnippet:
-			p.facts = true
+			p.answers = append(p.answers, Answer{Kind: item.Kind, UTF8: c.utf8})
 		case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
 			imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
 			if needsHeader(item) {
@@ -120,15 +122,15 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 			}
 			p.marks = p.marks || !item.Peek && !c.view.readOnly && c.view.rights.Has(mail.RightSeen) // RFC 4314 §4
 		}
-		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' ')})
+		p.items = append(p.items, plannedItem{item, append(item.AppendLabel(nil), ' '), len(p.answers) - 1})
 	}
 	if cmd.ChangedSince != nil && !modseq { // RFC 7162 §3.1.4.1
 		item := imap.FetchItem{Kind: imap.FetchModSeq}
-		p.items = append(p.items, plannedItem{item, []byte("MODSEQ ")})
+		p.items = append(p.items, plannedItem{FetchItem: item, label: []byte("MODSEQ ")})
 	}
 	if cmd.UID && !uid && !c.uidOnly { // always told. RFC 9051 §6.4.9
 		item := imap.FetchItem{Kind: imap.FetchUID}
-		p.items = append([]plannedItem{{item, []byte("UID ")}}, p.items...)
+		p.items = append([]plannedItem{{FetchItem: item, label: []byte("UID ")}}, p.items...)
 	}
 	return p
 }
@@ -158,7 +160,7 @@ func needsFacts(item imap.FetchItem) bool {
 // fetchBatch answers for some messages.
 func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
 	for len(batch) > 0 {
-		k, err := c.readKnown(ctx, p, batch)
+		err := c.readKnown(ctx, p, batch)
 		if err != nil {
 			if ctx.Err() != nil {
 				return err
@@ -167,64 +169,19 @@ func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, plac
 			batch, places = batch[1:], places[1:]
 			continue
 		}
-		if err := c.fetchKnown(ctx, p, batch[:k.n], places[:k.n], k); err != nil {
+		n := p.known.n
+		err = c.fetchKnown(ctx, p, batch[:n], places[:n])
+		p.known.release()
+		if err != nil {
 			return err
 		}
-		batch, places = batch[k.n:], places[k.n:]
+		batch, places = batch[n:], places[n:]
 	}
 	return nil
 }
 
-// A known is what a FETCH has read of n messages at once: nil for what it does
-// not need.
-type known struct {
-	facts   []*message.Message
-	headers [][]byte
-	small   [][]byte // messages; nil for those that Mailbox.Body opens
-	threads []mail.ThreadID
-	n       int
-}
-
-// readKnown reads what is known of messages, of the first of them at least;
-// its failure is the first one's.
-func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (k known, err error) {
-	k.n = len(batch)
-	if !p.facts && !p.header && !p.body && !p.threads {
-		return k, nil
-	}
-	ids := make([]mail.EmailID, len(batch))
-	for i := range batch {
-		ids[i] = batch[i].Email
-	}
-	if p.facts {
-		if k.facts, err = c.view.mailbox.Facts(ctx, ids); err != nil {
-			return k, err
-		}
-		k.n = len(k.facts)
-	}
-	if p.header {
-		if k.headers, err = c.view.mailbox.Headers(ctx, ids[:k.n]); err != nil {
-			return k, err
-		}
-		k.n = len(k.headers)
-	}
-	if p.threads {
-		if k.threads, err = c.view.mailbox.Threads(ctx, ids[:k.n]); err != nil {
-			return k, err
-		}
-	}
-	if p.body {
-		// A message that cannot be read does not keep the others from being
-		// answered: each is then opened by itself.
-		if small, err := c.view.mailbox.Small(ctx, ids[:k.n]); err == nil {
-			k.small, k.n = small, len(small)
-		}
-	}
-	return k, nil
-}
-
 // fetchKnown answers for messages of which all is known that is needed.
-func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int, k known) error {
+func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
 	var marked map[mail.UID]bool
 	if p.marks {
 		var err error
@@ -233,23 +190,14 @@ func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, plac
 		}
 	}
 	for i := range batch {
-		p.source.open(ctx, c.view.mailbox, batch[i].Email)
-		if p.facts {
-			p.source.message = k.facts[i]
-		}
-		if p.header {
-			p.source.header = k.headers[i]
-		}
-		if k.small != nil {
-			p.source.whole = k.small[i]
-		}
-		if p.threads {
-			p.source.thread = k.threads[i]
-		}
-		if p.facts && p.source.message == nil || p.header && p.source.header == nil {
+		if !p.known.there(i) {
 			continue // gone for good, of which the client will hear
 		}
-		if err := c.fetchOne(ctx, p, &batch[i], places[i], marked[batch[i].UID]); err != nil {
+		if p.facts || p.header || p.body || p.threads {
+			p.source.open(ctx, c.view.mailbox, batch[i].Email)
+			p.known.give(i, &p.source)
+		}
+		if err := c.fetchOne(ctx, p, &batch[i], places[i], i, marked[batch[i].UID]); err != nil {
 			return err
 		}
 		if err := c.out.room(); err != nil {
@@ -291,10 +239,9 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 	return marked, nil
 }
 
-// fetchOne answers for one message. Nothing of it is written before all that
-// can fail has been tried.
-func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, marked bool) error {
-	m := p.source.message
+// fetchOne answers for one message, the nth of those that are known. Nothing of
+// it is written before all that can fail has been tried.
+func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place, nth int, marked bool) error {
 	if p.body || p.header {
 		defer p.source.close()
 		if err := p.source.prepare(p.items); err != nil {
@@ -335,14 +282,9 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place int, 
 			b = appendThread(b, c.view.owner, p.source.thread)
 		case imap.FetchSaveDate:
 			b = imap.AppendDateTime(b, time.Unix(int64(e.Saved), 0).UTC())
-		case imap.FetchPreview:
-			b = imap.AppendString(b, m.Preview, c.utf8)
-		case imap.FetchSnippet:
-			b = append(imap.AppendString(append(b, "(FUZZY "...), m.Preview, c.utf8), ')')
-		case imap.FetchEnvelope:
-			b = imap.AppendEnvelope(b, &m.Envelope, c.utf8)
-		case imap.FetchBodyStructure, imap.FetchStructure:
-			b = imap.AppendBodyStructure(b, &m.Root, item.Kind == imap.FetchBodyStructure, c.utf8)
+		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure,
+			imap.FetchPreview, imap.FetchSnippet:
+			b = append(b, p.known.answers[item.answer][nth]...)
 		default:
 			c.out.b = b
 			if err := p.source.pieces[i].write(&c.out); err != nil {

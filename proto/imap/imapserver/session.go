@@ -137,9 +137,14 @@ type Mailbox interface {
 	// it, or the first MaxHeader octets of it; nil for those that are gone
 	// for good. Like Facts it may give fewer than it is asked for.
 	Headers(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
-	// Small reads those of the messages that are small, whole; nil for the
-	// others. Like Facts it may give fewer than it is asked for.
-	Small(ctx context.Context, ids []mail.EmailID) ([][]byte, error)
+	// Ready gives one kind of answer to FETCH for each of the entries, as it
+	// is sent, nil for messages that are gone for good. It puts them into got,
+	// which it may make longer; they must not be changed. Like Facts it may
+	// give fewer than it is asked for.
+	Ready(ctx context.Context, answer Answer, entries []Entry, got [][]byte) ([][]byte, error)
+	// Small reads those of the messages that are small. Like Facts it may give
+	// fewer than it is asked for.
+	Small(ctx context.Context, ids []mail.EmailID) (Texts, error)
 	// Threads gives the threads of messages, zero for those that are gone for
 	// good. RFC 8474 §5.2
 	Threads(ctx context.Context, ids []mail.EmailID) ([]mail.ThreadID, error)
@@ -219,6 +224,15 @@ type Delta struct {
 	Vanished []mail.UID
 	Changed  []Entry
 	Added    []Entry
+}
+
+// Texts are small messages in memory that is used again after Release.
+type Texts interface {
+	Len() int
+	// At gives the two halves of a message, which must not be changed; false
+	// for one that Mailbox.Body opens, or that there is not.
+	At(i int) (first, second []byte, ok bool)
+	Release()
 }
 
 // A Body is an open message.

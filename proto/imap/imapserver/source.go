@@ -21,7 +21,7 @@ type source struct {
 
 	header []byte           // of the message, where an item needs it
 	inner  map[int64][]byte // headers of messages in it, by offset
-	whole  []byte           // the message, if it is small and an item needs it
+	small  smallBody        // the message, if it is small and an item needs it
 	body   Body             // nil until it is needed
 	pieces []piece
 }
@@ -95,8 +95,8 @@ func (s *source) openBody() error {
 	if s.body != nil {
 		return nil
 	}
-	if s.whole != nil {
-		s.body = wholeBody{bytes.NewReader(s.whole)}
+	if s.small.there {
+		s.body = &s.small
 		return nil
 	}
 	var err error
@@ -104,11 +104,28 @@ func (s *source) openBody() error {
 	return err
 }
 
-// A wholeBody is a message in memory.
-type wholeBody struct{ *bytes.Reader }
+// A smallBody is a message in memory, in two halves.
+type smallBody struct {
+	first, second []byte
+	there         bool
+}
 
-func (b wholeBody) Size() mail.ByteCount { return mail.ByteCount(b.Reader.Size()) }
-func (b wholeBody) Close() error         { return nil }
+func (b *smallBody) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	if off < int64(len(b.first)) {
+		n = copy(p, b.first[off:])
+	}
+	if off += int64(n) - int64(len(b.first)); n < len(p) && off < int64(len(b.second)) {
+		n += copy(p[n:], b.second[off:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (b *smallBody) Size() mail.ByteCount { return mail.ByteCount(len(b.first) + len(b.second)) }
+func (b *smallBody) Close() error         { return nil }
 
 // stretch is a piece of the message as it stands, cut by the item's partial.
 func (s *source) stretch(off, end int64, p imap.Partial) (piece, error) {
