@@ -138,6 +138,10 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 		return nil, err
 	}
 	ef := t.effect(m)
+	if ef != nil {
+		ef.upserts = slices.Grow(ef.upserts, len(rows))
+	}
+	change := wording{op: c.Op, given: words, keep: c.KeepKeywords}
 	written := rows[:0]
 	changed := make([]mail.UID, 0, len(rows))
 	emails := make([]mail.EmailID, 0, len(rows))
@@ -145,17 +149,12 @@ func (t *txn) setFlags(id mail.MailboxID, uids []mail.UID, c FlagChange) ([]mail
 	for i := range rows {
 		r := &rows[i]
 		flags := c.Op.flags(r.Flags, c.Flags&settable)&^c.Keep | r.Flags&c.Keep
-		newWords, same := r.words, true
-		if !c.KeepKeywords {
-			if newWords, same, err = c.Op.words(r.words, words); err != nil {
-				return nil, err
-			}
+		newWords, same, err := t.reword(&change, r.words)
+		if err != nil {
+			return nil, err
 		}
 		if same && flags == r.Flags {
 			continue
-		}
-		if !same && t.a.keywords.full(newWords) {
-			return nil, fmt.Errorf("sets of keywords: %w", ErrTooMany)
 		}
 		m.count(&r.Entry, -1)
 		earlier = setBefore(earlier, r)
@@ -182,6 +181,40 @@ func (op FlagOp) flags(old, given mail.Flags) mail.Flags {
 		return old &^ given
 	}
 	return given
+}
+
+// A wording is what a change makes of keywords. Neighbours mostly have the
+// same: what the last one had and got is kept.
+type wording struct {
+	op    FlagOp
+	given []uint32
+	keep  bool // all stay
+
+	old, next []byte
+	same      bool
+	some      bool // there was one
+}
+
+// reword gives the keywords of a row after the change; same tells that they
+// are what they were.
+func (t *txn) reword(w *wording, old []byte) (words []byte, same bool, err error) {
+	if w.keep {
+		return old, true, nil
+	}
+	if !w.some || string(w.old) != string(old) {
+		next, same, err := w.op.words(old, w.given)
+		if err != nil {
+			return nil, false, err
+		}
+		if !same && t.a.keywords.full(next) {
+			return nil, false, fmt.Errorf("sets of keywords: %w", ErrTooMany)
+		}
+		w.some, w.old, w.next, w.same = true, old, next, same
+	}
+	if w.same {
+		return old, true, nil
+	}
+	return w.next, false, nil
 }
 
 // words gives the keywords of a row after the change; same tells that they

@@ -129,22 +129,19 @@ func (t *txn) rows(m *box, uids []mail.UID) ([]row, error) {
 		return readRows(t, m, uids)
 	}
 	rows := make([]row, 0, len(uids))
-	next := 0
+	var rest []Entry // of the block where the last one was; most follow each other
 	for _, uid := range uids {
-		if next < s.Len() && s.At(next).UID == uid { // most follow each other
-		} else if i, found := s.Find(uid); found {
-			next = i
-		} else {
-			continue
+		if len(rest) == 0 || rest[0].UID != uid {
+			if rest = s.from(uid); len(rest) == 0 || rest[0].UID != uid {
+				continue
+			}
 		}
-		e := s.At(next)
-		next++
-		r := row{Entry: e}
-		if e.Keywords != 0 {
-			r.words = t.a.keywords.words(e.Keywords)
+		rows = append(rows, row{Entry: rest[0]})
+		rest = rest[1:]
+		if r := &rows[len(rows)-1]; r.Keywords != 0 {
+			r.words = t.a.keywords.words(r.Keywords)
 			r.Keywords = 0
 		}
-		rows = append(rows, r)
 	}
 	return rows, nil
 }

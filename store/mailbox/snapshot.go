@@ -63,6 +63,20 @@ func (s *Snapshot) Find(uid mail.UID) (int, bool) {
 	return at + i, found
 }
 
+// from gives the entries of a block from a UID on, or from where it would be.
+func (s *Snapshot) from(uid mail.UID) []Entry {
+	entries := s.tail
+	if len(s.tail) == 0 || uid < s.tail[0].UID {
+		j := sort.Search(len(s.blocks), func(j int) bool { return s.blocks[j].entries[0].UID > uid }) - 1
+		if j < 0 {
+			return nil
+		}
+		entries = s.blocks[j].entries
+	}
+	i, _ := findUID(entries, uid)
+	return entries[i:]
+}
+
 func findUID(entries []Entry, uid mail.UID) (int, bool) {
 	return slices.BinarySearchFunc(entries, uid, func(e Entry, uid mail.UID) int { return cmp.Compare(e.UID, uid) })
 }

@@ -50,3 +50,30 @@ func storeFlags(c *imapClient, n, messages int) error {
 	}
 	return nil
 }
+
+// BenchmarkStoreAll sets and clears a flag of 20,000 messages at once.
+func BenchmarkStoreAll(b *testing.B) {
+	h := open(b)
+	c, err := dialIMAP(h.imap, h.user(0), housePassword, 16<<10)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.close()
+	for n := 0; n < 20_000; n += 100 {
+		if err := c.multiAppend(n, 100, payload(512)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := c.do("SELECT INBOX"); err != nil {
+		b.Fatal(err)
+	}
+	before := processorTime()
+	n := 0
+	for b.Loop() {
+		if _, err := c.do(fmt.Sprintf(`STORE 1:* %cFLAGS.SILENT (\Seen)`, "+-"[n%2])); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64((processorTime()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}

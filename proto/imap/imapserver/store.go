@@ -25,19 +25,22 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 		return reply{}, nil
 	}
 	gone := v.missing(spans)
-	before := v.told
+	before := walk{of: v.told}
 	modified, err := c.setFlags(ctx, uids, cmd)
 	if err != nil {
 		return reply{}, err
 	}
-	in := func(uid mail.UID) bool { _, found := slices.BinarySearch(uids, uid); return found }
-	mute := func(now *Entry) bool { return in(now.UID) }
+	in := march{uids}
+	mute := func(now *Entry) bool { return in.has(now.UID) } // asked in the order of UIDs
 	if cmd.Silent {
 		// What turned out as asked is not told; what somebody else has
 		// changed as well is. RFC 9051 §6.4.6
 		mute = func(now *Entry) bool {
-			i, found := before.Find(now.UID)
-			return found && in(now.UID) && v.expected(before.At(i), now, cmd)
+			if !in.has(now.UID) {
+				return false
+			}
+			was := before.find(now.UID)
+			return was != nil && v.expected(was, now, cmd)
 		}
 	}
 	quiet := make(map[mail.UID]bool)
@@ -148,7 +151,7 @@ func (v *view) modified(uids []mail.UID, uid bool) string {
 }
 
 // expected tells whether an entry is what a STORE was to make of it.
-func (v *view) expected(before Entry, now *Entry, cmd imap.Store) bool {
+func (v *view) expected(before, now *Entry, cmd imap.Store) bool {
 	flags := cmd.Flags.Flags
 	switch cmd.Op {
 	case imap.StoreAdd:
