@@ -141,6 +141,7 @@ func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, re
 		if t.mail.From, err = a.sender(work, t.mail.From); err != nil {
 			fill(answers, answer{err: err})
 		} else {
+			g.hop.domains = g.domains
 			used = a.send(ctx, work, g.hop, t, answers)
 		}
 		a.known(ctx, g, outcomeOf(answers), answers[0])
@@ -199,7 +200,7 @@ func (a *attempt) transfer(g *group) transfer {
 	case env.ReturnFull:
 		m.Return = smtp.ReturnFull
 	}
-	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By, call: a.call, sign: a.deliverer.SignAgain}
+	return transfer{mail: m, to: to, open: a.reader, body: a.body, size: a.item.Size, by: env.By, anyTLS: env.OptionalTLS, call: a.call, sign: a.deliverer.SignAgain}
 }
 
 // plainDomain writes a domain in ASCII where that makes the address ASCII, so

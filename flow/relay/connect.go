@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpclient"
+	"waxwing/trust/tlsrpt"
 )
 
 const (
@@ -48,6 +50,12 @@ type link struct {
 	sent   int            // messages so far
 	reused bool
 	local  bool // to a store, by LMTP
+
+	// What was found of it by the demand of the message that is on it; see look.
+	found  finding
+	sure   bool   // it is a host of the domain, and has proven it
+	remark string // the same in words
+	fell   error  // why there is no TLS although it was begun
 }
 
 // remote names the host as people read it: name and address.
@@ -65,10 +73,20 @@ func remote(host string, at netip.AddrPort) string {
 
 // secured names the protection of a link, for an item's history.
 func (l *link) secured() string {
-	if l == nil || l.TLS() == nil {
+	if l == nil {
 		return ""
 	}
-	return tls.VersionName(l.TLS().Version) + " " + tls.CipherSuiteName(l.TLS().CipherSuite)
+	words := ""
+	if l.TLS() != nil {
+		words = tls.VersionName(l.TLS().Version) + " " + tls.CipherSuiteName(l.TLS().CipherSuite)
+	}
+	switch {
+	case l.remark == "":
+		return words
+	case words == "":
+		return "no TLS, " + l.remark
+	}
+	return words + ", " + l.remark
 }
 
 // at gives where a host at an address listens.
@@ -80,14 +98,26 @@ func (d *dialer) at(addr netip.Addr, r Route) netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(port))
 }
 
-// kept gives a connection to one of a host's addresses that has been kept and
-// is still alive.
-func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Route) *link {
+// kept gives a connection to one of a host's addresses that has been kept, is
+// still alive, and is as it is demanded. Others are left to those who demand
+// less.
+func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Route, dm demand) *link {
 	for _, addr := range addrs {
+		var looked []*link // and found too weak
 		for {
 			l, since := d.pool.take(line{d.at(addr, r), r.name})
 			if l == nil {
 				break
+			}
+			if slices.Contains(looked, l) {
+				d.pool.back(l, since)
+				break
+			}
+			l.host = host
+			if l.look(dm, time.Now()) != nil {
+				looked = append(looked, l)
+				d.pool.back(l, since)
+				continue
 			}
 			if time.Since(since) >= probeAfter {
 				probing, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -98,35 +128,35 @@ func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Ro
 					continue
 				}
 			}
-			l.host, l.reused = host, true
+			l.reused = true
 			return l
 		}
 	}
 	return nil
 }
 
-// open makes a session over a new connection, which it owns. TLS is
-// opportunistic unless the route wants more: used where it is offered, whatever
-// the certificate, since without it the mail would go in the clear (RFC 7435
-// §3). If the handshake fails, that is what it does. Errors are *smtp.Refusal
-// (the peer's or ours) or *smtpclient.Lost.
-func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route) (*link, error) {
-	l, err := d.session(ctx, conn, host, at, r, true)
+// open makes a session over a new connection, which it owns, as it is demanded.
+// Where TLS is only opportunistic the mail would go in the clear without (RFC
+// 7435 §3): if the handshake fails, that is what it does. Errors are
+// *smtp.Refusal (the peer's or ours), *unmet or *smtpclient.Lost.
+func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route, dm demand) (*link, error) {
+	l, err := d.session(ctx, conn, host, at, r, dm)
 	var failed *handshakeError
 	if !errors.As(err, &failed) {
 		return l, err
 	}
-	if r.Security != Opportunistic || r.Implicit {
-		return nil, &smtp.Refusal{
-			Code: 451, Enhanced: smtp.Enhanced{4, 7, 5}, Err: failed.err,
-			Text: fmt.Sprintf("TLS with %s failed, and the route demands it: %v", remote(host, at), failed.err),
-		}
+	if dm.must > opportunistic || r.Implicit {
+		return nil, dm.failed(remote(host, at), tlsrpt.ValidationFailure, failed.err)
 	}
 	d.log.Info("TLS failed, going on without", "host", host, "remote", at.String(), "err", failed.err)
 	if conn, err = d.call(ctx, host, at, r); err != nil {
 		return nil, err
 	}
-	return d.session(ctx, conn, host, at, r, false)
+	dm.must = inClear
+	if l, err = d.session(ctx, conn, host, at, r, dm); err == nil {
+		l.fell = failed
+	}
+	return l, err
 }
 
 // A handshakeError says that STARTTLS was accepted and TLS did not come about.
@@ -155,13 +185,10 @@ func (d *dialer) call(ctx context.Context, host string, at netip.AddrPort, r Rou
 	return conn, nil
 }
 
-// session greets the host and does what the route wants before mail goes.
-func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route, useTLS bool) (*link, error) {
-	config := d.tls.Clone()
-	config.ServerName = strings.Trim(host, "[]")
-	config.InsecureSkipVerify = r.Security != Verified
+// session greets the host and does what is demanded before mail goes.
+func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route, dm demand) (*link, error) {
 	if r.Implicit {
-		t := tls.Client(conn, config)
+		t := tls.Client(conn, d.config(dm))
 		handshake, cancel := context.WithTimeout(ctx, connectTimeout)
 		err := t.HandshakeContext(handshake)
 		cancel()
@@ -181,8 +208,8 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 		return nil, err
 	}
 	l := &link{Client: c, host: host, line: line{at, r.name}, roots: d.tls.RootCAs}
-	if useTLS && c.TLS() == nil && c.Extensions().Has(smtp.STARTTLS) {
-		err := c.StartTLS(ctx, config)
+	if dm.must != inClear && c.TLS() == nil && c.Extensions().Has(smtp.STARTTLS) {
+		err := c.StartTLS(ctx, d.config(dm))
 		var refused *smtp.Refusal
 		switch {
 		case errors.As(err, &refused) && c.Usable() && c.TLS() == nil:
@@ -192,6 +219,10 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 			return nil, &handshakeError{err}
 		}
 	}
+	if unmet := l.look(dm, time.Now()); unmet != nil {
+		l.Quit(ctx)
+		return nil, unmet
+	}
 	if err := l.authenticate(ctx, r); err != nil {
 		l.Quit(ctx)
 		return nil, err
@@ -199,15 +230,20 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 	return l, nil
 }
 
-// authenticate checks that the link is as the route wants it, and logs in.
-// What goes wrong there is for an administrator to mend: it is tried again.
-func (l *link) authenticate(ctx context.Context, r Route) error {
-	if r.Security != Opportunistic && l.TLS() == nil {
-		return &smtp.Refusal{
-			Code: 451, Enhanced: smtp.Enhanced{4, 7, 10},
-			Text: fmt.Sprintf("%s offers no TLS, and the route demands it", l.host),
-		}
+// config gives the client's settings for a host. Who it is shows afterwards:
+// certificates are looked at by link.look, by whatever is demanded.
+func (d *dialer) config(dm demand) *tls.Config {
+	config := d.tls.Clone()
+	config.ServerName, config.InsecureSkipVerify = dm.server, true
+	if dm.proof != noProof {
+		config.ClientSessionCache = nil // it would show the certificate that the host had then
 	}
+	return config
+}
+
+// authenticate logs in, where the route wants it. What goes wrong there is for
+// an administrator to mend: it is tried again.
+func (l *link) authenticate(ctx context.Context, r Route) error {
 	if r.User == "" {
 		return nil
 	}

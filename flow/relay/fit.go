@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,10 +40,8 @@ func (l *link) unfit(t transfer, now time.Time) *smtp.Refusal {
 	offers := l.Extensions()
 	if t.mail.RequireTLS && !t.mail.From.IsNull() && !l.local { // RFC 8689 §4.2.1
 		switch {
-		case l.TLS() == nil:
-			return ownRefusal(5, 7, 10, "encryption needed: %s offers no TLS, and the message requires it", l.host)
-		case !l.verified():
-			return ownRefusal(5, 7, 10, "encryption needed: the certificate of %s cannot be verified, and the message requires it", l.host)
+		case !l.sure: // what was demanded of it was less
+			return ownRefusal(5, 7, 10, "encryption needed: %s has not proven itself over TLS, and the message requires it", l.host)
 		case !offers.Has(smtp.RequireTLS):
 			return ownRefusal(5, 7, 30, "REQUIRETLS support required, which %s does not offer", l.host)
 		}
@@ -74,24 +71,6 @@ func ownRefusal(class, subject, detail uint16, format string, args ...any) *smtp
 	return &smtp.Refusal{Code: code, Enhanced: smtp.Enhanced{class, subject, detail}, Text: fmt.Sprintf(format, args...)}
 }
 
-// verified tells whether the host has shown a certificate for its name that
-// leads to an authority which we trust. RFC 8689 §4.2.1 (4)
-//
-// Deviation: RFC 8689 §4.2.1 (2) wants the name of the host itself confirmed,
-// by DNSSEC or MTA-STS; the name is believed as DNS gives it.
-func (l *link) verified() bool {
-	state := l.TLS()
-	if state == nil || len(state.PeerCertificates) == 0 {
-		return false
-	}
-	between := x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		between.AddCert(c)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: l.host, Roots: l.roots, Intermediates: between})
-	return err == nil
-}
-
 // transmit runs the transaction, with the parameters that the peer knows and
 // the message in a form that it takes.
 func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, error) {
@@ -100,7 +79,7 @@ func (l *link) transmit(ctx context.Context, t transfer) (smtpclient.Outcome, er
 		return smtpclient.Outcome{}, r
 	}
 	offers := l.Extensions()
-	if t.mail.RequireTLS && (!offers.Has(smtp.RequireTLS) || l.TLS() == nil || !l.verified()) {
+	if t.mail.RequireTLS && (!offers.Has(smtp.RequireTLS) || !l.sure) {
 		t.mail.RequireTLS = false // a notification goes on all the same, RFC 8689 §5; a store is the end of the way
 	}
 	if !t.by.IsZero() {

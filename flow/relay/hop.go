@@ -26,6 +26,9 @@ type hop struct {
 	name  string // in places
 	route Route  // zero where it goes as DNS says
 	hosts []string
+	road  road
+	// domains are those whose mail goes there.
+	domains []string
 }
 
 // A group is the recipients that are tried together.
@@ -103,7 +106,7 @@ func (a *attempt) direct(ctx, work context.Context, g *group) {
 		nobody(trouble)
 		return
 	}
-	g.hop.hosts, err = a.hosts(ctx, domain, g.hop.route)
+	g.hop.hosts, g.hop.road, err = a.hosts(ctx, domain, g.hop.route)
 	if err != nil {
 		w := answer{err: err}
 		if temporary(err) && ctx.Err() == nil {
@@ -114,27 +117,34 @@ func (a *attempt) direct(ctx, work context.Context, g *group) {
 		nobody(w)
 		return
 	}
+	if err = a.survey(ctx, &g.hop, domain); err != nil {
+		a.down.release(downDomain(domain, g.hop.route))
+		nobody(answer{err: err})
+		return
+	}
 	sorted := slices.Clone(g.hop.hosts) // equal preferences come in any order
 	slices.Sort(sorted)
 	g.hop.name = strings.Join(append(sorted, g.hop.route.name), " ")
 	a.places.learn(outqueue.Destination(domain), g.hop.name)
 }
 
-// hosts gives the hosts that are tried for a domain, the best first.
-func (a *attempt) hosts(ctx context.Context, domain string, r Route) ([]string, error) {
+// hosts gives the hosts that are tried for a domain, the best first, and what is
+// known of the way there.
+func (a *attempt) hosts(ctx context.Context, domain string, r Route) ([]string, road, error) {
 	switch {
 	case r.Host == "":
 		return exchangers(ctx, a.resolver, domain, a.hostname)
 	case r.MX:
 		return exchangers(ctx, a.resolver, r.Host, a.hostname)
 	}
-	return []string{r.Host}, nil
+	return []string{r.Host}, road{}, nil
 }
 
 // downDomain names a domain in down, by the way that its mail goes.
 func downDomain(domain string, r Route) string { return domain + " " + r.name }
 
-// joined puts groups together that have the same hosts.
+// joined puts groups together that have the same hosts, and may travel there in
+// the same way.
 func (a *attempt) joined(all []*group) []*group {
 	var groups []*group
 	at := map[string]*group{}
@@ -143,9 +153,10 @@ func (a *attempt) joined(all []*group) []*group {
 			groups = append(groups, g)
 			continue
 		}
-		first := at[g.hop.name]
+		key := g.hop.name + " " + g.hop.road.apart()
+		first := at[key]
 		if first == nil {
-			at[g.hop.name] = g
+			at[key] = g
 			groups = append(groups, g)
 			continue
 		}

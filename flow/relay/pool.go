@@ -58,6 +58,14 @@ func (p *pool) take(at line) (*link, time.Time) {
 	return newest.link, newest.since
 }
 
+// back puts a connection back that its taker has no use for, behind the others.
+func (p *pool) back(l *link, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(l.line, append([]kept{{l, since}}, p.idle[l.line]...))
+	p.count++
+}
+
 // put keeps a connection, or takes leave if it has served enough. It waits for
 // nobody.
 func (p *pool) put(ctx context.Context, l *link, now time.Time) {

@@ -15,6 +15,7 @@ import (
 	"waxwing/store/blob"
 	"waxwing/store/outqueue"
 	"waxwing/store/trace"
+	"waxwing/trust/tlsrpt"
 )
 
 // Options change how a relay works. The zero value is sensible.
@@ -42,6 +43,14 @@ type Options struct {
 	// TLS is the base of the client's settings, such as the versions; nil for
 	// the library's own.
 	TLS *tls.Config
+	// Transport says how mail for some domains travels; the first that fits
+	// counts.
+	Transport []Transport
+	// Policies finds MTA-STS policies; nil for none.
+	Policies PolicyFinder
+	// Sessions is told what came of each attempt to reach a host with TLS. It
+	// waits for nobody. Nil for nobody.
+	Sessions func(tlsrpt.Session)
 	// Trace is told what becomes of messages; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -49,23 +58,26 @@ type Options struct {
 
 // A Relay works through the outqueue.
 type Relay struct {
-	queue     *outqueue.Queue
-	deliverer *deliver.Deliverer
-	blobs     blob.Store
-	resolver  dns.Resolver
-	dialer    *dialer
-	places    *places
-	keeper    *keeper
-	down      *down
-	hostname  string
-	schedule  Schedule
-	schedules []DomainSchedule
-	warnAfter time.Duration
-	routes    atomic.Pointer[Routes]
-	set       atomic.Int64 // how often routes have been set
-	attempts  int
-	trace     trace.Recorder
-	log       *slog.Logger
+	queue      *outqueue.Queue
+	deliverer  *deliver.Deliverer
+	blobs      blob.Store
+	resolver   dns.Resolver
+	dialer     *dialer
+	places     *places
+	keeper     *keeper
+	down       *down
+	hostname   string
+	schedule   Schedule
+	schedules  []DomainSchedule
+	warnAfter  time.Duration
+	routes     atomic.Pointer[Routes]
+	set        atomic.Int64 // how often routes have been set
+	transports atomic.Pointer[[]Transport]
+	policies   PolicyFinder
+	sessions   func(tlsrpt.Session)
+	attempts   int
+	trace      trace.Recorder
+	log        *slog.Logger
 }
 
 // New makes a Relay. It starts nothing; Run does the work.
@@ -108,8 +120,9 @@ func New(q *outqueue.Queue, d *deliver.Deliverer, blobs blob.Store, resolver dns
 		keeper:   newKeeper(),
 		down:     down,
 		hostname: o.Hostname, schedule: schedule, schedules: schedules, warnAfter: o.DelayWarning,
-		attempts: o.Attempts, trace: o.Trace, log: o.Log,
+		attempts: o.Attempts, trace: o.Trace, log: o.Log, policies: o.Policies, sessions: o.Sessions,
 	}
+	r.SetTransport(o.Transport)
 	r.SetRoutes(o.Routes)
 	return r
 }
@@ -121,6 +134,10 @@ func (r *Relay) SetRoutes(routes Routes) {
 	named := routes.named(r.set.Add(1))
 	r.routes.Store(&named)
 }
+
+// SetTransport says anew how mail for some domains travels. What is under way
+// goes on as it began.
+func (r *Relay) SetTransport(all []Transport) { r.transports.Store(&all) }
 
 // patience is how long the relay waits at most before it looks at the queue
 // again: other nodes' items and lapsed leases come to light then.

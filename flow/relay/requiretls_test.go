@@ -27,8 +27,9 @@ func TestRequireTLSVerified(t *testing.T) {
 	trusted := x509.NewCertPool()
 	trusted.AddCert(cert.Leaf)
 	world := dnstest.Zone{
-		MX: map[string][]dns.MX{"tls.test": {{Host: "mail.example", Preference: 10}}, "other.test": {{Host: "mail.other", Preference: 10}}},
-		A:  map[string][]string{"mail.example": {"127.0.0.1"}, "mail.other": {"127.0.0.1"}},
+		MX:        map[string][]dns.MX{"tls.test": {{Host: "mail.example", Preference: 10}}, "other.test": {{Host: "mail.other", Preference: 10}}},
+		A:         map[string][]string{"mail.example": {"127.0.0.1"}, "mail.other": {"127.0.0.1"}},
+		Authentic: true,
 	}
 	for name, tt := range map[string]struct {
 		to      string

@@ -19,29 +19,30 @@ import (
 const maxHosts = 5
 
 // exchangers gives the hosts that take mail for a domain, best first, as
-// names or address literals. RFC 5321 §5.1. self is our own name: we and all
-// hosts behind us are left out. Errors are *smtp.Refusal.
-func exchangers(ctx context.Context, resolver dns.Resolver, domain, self string) ([]string, error) {
+// names or address literals, and what is known of the way there. RFC 5321 §5.1.
+// self is our own name: we and all hosts behind us are left out. Errors are
+// *smtp.Refusal.
+func exchangers(ctx context.Context, resolver dns.Resolver, domain, self string) ([]string, road, error) {
 	if strings.HasPrefix(domain, "[") {
-		return []string{domain}, nil
+		return []string{domain}, road{}, nil
 	}
 	name, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
-		return nil, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: domain + " is not a domain name", Err: err}
+		return nil, road{}, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: domain + " is not a domain name", Err: err}
 	}
-	records, _, err := resolver.LookupMX(ctx, name)
+	records, result, err := resolver.LookupMX(ctx, name)
 	var failure *dns.Error
 	switch {
 	case errors.As(err, &failure) && failure.NoName:
-		return nil, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: "the domain " + domain + " does not exist", Err: err}
+		return nil, road{}, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: "the domain " + domain + " does not exist", Err: err}
 	case errors.Is(err, dns.ErrNotFound):
 		// The implicit MX: the domain itself. RFC 5321 §5.1
-		return []string{name}, nil
+		return []string{name}, road{source: named, target: result.Name}, nil
 	case err != nil:
-		return nil, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 4, 3}, Text: "cannot look up where mail for " + domain + " goes", Err: err}
+		return nil, road{}, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 4, 3}, Text: "cannot look up where mail for " + domain + " goes", Err: err}
 	}
 	if len(records) == 1 && records[0].Host == "." {
-		return nil, &smtp.Refusal{Code: 556, Enhanced: smtp.Enhanced{5, 1, 10}, Text: "the domain " + domain + " takes no mail (null MX)"} // RFC 7505 §4.1
+		return nil, road{}, &smtp.Refusal{Code: 556, Enhanced: smtp.Enhanced{5, 1, 10}, Text: "the domain " + domain + " takes no mail (null MX)"} // RFC 7505 §4.1
 	}
 	var hosts []string
 	for _, mx := range records {
@@ -51,12 +52,16 @@ func exchangers(ctx context.Context, resolver dns.Resolver, domain, self string)
 		hosts = append(hosts, mx.Host)
 	}
 	if len(hosts) == 0 {
-		return nil, &smtp.Refusal{
+		return nil, road{}, &smtp.Refusal{
 			Code: 554, Enhanced: smtp.Enhanced{5, 4, 6},
 			Text: fmt.Sprintf("mail for %s loops back to us: we are its best MX, but it is not one of our domains", domain),
 		}
 	}
-	return hosts[:min(len(hosts), maxHosts)], nil
+	way := road{source: byMX, target: result.Name}
+	if result.Security == dns.Secure {
+		way.source = byProvenMX // RFC 7672 §2.2.1
+	}
+	return hosts[:min(len(hosts), maxHosts)], way, nil
 }
 
 // addresses gives the addresses of one exchanger. Errors are *smtp.Refusal.
@@ -69,11 +74,5 @@ func addresses(ctx context.Context, resolver dns.Resolver, host string) ([]netip
 		return []netip.Addr{ip}, nil
 	}
 	addrs, _, err := resolver.LookupAddr(ctx, host)
-	switch {
-	case errors.Is(err, dns.ErrNotFound):
-		return nil, &smtp.Refusal{Code: 550, Enhanced: smtp.Enhanced{5, 4, 4}, Text: "the mail host " + host + " has no address", Err: err}
-	case err != nil:
-		return nil, &smtp.Refusal{Code: 451, Enhanced: smtp.Enhanced{4, 4, 3}, Text: "cannot look up the address of the mail host " + host, Err: err}
-	}
-	return addrs, nil
+	return addrs, noAddress(host, err)
 }

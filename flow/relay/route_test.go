@@ -39,7 +39,7 @@ func TestExchangers(t *testing.T) {
 		{"bücher.x", "mx.x", 0, "looked up by its A-label"},
 	}
 	for _, tt := range tests {
-		hosts, err := exchangers(t.Context(), zone, tt.domain, "us.test")
+		hosts, _, err := exchangers(t.Context(), zone, tt.domain, "us.test")
 		var refusal *smtp.Refusal
 		errors.As(err, &refusal)
 		switch {

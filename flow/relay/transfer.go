@@ -19,13 +19,14 @@ const maxAddresses = 4
 
 // A transfer is one message to the recipients of one domain.
 type transfer struct {
-	mail smtp.Mail
-	to   []smtp.Rcpt
-	open func() io.Reader // the message, from the start
-	body io.ReaderAt      // the same
-	size mail.ByteCount
-	by   mail.DeliverBy
-	call func(outqueue.Call) // is told of each call
+	mail   smtp.Mail
+	to     []smtp.Rcpt
+	open   func() io.Reader // the message, from the start
+	body   io.ReaderAt      // the same
+	size   mail.ByteCount
+	by     mail.DeliverBy
+	anyTLS bool                // TLS-Required: No
+	call   func(outqueue.Call) // is told of each call
 
 	// sign gives what to put before the message if it had to be converted.
 	sign func(ctx context.Context, now time.Time, converted func() io.Reader) []byte
@@ -69,15 +70,16 @@ type answer struct {
 func (r *Relay) send(ctx, work context.Context, h hop, t transfer, answers []answer) *link {
 	var trouble answer // of the hosts that could not be talked to
 	for _, host := range h.hosts {
-		addrs, err := addresses(ctx, r.resolver, host)
-		if err == nil {
-			addrs, err = h.route.reachable(host, addrs)
-		}
+		addrs, d, err := r.approach(ctx, h, host, t)
 		if err != nil {
 			trouble = graver(trouble, answer{err: err, network: temporary(err)})
 			continue
 		}
-		w, used := r.sendTo(ctx, work, h, host, addrs[:min(len(addrs), maxAddresses)], t, answers)
+		if d.refuse != nil {
+			trouble = graver(trouble, r.turnedAway(h, host, d, t))
+			continue
+		}
+		w, used := r.sendTo(ctx, work, h, host, addrs, d, t, answers)
 		if used != nil {
 			return used
 		}
@@ -107,8 +109,8 @@ func (r Route) reachable(host string, addrs []netip.Addr) ([]netip.Addr, error) 
 // sendTo sends to one host, over a kept connection or a new one. If another
 // host may do better it gives the trouble that there was; otherwise the answers
 // are complete, and it gives the link.
-func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []netip.Addr, t transfer, answers []answer) (trouble answer, used *link) {
-	if l := r.dialer.kept(ctx, host, addrs, h.route); l != nil {
+func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []netip.Addr, d demand, t transfer, answers []answer) (trouble answer, used *link) {
+	if l := r.dialer.kept(ctx, host, addrs, h.route, d); l != nil {
 		w, used := r.try(work, l, t, answers)
 		if used != nil {
 			return w, used
@@ -144,9 +146,11 @@ func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []ne
 			return graver(trouble, w), nil
 		}
 		began := time.Now()
-		l, err := r.dialer.open(ctx, conn, host, at, h.route)
+		from := conn.LocalAddr()
+		l, err := r.dialer.open(ctx, conn, host, at, h.route, d)
+		r.met(h, d, host, from, at, l, err)
 		if err != nil {
-			w := answer{err: err, remote: remote(host, at), network: !said(err)}
+			w := answer{err: err, remote: remote(host, at), network: !said(err) && !isUnmet(err)}
 			t.noteCall(began, w.remote, nil, []answer{w})
 			trouble = graver(trouble, w)
 			continue
