@@ -119,7 +119,22 @@ type Verdict struct {
 	// Reason says why a message is set aside, or taken though much speaks
 	// against it.
 	Reason string
+	// Override says why other is done with a message than its author's domain
+	// wants done with what DMARC fails for; None if nothing else is done.
+	Override Override
 }
+
+// An Override is a reason not to do what a domain wants, in the words of its
+// reports. RFC 9990 §3.1.6
+type Override string
+
+// The reasons.
+const (
+	None             Override = ""
+	LocalPolicy      Override = "local_policy"
+	TrustedForwarder Override = "trusted_forwarder"
+	MailingList      Override = "mailing_list"
+)
 
 // refuse makes a verdict of a refusal and its reason.
 func refuse(code int, class, subject, detail uint16, text, reason string, args ...any) Verdict {

@@ -102,20 +102,20 @@ func (r Rules) unproven(h Host, m Proven) Verdict {
 	case wanted == dmarc.None:
 		return Verdict{}
 	case heed == HeedNot:
-		return Verdict{Reason: "taken though DMARC fails: the configuration does not heed the policy of " + author}
+		return Verdict{Override: LocalPolicy, Reason: "taken though DMARC fails: the configuration does not heed the policy of " + author}
 	case m.Sealer != "":
-		return Verdict{Reason: "taken though DMARC fails: " + m.Sealer + " has changed it, is believed, and saw it pass"}
+		return Verdict{Override: TrustedForwarder, Reason: "taken though DMARC fails: " + m.Sealer + " has changed it, is believed, and saw it pass"}
 	case allowed(h):
-		return Verdict{Reason: "taken though DMARC fails: the host is allowed as " + h.Rule.Name}
+		return Verdict{Override: LocalPolicy, Reason: "taken though DMARC fails: the host is allowed as " + h.Rule.Name}
 	case wanted == dmarc.Quarantine:
 		return Verdict{Junk: true, Reason: "set aside: DMARC fails, and " + author + " wants that"}
 	case heed == HeedJunk:
-		return Verdict{Junk: true, Reason: "set aside: DMARC fails; the configuration refuses nothing of " + author}
+		return Verdict{Override: LocalPolicy, Junk: true, Reason: "set aside: DMARC fails; the configuration refuses nothing of " + author}
 	case m.Postmaster: // somebody must be able to ask why. RFC 5321 §4.5.1
-		return Verdict{Junk: true, Reason: "set aside: DMARC fails, and it is for postmaster, who hears everybody"}
+		return Verdict{Override: LocalPolicy, Junk: true, Reason: "set aside: DMARC fails, and it is for postmaster, who hears everybody"}
 	}
 	if carrier := m.carrier(); m.List != "" && carrier != "" {
-		return Verdict{Junk: true, Reason: fmt.Sprintf("set aside, not refused: DMARC fails as it does when a mailing list changes a message; "+
+		return Verdict{Override: MailingList, Junk: true, Reason: fmt.Sprintf("set aside, not refused: DMARC fails as it does when a mailing list changes a message; "+
 			"this one came through %s, proven to be from %s; trust.sealers can name those to believe", m.List, carrier)}
 	}
 	// RFC 7372 §3.4: multiple authentication checks failed

@@ -55,9 +55,17 @@ type Options struct {
 	// Unsolicited are the classes of solicitation that are not taken, with
 	// commas between them. RFC 3865 §2.3
 	Unsolicited string
+	// Witness is told what was proven of each message; nil for nobody.
+	Witness Witness
 	// Trace is told what is refused, and why; nil for nobody.
 	Trace trace.Recorder
 	Log   *slog.Logger
+}
+
+// A Witness is told what was proven of a message, and what follows, before the
+// sender is answered: it must not take long. The arrival is not to be kept.
+type Witness interface {
+	Proven(now time.Time, a *deliver.Arrival, env mail.Envelope, to []deliver.Recipient, f verify.Findings, v policy.Verdict)
 }
 
 // New makes a Receiver.
@@ -135,6 +143,9 @@ func (r *Receiver) message(ctx context.Context, in *inspection, env mail.Envelop
 			arrival.Facts = append(arrival.Facts, trace.Fact{Name: "verdict", Value: verdict.Reason})
 		}
 		r.logProven(arrival.ID, findings, verdict)
+		if r.o.Witness != nil && (verdict.Refusal == nil || !verdict.Refusal.Temporary()) {
+			r.o.Witness.Proven(now, arrival, env, to, findings, verdict)
+		}
 		if verdict.Refusal != nil {
 			return arrival.ID, false, verdict.Refusal // forged, not spam: the host may be a list
 		}
