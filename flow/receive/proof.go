@@ -105,8 +105,9 @@ func (r *Receiver) logProven(id string, f verify.Findings, v policy.Verdict) {
 	if !r.o.Log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	r.o.Log.Info("message verified", obs.Msg, id, "spf", string(f.SPF.Result), "dkim", dkimStatus(f), "arc", string(f.ARC.Status),
-		"dmarc", string(f.DMARC.Result), "author", f.DMARC.Author, obs.Verdict, v.Reason)
+	r.o.Log.LogAttrs(context.Background(), slog.LevelInfo, "message verified", slog.String(obs.Msg, id),
+		slog.String("spf", string(f.SPF.Result)), slog.String("dkim", dkimStatus(f)), slog.String("arc", string(f.ARC.Status)),
+		slog.String("dmarc", string(f.DMARC.Result)), slog.String("author", f.DMARC.Author), slog.String(obs.Verdict, v.Reason))
 }
 
 // dkimStatus gives the best that is proven by a signature.
@@ -122,7 +123,7 @@ func dkimStatus(f verify.Findings) string {
 
 // proven says in words what was found out of a message.
 func proven(f verify.Findings, gone int) []trace.Fact {
-	var facts []trace.Fact
+	facts := make([]trace.Fact, 0, 8)
 	if gone > 0 {
 		facts = append(facts, trace.Fact{Name: "forged-results", Value: strconv.Itoa(gone) + " taken out"})
 	}
@@ -159,7 +160,7 @@ func dkimWords(f verify.Findings) string {
 	}
 	var all []string
 	for _, s := range f.DKIM {
-		words := fmt.Sprintf("%s for %s (%s, %s)", s.Status, s.Domain, s.Selector, s.Algorithm)
+		words := string(s.Status) + " for " + s.Domain + " (" + s.Selector + ", " + s.Algorithm + ")"
 		if s.Reason != "" {
 			words += ": " + s.Reason
 		}
@@ -205,7 +206,7 @@ func dmarcWords(f verify.Findings) string {
 		words += ": neither SPF nor DKIM proves a domain of the author's"
 	}
 	if d.Domain != "" {
-		words += fmt.Sprintf("; %s wants p=%s", d.Domain, d.Wanted)
+		words += "; " + d.Domain + " wants p=" + string(d.Wanted)
 	}
 	return words
 }

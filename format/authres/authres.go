@@ -42,26 +42,30 @@ const maxValue = 320
 // Format gives the value of the field, folded before each result, without a
 // line end after it. RFC 8601 §2.2
 func Format(server string, results []Result) string {
-	var b strings.Builder
-	b.WriteString(server)
+	b := append(make([]byte, 0, 1024), server...)
+	put := func(words ...string) {
+		for _, w := range words {
+			b = append(b, w...)
+		}
+	}
 	if len(results) == 0 {
-		b.WriteString("; none")
+		put("; none")
 	}
 	for _, r := range results {
-		b.WriteString(";\r\n\t" + r.Method + "=" + r.Value)
+		put(";\r\n\t", r.Method, "=", r.Value)
 		if r.Comment != "" {
-			b.WriteString(" (" + comment(r.Comment) + ")")
+			put(" (", comment(r.Comment), ")")
 		}
 		if r.Reason != "" {
-			b.WriteString(" reason=" + quote(r.Reason))
+			put(" reason=", quote(r.Reason))
 		}
 		for _, p := range r.Props {
 			if p.Value != "" {
-				b.WriteString("\r\n\t " + p.Type + "." + p.Name + "=" + value(p.Value))
+				put("\r\n\t ", p.Type, ".", p.Name, "=", value(p.Value))
 			}
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // value writes a property: an address or a domain as it is, if it is one that
@@ -114,6 +118,9 @@ func quote(s string) string {
 }
 
 func comment(s string) string {
+	if plain(s) && !strings.ContainsAny(s, `()\`) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range clean(s) {
 		if r == '(' || r == ')' || r == '\\' {
@@ -122,6 +129,16 @@ func comment(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// plain tells whether a word is fit to be written as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return len(s) <= maxValue
 }
 
 // clean makes a stranger's word fit to be written: no controls, no more than

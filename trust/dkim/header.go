@@ -12,7 +12,7 @@ type Header struct {
 	octets []byte
 	fields []field
 	names  []string         // that occur, in lower case, each once
-	number map[string]int32 // of a name in names
+	number map[string]int32 // of a name in names; nil while there are few
 	last   []int32          // the last field with a name, by the name's number
 }
 
@@ -23,34 +23,67 @@ type field struct {
 	above    int32 // the field before it that has its name, -1 without
 }
 
+// few names are found sooner by looking at each.
+const few = 32
+
 // ParseHeader finds the fields of a header, which has MaxHeader octets at most.
 // The octets are kept and must not change. Lines that are no field count as one
 // that has no name.
 func ParseHeader(octets []byte) *Header {
-	const usual = 32
-	h := &Header{octets: octets, fields: make([]field, 0, usual), number: make(map[string]int32, usual)}
-	var room [64]byte
+	h := &Header{octets: octets, fields: make([]field, 0, few), names: make([]string, 0, few), last: make([]int32, 0, few)}
+	var room [512]byte
+	all := room[:0] // the names, one behind the other
 	for from := 0; from < len(octets); {
 		to := fieldEnd(octets, from)
 		if to-from > len(crlf) {
-			h.add(from, to, appendLower(room[:0], nameOf(octets[from:to])))
+			all = appendLower(all, nameOf(octets[from:to]))
+			h.fields = append(h.fields, field{from: int32(from), to: int32(to), name: int32(len(all))})
 		}
 		from = to
+	}
+	from, names := int32(0), string(all)
+	for i := range h.fields {
+		f := &h.fields[i]
+		to := f.name
+		f.name = h.add(names[from:to])
+		f.above, h.last[f.name], from = h.last[f.name], int32(i), to
 	}
 	return h
 }
 
-// add takes a field up.
-func (h *Header) add(from, to int, name []byte) {
-	n, known := h.number[string(name)]
-	if !known {
-		n = int32(len(h.names))
-		h.names = append(h.names, string(name))
-		h.number[h.names[n]] = n
-		h.last = append(h.last, -1)
+// find gives the number of a name, or -1.
+func (h *Header) find(name string) int32 {
+	if h.number != nil {
+		if n, ok := h.number[name]; ok {
+			return n
+		}
+		return -1
 	}
-	h.fields = append(h.fields, field{int32(from), int32(to), n, h.last[n]})
-	h.last[n] = int32(len(h.fields) - 1)
+	for n, have := range h.names {
+		if have == name {
+			return int32(n)
+		}
+	}
+	return -1
+}
+
+// add gives the number of a name that may be new.
+func (h *Header) add(name string) int32 {
+	if n := h.find(name); n >= 0 {
+		return n
+	}
+	n := int32(len(h.names))
+	h.names, h.last = append(h.names, name), append(h.last, -1)
+	switch {
+	case h.number != nil:
+		h.number[name] = n
+	case len(h.names) > few:
+		h.number = make(map[string]int32, 2*few)
+		for i, have := range h.names {
+			h.number[have] = int32(i)
+		}
+	}
+	return n
 }
 
 // fieldEnd gives where a field ends that begins somewhere: behind its last line.
@@ -96,15 +129,12 @@ func (h *Header) Fields() iter.Seq2[string, []byte] {
 }
 
 // Has tells whether there is a field with a name, which is in lower case.
-func (h *Header) Has(name string) bool {
-	_, ok := h.number[name]
-	return ok
-}
+func (h *Header) Has(name string) bool { return h.find(name) >= 0 }
 
 // Named gives the fields with a name, which is in lower case, from the top.
 func (h *Header) Named(name string) [][]byte {
-	n, ok := h.number[name]
-	if !ok {
+	n := h.find(name)
+	if n < 0 {
 		return nil
 	}
 	var all [][]byte
@@ -122,8 +152,8 @@ func (h *Header) selected(names []string) iter.Seq[[]byte] {
 		var room [64]int32
 		next := append(room[:0], h.last...)
 		for _, name := range names {
-			n, ok := h.number[name]
-			if !ok || next[n] < 0 {
+			n := h.find(name)
+			if n < 0 || next[n] < 0 {
 				continue
 			}
 			f := h.fields[next[n]]

@@ -93,7 +93,7 @@ func ToSign(h *Header) []string {
 		count[f.name]++
 	}
 	times := func(name string) int {
-		if n, ok := h.number[name]; ok {
+		if n := h.find(name); n >= 0 {
 			return count[n]
 		}
 		return 0

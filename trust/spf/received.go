@@ -1,9 +1,6 @@
 package spf
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Received gives the Received-SPF header field of a verdict, folded, without
 // the line end after it. RFC 7208 §9.1
@@ -12,45 +9,51 @@ func Received(v Verdict, q Query) string {
 	if q.Sender == "" {
 		identity = "helo"
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Received-SPF: %s (%s)\r\n\tclient-ip=%s;", v.Result, comment(v, q), q.IP.Unmap())
+	ip := q.IP.Unmap().String()
+	b := make([]byte, 0, 512)
+	put := func(words ...string) {
+		for _, w := range words {
+			b = append(b, w...)
+		}
+	}
+	put("Received-SPF: ", string(v.Result), " (", comment(v, ip), ")\r\n\tclient-ip=", ip, ";")
 	if q.Sender != "" {
-		fmt.Fprintf(&b, "\r\n\tenvelope-from=%s;", quoted(q.Sender))
+		put("\r\n\tenvelope-from=", quoted(q.Sender), ";")
 	}
 	if q.Helo != "" {
-		fmt.Fprintf(&b, "\r\n\thelo=%s;", quoted(q.Helo))
+		put("\r\n\thelo=", quoted(q.Helo), ";")
 	}
 	if q.Receiver != "" {
-		fmt.Fprintf(&b, "\r\n\treceiver=%s;", quoted(q.Receiver))
+		put("\r\n\treceiver=", quoted(q.Receiver), ";")
 	}
-	fmt.Fprintf(&b, "\r\n\tidentity=%s", identity)
+	put("\r\n\tidentity=", identity)
 	if v.Term != "" {
-		fmt.Fprintf(&b, "; mechanism=%s", quoted(cut(v.Term, 300)))
+		put("; mechanism=", quoted(cut(v.Term, 300)))
 	}
 	if v.Problem != "" && (v.Result == TempError || v.Result == PermError) {
-		fmt.Fprintf(&b, ";\r\n\tproblem=%s", quoted(cut(v.Problem, 300)))
+		put(";\r\n\tproblem=", quoted(cut(v.Problem, 300)))
 	}
-	return b.String()
+	return string(b)
 }
 
 // comment says in words what the result means, for who reads headers.
-func comment(v Verdict, q Query) string {
-	domain, ip := printable(cut(v.Domain, 255)), q.IP.Unmap()
+func comment(v Verdict, ip string) string {
+	domain := printable(cut(v.Domain, 255))
 	switch v.Result {
 	case Pass:
-		return fmt.Sprintf("%s designates %s as permitted sender", domain, ip)
+		return domain + " designates " + ip + " as permitted sender"
 	case Fail:
-		return fmt.Sprintf("%s does not designate %s as permitted sender", domain, ip)
+		return domain + " does not designate " + ip + " as permitted sender"
 	case SoftFail:
-		return fmt.Sprintf("%s discourages use of %s as sender", domain, ip)
+		return domain + " discourages use of " + ip + " as sender"
 	case Neutral:
-		return fmt.Sprintf("%s says nothing of %s", domain, ip)
+		return domain + " says nothing of " + ip
 	case None:
-		return fmt.Sprintf("%s has no policy", domain)
+		return domain + " has no policy"
 	case TempError:
-		return fmt.Sprintf("the policy of %s could not be found out", domain)
+		return "the policy of " + domain + " could not be found out"
 	}
-	return fmt.Sprintf("the policy of %s cannot be understood", domain)
+	return "the policy of " + domain + " cannot be understood"
 }
 
 // quoted writes a value as a dot-atom if it is one, else as a quoted string.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"waxwing/format/authres"
@@ -11,7 +12,7 @@ import (
 
 // Results are the findings in the words of RFC 8601 §2.7.
 func (f Findings) Results() []authres.Result {
-	var out []authres.Result
+	out := make([]authres.Result, 0, 8)
 	if f.Origin.NameStatus != "" {
 		out = append(out, authres.Result{Method: "iprev", Value: f.Origin.NameStatus, Comment: f.Origin.Name,
 			Props: []authres.Prop{{Type: "policy", Name: "iprev", Value: f.Origin.IP.Unmap().String()}}})
@@ -25,7 +26,7 @@ func (f Findings) Results() []authres.Result {
 			{Type: "header", Name: "b", Value: r.Mark}, // RFC 6008
 		}}
 		if r.KeyBits > 0 {
-			one.Comment = fmt.Sprintf("%d-bit key", r.KeyBits)
+			one.Comment = strconv.Itoa(r.KeyBits) + "-bit key"
 		}
 		if r.Testing {
 			one.Comment += ", testing"
@@ -67,7 +68,7 @@ func (f Findings) dmarc() authres.Result {
 		r.Props = append(r.Props, authres.Prop{Type: "header", Name: "from", Value: f.Authors[0]})
 	}
 	if f.DMARC.Domain != "" {
-		r.Comment = fmt.Sprintf("p=%s by %s", f.DMARC.Wanted, f.DMARC.Domain)
+		r.Comment = "p=" + string(f.DMARC.Wanted) + " by " + f.DMARC.Domain
 		r.Props = append(r.Props, authres.Prop{Type: "policy", Name: "dmarc", Value: string(f.DMARC.Wanted)})
 	}
 	if f.Sealer != "" {
