@@ -16,10 +16,12 @@ import (
 // after them.
 type certificates struct {
 	source certs.Source
-	public certs.Source // of the authority that others know; nil if there is only our own
 	runs   []func(context.Context) error
 	files  *certs.Files                    // nil unless they come from files
 	acme   func(http.Handler) http.Handler // around the http service; nil without ACME
+
+	fetched *certs.ACME // nil without ACME
+	own     *certs.Own  // nil unless all are signed by our own authority
 }
 
 // watchFiles is how often certificate files are looked at.
@@ -33,13 +35,13 @@ func openCertificates(c config.Config, o Options, sockets listeners, now time.Ti
 			return certificates{}, err
 		}
 		watch := func(ctx context.Context) error { return files.Watch(ctx, watchFiles) }
-		return certificates{source: files, public: files, files: files, runs: []func(context.Context) error{watch}}, nil
+		return certificates{source: files, files: files, runs: []func(context.Context) error{watch}}, nil
 	case config.SourceOwnCA:
 		own, err := openOwn(c, o, now, log)
 		if err != nil {
 			return certificates{}, err
 		}
-		return certificates{source: own, runs: []func(context.Context) error{own.Run}}, nil
+		return certificates{source: own, own: own, runs: []func(context.Context) error{own.Run}}, nil
 	}
 	// Until the authority has answered, a certificate of our own lets other
 	// servers deliver: they do not check it. RFC 7435 §3
@@ -61,10 +63,10 @@ func openCertificates(c config.Config, o Options, sockets listeners, now time.Ti
 		return certificates{}, err
 	}
 	return certificates{
-		source: certs.Fallback{acme, own},
-		public: acme,
-		runs:   []func(context.Context) error{acme.Run, own.Run},
-		acme:   acme.Handler,
+		source:  certs.Fallback{acme, own},
+		runs:    []func(context.Context) error{acme.Run, own.Run},
+		acme:    acme.Handler,
+		fetched: acme,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strings"
@@ -52,7 +53,11 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	a.signing = a.openSigning(resolver)
+	server, err := a.openServerKeys(context.Background(), now, resolver)
+	if err != nil {
+		return err
+	}
+	a.signing = a.openSigning(resolver, server)
 	delivery := deliver.New(s.directory, s.mailboxes, s.queue, s.blobs, deliver.Options{
 		Hostname: c.Hostname, Elsewhere: func(domain string, ours bool) bool { return a.routes.Load().Lead(domain, ours) }, Trace: s.trace, Log: a.log,
 		Seals: seals, SRS: c.Envelope.SRS, VERP: c.Envelope.VERP, Keys: a.signing.Signing,
@@ -77,7 +82,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	admin := adminapi.New(adminapi.Options{
 		Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
-		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing, Reports: s.reports,
+		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing, ServerKeys: server, Reports: s.reports,
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})
@@ -99,6 +104,8 @@ func (a *App) furnish(o Options, now time.Time) error {
 		}},
 		worker{"purge", a.purge},
 		worker{"signing keys", a.runSigning},
+		worker{"keys of certificates", server.run},
+		worker{"names", func(ctx context.Context) error { return a.runNames(ctx, resolver) }},
 		worker{"search", s.index.Run},
 	)
 	for _, run := range a.certs.runs {
@@ -119,7 +126,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{servicePOP3, servicePOP3S} {
 		a.addDoor(service, pop3server.New(maildrops.Open, a.pop3Options(service, logins, o)))
 	}
-	a.addDoor(serviceHTTPS, a.httpServer(serviceHTTPS, pages))
+	a.addDoor(serviceHTTPS, a.httpServer(serviceHTTPS, a.wellKnown(cmp.Or(o.Server, c.Hostname), pages)))
 	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
 	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
 	return nil

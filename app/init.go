@@ -169,7 +169,9 @@ func (i Init) explain(c config.Config, admin mail.Address, password string, keys
 	fmt.Fprintf(&b, "\nThe password is shown this once. Change it, while the server runs, with:\nwaxwing account password %s%s\n", admin, i.where(c.File))
 	b.WriteString("\nPublish these DNS records:\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, r := range records.For(records.Domain{Name: admin.Domain, Host: c.Hostname, Addresses: publicAddresses(), Keys: published(keys)}) {
+	for _, r := range records.For(records.Domain{Name: admin.Domain, Host: c.Hostname, Addresses: publicAddresses(), Keys: published(keys),
+		DMARCTo: reportsTo(c.Reports.Addresses, "dmarc"), TLSTo: reportsTo(c.Reports.Addresses, "tls"),
+	}) {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", r.Name, r.Type, r.Data)
 	}
 	if len(publicAddresses()) == 0 {

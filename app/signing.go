@@ -3,18 +3,17 @@ package app
 import (
 	"context"
 	"crypto"
-	"crypto/tls"
 	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"waxwing/app/certs"
 	"waxwing/obs"
 	"waxwing/store/directory"
 	"waxwing/store/dkimkeys"
 	"waxwing/trust/dkim"
+	"waxwing/trust/mtasts"
 	"waxwing/trust/records"
 )
 
@@ -25,29 +24,28 @@ type signing struct {
 	off      []string // domains that are not signed for
 	resolver resolver
 
+	server    *serverKeys
 	host      string
 	addresses []netip.Addr
 	services  []records.Service
-	public    certs.Source // nil if there is none
+	policy    func(domain string) mtasts.Policy
+	fetcher   *mtasts.Fetcher // of policies, as others do
+	dmarcTo   string          // local parts that reports go to
+	tlsTo     string
 }
 
 // settle is for how long the record of a key was seen before the key follows
 // another: longer than resolvers remember that there was none. RFC 2308 §5
 const settle = 3 * time.Hour
 
-func (a *App) openSigning(r resolver) *signing {
+func (a *App) openSigning(r resolver, server *serverKeys) *signing {
 	c := a.config.DKIM
-	s := &signing{
-		Store: dkimkeys.New(a.stores.db), off: c.Off, resolver: r,
+	return &signing{
+		Store: dkimkeys.New(a.stores.db), off: c.Off, resolver: r, server: server,
 		schedule: dkimkeys.Schedule{Rotate: c.Rotate.Std(), Settle: settle, Overlap: c.Overlap.Std()},
-		host:     a.config.Hostname, addresses: publicAddresses(), public: a.certs.public,
+		host:     a.config.Hostname, addresses: publicAddresses(), services: a.srvServices(),
+		policy: a.policyOf, fetcher: mtasts.NewFetcher(r, mtasts.FetchOptions{}), dmarcTo: reportsTo(a.config.Reports.Addresses, "dmarc"), tlsTo: reportsTo(a.config.Reports.Addresses, "tls"),
 	}
-	for _, service := range []string{serviceSubmissions, serviceIMAPS, servicePOP3S} {
-		if at := a.sockets.endpoint(service); at.Port != 0 {
-			s.services = append(s.services, records.Service{Name: service, Port: at.Port})
-		}
-	}
-	return s
 }
 
 // signs tells whether we sign for a domain.
@@ -102,11 +100,14 @@ func (s *signing) ToDo(k dkimkeys.Key) string {
 
 // Published gives what there is to publish about a domain.
 func (s *signing) Published(ctx context.Context, domain string) (records.Domain, error) {
-	d := records.Domain{Name: domain, Host: s.host, Addresses: s.addresses, Services: s.services}
-	if s.public != nil {
-		if c, err := s.public.GetCertificate(&tls.ClientHelloInfo{ServerName: s.host}); err == nil && len(c.Certificate) > 0 {
-			d.Certificates = append(d.Certificates, c.Certificate[0])
-		}
+	d := records.Domain{
+		Name: domain, Host: s.host, Addresses: s.addresses, Services: s.services, Chain: s.server.chain(), Policy: s.policy(domain),
+		Autoconfig: slices.ContainsFunc(s.services, func(v records.Service) bool { return v.Name == "autodiscover" }), // both need HTTPS
+		DMARCTo:    s.dmarcTo, TLSTo: s.tlsTo,
+	}
+	var err error
+	if d.TLSKeys, err = s.server.published(ctx); err != nil {
+		return d, err
 	}
 	if !s.signs(domain) {
 		return d, nil
@@ -131,7 +132,7 @@ func published(keys []dkimkeys.Key) []records.Key {
 
 // Check compares what there is to publish with what the DNS has.
 func (s *signing) Check(ctx context.Context, now time.Time, d records.Domain) []records.Finding {
-	return records.Checker{Source: s.resolver, Now: now}.Check(ctx, d)
+	return records.Checker{Source: s.resolver, Now: now, Policy: s.fetcher.Fetch}.Check(ctx, d)
 }
 
 // How often keys are looked after, and how often while the record of one is

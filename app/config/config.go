@@ -33,6 +33,7 @@ type Config struct {
 
 	Envelope Envelope `toml:"envelope"`
 	DKIM     DKIM     `toml:"dkim"`
+	MTASTS   MTASTS   `toml:"mta_sts"`
 
 	Relay   Relay   `toml:"relay"`
 	Reports Reports `toml:"reports"`
@@ -157,6 +158,11 @@ type TLS struct {
 	Files []KeyPair `toml:"files"`
 
 	ACME ACME `toml:"acme"`
+
+	// RotateKey is after how long certificates get another key, with "acme". The
+	// next key is made ahead, and used only when its TLSA record is seen in the
+	// DNS, if the host has such records. "0s" keeps the key for good.
+	RotateKey Duration `toml:"rotate_key"`
 }
 
 // KeyPair is one certificate with its private key.
@@ -492,6 +498,37 @@ type DKIM struct {
 	// Off are domains of yours whose mail is not signed here, because something
 	// else that it passes does so.
 	Off []string `toml:"off"`
+}
+
+// MTASTS is the policy by which other servers deliver to your domains encrypted,
+// or not at all (MTA-STS). They fetch it over HTTPS from mta-sts.DOMAIN, which
+// must lead here; "waxwing dns" prints what is to be published.
+type MTASTS struct {
+	// Mode is "testing" (others deliver whatever goes wrong, and report it),
+	// "enforce" (they do not deliver then), "none" (to take a policy back) or
+	// "off" (nothing is served). Begin with "testing". Empty is "testing", and
+	// "off" where certificates are signed by an authority of your own.
+	Mode string `toml:"mode"`
+
+	// MaxAge is for how long others keep the policy: a promise that cannot be
+	// taken back sooner. At least a week makes it useful.
+	MaxAge Duration `toml:"max_age"`
+
+	// MX are the servers besides this one that take mail for your domains, such
+	// as "backup.example.net" or "*.example.net".
+	MX []string `toml:"mx"`
+
+	// Domains say otherwise for single domains.
+	Domains []MTASTSDomain `toml:"domains"`
+}
+
+// MTASTSDomain is a domain of yours with a policy of its own.
+type MTASTSDomain struct {
+	// Domain is one of your domains.
+	Domain string `toml:"domain"`
+
+	// Mode is "testing", "enforce", "none" or "off".
+	Mode string `toml:"mode"`
 }
 
 // Reports are what other domains ask you to tell about mail in their name, and

@@ -63,7 +63,7 @@ func Default() Config {
 			HTTPS:       []string{":443"},
 			HTTP:        []string{":80"},
 		},
-		TLS: TLS{Source: SourceACME, ACME: ACME{Directory: LetsEncrypt}},
+		TLS: TLS{Source: SourceACME, ACME: ACME{Directory: LetsEncrypt}, RotateKey: Duration(365 * 24 * time.Hour)},
 		Limits: Limits{
 			MessageSize:           50 * megabyte,
 			Recipients:            1000,
@@ -99,6 +99,7 @@ func Default() Config {
 		},
 		Envelope: Envelope{SRS: true},
 		DKIM:     DKIM{Rotate: Duration(180 * 24 * time.Hour), Overlap: Duration(40 * 24 * time.Hour)},
+		MTASTS:   MTASTS{MaxAge: Duration(14 * 24 * time.Hour)},
 		Relay: Relay{
 			Retry:    Duration(5 * time.Minute),
 			GiveUp:   Duration(5 * 24 * time.Hour), // RFC 5321 §4.5.4.1

@@ -31,6 +31,7 @@ func (d *decoder) validate(c *Config) {
 	d.certificates(c.TLS, c.Listen)
 	d.door(c)
 	d.trust(c.Trust)
+	d.mtaSTS(c.MTASTS)
 	d.reports(c.Reports)
 	d.filters(c.Filters)
 	for key, list := range map[string][]string{"tag_senders": c.Envelope.TagSenders, "verp": c.Envelope.VERP} {
@@ -289,6 +290,9 @@ func overlap(a, b string) bool {
 
 func (d *decoder) certificates(t TLS, l Listen) {
 	d.oneOf("tls.source", t.Source, SourceACME, SourceFiles, SourceOwnCA)
+	if t.RotateKey != 0 && t.RotateKey < Duration(7*24*time.Hour) {
+		d.invalid("tls.rotate_key", "must be at least 7d, or 0s for never: records in the DNS take their time")
+	}
 	if t.Source == SourceFiles && len(t.Files) == 0 {
 		d.invalid("tls.files", "is missing: the source \"files\" needs at least one certificate with its key")
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"waxwing/serve/adminapi"
 )
@@ -28,6 +30,10 @@ The life of a key goes by itself:
 
 Keys are made when a domain is added. Nothing is signed before a record is seen in the DNS.
 
+The keys of the server's own certificates ("tls...") live the same way, for TLSA records (DANE): certificates
+are renewed with the key in use, and the next one, which is made ahead, follows a year later if its
+record is there by then.
+
 Examples:
 
   waxwing key list
@@ -45,6 +51,11 @@ type keyListCmd struct {
 func (c keyListCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		all, err := client.Keys(ctx, c.Domain)
+		if err == nil && c.Domain == "" {
+			var server []adminapi.SigningKey
+			server, err = client.ServerKeys(ctx)
+			all = append(all, server...)
+		}
 		if err != nil {
 			return err
 		}
@@ -67,9 +78,15 @@ type keyNamed struct {
 	Domain   string `help:"The key's domain; needed only if several have such a key." placeholder:"DOMAIN"`
 }
 
+// ofServer tells whether a key of the server's certificates is meant.
+func (n keyNamed) ofServer() bool { return strings.HasPrefix(n.Selector, "tls") && n.Domain == "" }
+
 // find gives the one key that is meant.
 func (n keyNamed) find(ctx context.Context, client *adminapi.Client) (adminapi.SigningKey, error) {
 	all, err := client.Keys(ctx, n.Domain)
+	if n.ofServer() {
+		all, err = client.ServerKeys(ctx)
+	}
 	if err != nil {
 		return adminapi.SigningKey{}, err
 	}
@@ -112,7 +129,7 @@ func (c keyShowCmd) Run(ctx context.Context, s streams) error {
 		if k.Retired != nil {
 			facts = append(facts, "retired", when(*k.Retired))
 		}
-		return printFacts(s.out, append(facts, "name", k.Name, "type", "TXT", "record", k.Record)...)
+		return printFacts(s.out, append(facts, "name", k.Name, "type", k.Type, "record", k.Record)...)
 	})
 }
 
@@ -141,12 +158,21 @@ type keyUseCmd struct {
 
 func (keyUseCmd) Help() string {
 	return `Signs with the key at once, whether its record was seen in the DNS or not, and retires the one that it
-replaces. Where the record is not there yet, others take the mail for forged.`
+replaces. Where the record is not there yet, others take the mail for forged.
+
+A key of certificates ("tls...") is used as soon as its TLSA record has been in the DNS for long enough, or
+if there are no such records: a certificate with it is then fetched before the other one ends.`
 }
 
 func (c keyUseCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		k, err := c.find(ctx, client)
+		if err == nil && c.ofServer() {
+			if err = client.UseServerKey(ctx, k.Selector); err == nil {
+				fmt.Fprintf(s.out, "a certificate with %s is fetched as soon as its TLSA record has been seen for long enough; see: waxwing key show %s\n", k.Selector, k.Selector)
+			}
+			return err
+		}
 		if err == nil {
 			err = client.UseKey(ctx, k.Domain, k.Selector)
 		}
@@ -169,6 +195,9 @@ Remove its record from the DNS too if the key may have been stolen; else when it
 
 func (c keyRemoveCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
+		if c.ofServer() {
+			return errors.New("keys of certificates are not removed by hand: use the next one, and this one goes")
+		}
 		k, err := c.find(ctx, client)
 		if err == nil {
 			err = client.RemoveKey(ctx, k.Domain, k.Selector)

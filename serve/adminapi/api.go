@@ -33,10 +33,12 @@ type Options struct {
 	Sender    *submit.Submitter // who pauses accounts
 	Rules     policy.Rules      // of the door, to foretell what they say
 	Signing   Signing           // the keys that sign our mail; nil if there are none
-	Reports   *reports.Store    // what others report
-	Backup    *backup.Local     // what backups read; nil if they cannot
-	Status    Status
-	Log       *slog.Logger
+	// ServerKeys are those of our certificates; nil if there are none.
+	ServerKeys ServerKeys
+	Reports    *reports.Store // what others report
+	Backup     *backup.Local  // what backups read; nil if they cannot
+	Status     Status
+	Log        *slog.Logger
 }
 
 // API is the server side.
@@ -77,6 +79,7 @@ func (a *API) Handler() http.Handler {
 	a.routeBackup(mux)
 	a.routePeers(mux)
 	a.routeSigning(mux)
+	a.routeServerKeys(mux)
 	a.routeReports(mux)
 
 	mux.Handle("POST /v1/verify", patient(http.HandlerFunc(a.serveVerify)))

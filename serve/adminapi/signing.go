@@ -33,7 +33,8 @@ type Signing interface {
 	Check(ctx context.Context, now time.Time, d records.Domain) []records.Finding
 }
 
-// SigningKey is a key that signs mail, or has signed, or will.
+// SigningKey is a key that signs mail, or has signed, or will; or a key of this
+// server's certificates, whose life is the same.
 type SigningKey struct {
 	Domain    string     `json:"domain"`
 	Selector  string     `json:"selector"`
@@ -41,6 +42,7 @@ type SigningKey struct {
 	State     string     `json:"state"` // made, published, used or retired
 	ToDo      string     `json:"to_do"` // in words
 	Name      string     `json:"name"`  // where its record is published
+	Type      string     `json:"type"`  // of the record: TXT, or TLSA for a key of certificates
 	Record    string     `json:"record"`
 	Made      time.Time  `json:"made"`
 	Published *time.Time `json:"published,omitempty"`
@@ -84,17 +86,19 @@ func (a *API) routeSigning(mux *http.ServeMux) {
 }
 
 func (a *API) keyOf(k dkimkeys.Key) SigningKey {
-	at := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		t = utc(t)
-		return &t
-	}
 	return SigningKey{
 		Domain: k.Domain, Selector: k.Selector, Algorithm: k.Algorithm, State: string(k.State), ToDo: a.o.Signing.ToDo(k),
-		Name: k.Name(), Record: k.Record, Made: utc(k.Made), Published: at(k.Published), Used: at(k.Used), Retired: at(k.Retired),
+		Name: k.Name(), Type: "TXT", Record: k.Record, Made: utc(k.Made), Published: instant(k.Published), Used: instant(k.Used), Retired: instant(k.Retired),
 	}
+}
+
+// instant gives a time as JSON has it, which leaves out what has not been.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = utc(t)
+	return &t
 }
 
 func (a *API) listKeys(r *http.Request) (any, error) {

@@ -13,6 +13,7 @@ import (
 	wire "github.com/miekg/dns"
 
 	"waxwing/dns"
+	"waxwing/trust/mtasts"
 )
 
 // A State is what the DNS has of a record.
@@ -46,6 +47,8 @@ func (f Finding) Wrong() bool { return f.State != OK && !f.Record.Optional }
 type Checker struct {
 	Source dns.Source
 	Now    time.Time
+	// Policy fetches the MTA-STS policy of a domain as others do; may be nil.
+	Policy func(ctx context.Context, domain string) (mtasts.Policy, error)
 }
 
 // Check compares a domain's records with what the DNS has. The findings are in

@@ -12,6 +12,7 @@ import (
 	"waxwing/trust/dkim"
 	"waxwing/trust/dmarc"
 	"waxwing/trust/spf"
+	"waxwing/trust/tlsrpt"
 )
 
 // judge compares what is there with what is wanted. Many records may differ
@@ -28,18 +29,21 @@ func (c Checker) judge(ctx context.Context, d Domain, f *Finding, wanted wire.RR
 	case dmarcRecord:
 		judgeDMARC(f, texts(answer))
 	case tlsReports:
-		judgePrefix(f, texts(answer), "v=TLSRPTv1")
+		judgeReports(f, texts(answer))
+	case tlsa:
+		c.judgeTLSA(d, f, there, answer)
+	case stsRecord:
+		c.judgePolicy(ctx, d, f, texts(answer))
+	case alias:
+		c.judgeAlias(ctx, d, f)
 	default:
 		judgeExact(f, there)
-		if f.Record.kind == tlsa && there && answer.Finding.Security != dns.Secure {
-			f.Mend = "it counts only in a zone that is signed with DNSSEC, which this is not"
-		}
 	}
 }
 
 func judgeExact(f *Finding, there bool) {
 	switch {
-	case there && (len(f.Found) == 1 || f.Record.kind == address || f.Record.kind == tlsa):
+	case there && (len(f.Found) == 1 || f.Record.kind == address):
 		f.State = OK
 	case there:
 		f.State, f.Mend = OK, "there are others beside it: "+strings.Join(f.Found, ", ")
@@ -171,14 +175,22 @@ func judgeDMARC(f *Finding, all []string) {
 	}
 }
 
-// judgePrefix takes any one record that begins with the words.
-func judgePrefix(f *Finding, all []string, words string) {
-	f.Found = quoted(all, words)
+// judgeReports takes any one record that asks for reports of TLS.
+func judgeReports(f *Finding, all []string) {
+	f.Found = quoted(all, tlsrpt.Version)
 	switch len(f.Found) {
 	case 0:
 		f.State, f.Mend = Missing, "publish it"
 	case 1:
 		f.State = OK
+		for _, text := range all {
+			if !strings.HasPrefix(text, tlsrpt.Version) {
+				continue
+			}
+			if _, err := tlsrpt.ParseRecord(text); err != nil {
+				f.State, f.Mend = Different, "publish it; what is there is not well-formed: "+err.Error()
+			}
+		}
 	default:
 		f.State, f.Mend = Different, "leave one of the records: of several none counts" // RFC 8460 §3
 	}

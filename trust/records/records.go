@@ -3,13 +3,16 @@
 // them with what the DNS has.
 //
 //	records.go  what a domain needs
+//	policy.go   what makes an MTA-STS policy known
 //	check.go    what the DNS has of it, and what is to be mended
 //	judge.go    how records are compared that may differ and be right
+//	tls.go      the same of those about TLS: TLSA, MTA-STS, names of ours
 //
 // It publishes nothing: that is the operator's to do.
 package records
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -18,6 +21,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"waxwing/trust/mtasts"
 )
 
 // A Record is one record that is to be published.
@@ -31,6 +36,7 @@ type Record struct {
 	Optional bool
 
 	kind kind
+	use  KeyUse // of the key in a TLSA record
 }
 
 // A kind is how a record is compared.
@@ -46,6 +52,8 @@ const (
 	dmarcRecord
 	tlsReports
 	tlsa
+	stsRecord
+	alias
 )
 
 // A Key is a key that signs, or has signed, or will.
@@ -66,9 +74,18 @@ type Domain struct {
 	// they are known.
 	Addresses []netip.Addr
 	Keys      []Key
-	// Certificates are those that the server shows to other servers on port 25,
-	// in DER.
-	Certificates [][]byte
+	// TLSKeys are the keys of the server's certificates.
+	TLSKeys []TLSKey
+	// Chain is what the server shows to other servers on port 25; empty if it
+	// is not known.
+	Chain []*x509.Certificate
+	// Policy is the MTA-STS policy that is served; the zero value for none.
+	Policy mtasts.Policy
+	// DMARCTo and TLSTo are the local parts of the addresses that others report
+	// to; "" for postmaster.
+	DMARCTo, TLSTo string
+	// Autoconfig says that autoconfig.DOMAIN is served.
+	Autoconfig bool
 	// Services are the ports of the services for mail programs, by their names
 	// in SRV records.
 	Services []Service
@@ -76,9 +93,26 @@ type Domain struct {
 
 // A Service is one that mail programs look for. RFC 6186, RFC 8314 §5.1
 type Service struct {
-	Name string // such as "imaps"
-	Port int
+	Name     string // such as "imaps"
+	Port     int
+	Priority int // those with less are preferred
 }
+
+// A TLSKey is a key of the server's certificates, or will be.
+type TLSKey struct {
+	SPKI  []byte // the public key as certificates hold it, in DER
+	State string // in words, such as "the key in use"
+	Use   KeyUse
+}
+
+// A KeyUse says what a TLSKey is to the certificates.
+type KeyUse uint8
+
+// The uses.
+const (
+	InUse KeyUse = iota
+	Next         // of a certificate to come
+)
 
 // For lists the records that a domain needs, those that matter most first.
 func For(d Domain) []Record {
@@ -104,33 +138,32 @@ func For(d Domain) []Record {
 		})
 	}
 	list = append(list,
-		Record{Name: "_dmarc." + domain, Type: "TXT", Data: Quote("v=DMARC1; p=quarantine; rua=mailto:postmaster@" + strings.TrimSuffix(domain, ".")),
+		Record{Name: "_dmarc." + domain, Type: "TXT", Data: Quote("v=DMARC1; p=quarantine; rua=mailto:" + cmp.Or(d.DMARCTo, "postmaster") + "@" + strings.TrimSuffix(domain, ".")),
 			Why: "DMARC: others set mail aside that only claims to be yours, and report about it", kind: dmarcRecord}, // RFC 9989 §4.7
-		Record{Name: "_smtp._tls." + domain, Type: "TXT", Data: Quote("v=TLSRPTv1; rua=mailto:postmaster@" + strings.TrimSuffix(domain, ".")),
+		Record{Name: "_smtp._tls." + domain, Type: "TXT", Data: Quote("v=TLSRPTv1; rua=mailto:" + cmp.Or(d.TLSTo, "postmaster") + "@" + strings.TrimSuffix(domain, ".")),
 			Why: "TLSRPT: others report when they cannot reach you encrypted", Optional: true, kind: tlsReports}, // RFC 8460 §3
 	)
-	for _, der := range d.Certificates {
-		if data, ok := tlsaOf(der); ok {
-			list = append(list, Record{Name: "_25._tcp." + host, Type: "TLSA", Data: data, Optional: true, kind: tlsa,
-				Why: "DANE: the server's certificate; only in a zone that is signed with DNSSEC, and to be renewed with the certificate's key"})
-		}
+	list = append(list, d.policyRecords(domain, host)...)
+	for _, k := range d.TLSKeys {
+		list = append(list, Record{Name: "_25._tcp." + host, Type: "TLSA", Data: TLSA(k.SPKI), Optional: true, kind: tlsa, use: k.Use,
+			Why: "DANE: " + k.State + "; counts only in a zone that is signed with DNSSEC"})
+	}
+	if d.Autoconfig {
+		list = append(list, Record{Name: "autoconfig." + domain, Type: "CNAME", Data: host, Optional: true, kind: alias,
+			Why: "mail programs find their settings"})
 	}
 	for _, s := range d.Services {
-		list = append(list, Record{Name: "_" + s.Name + "._tcp." + domain, Type: "SRV", Data: fmt.Sprintf("0 1 %d %s", s.Port, host), Optional: true,
+		list = append(list, Record{Name: "_" + s.Name + "._tcp." + domain, Type: "SRV", Data: fmt.Sprintf("%d 1 %d %s", s.Priority, s.Port, host), Optional: true,
 			Why: "mail programs find the server"})
 	}
 	return list
 }
 
-// tlsaOf gives the record "3 1 1" of a certificate: the hash of its key.
+// TLSA gives the data of the record "3 1 1" of a public key: its hash.
 // RFC 7672 §3.1.1
-func tlsaOf(der []byte) (string, bool) {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return "", false
-	}
-	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-	return "3 1 1 " + hex.EncodeToString(sum[:]), true
+func TLSA(spki []byte) string {
+	sum := sha256.Sum256(spki)
+	return "3 1 1 " + hex.EncodeToString(sum[:])
 }
 
 // zoneName is a name as zone files hold it. RFC 5890 §2.3.2.1

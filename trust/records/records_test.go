@@ -12,8 +12,34 @@ import (
 
 	"waxwing/dns"
 	"waxwing/dns/dnstest"
+	"waxwing/trust/mtasts"
 	"waxwing/trust/records"
 )
+
+// policy is that of all tests.
+var policy = mtasts.Policy{Mode: mtasts.Testing, MX: []string{"mx.example.test"}, MaxAge: 14 * 24 * time.Hour}
+
+// The id changes exactly when the policy does, and is one that the record takes.
+func TestPolicyID(t *testing.T) {
+	ids := map[string]bool{}
+	for _, change := range []func(p *mtasts.Policy){
+		func(*mtasts.Policy) {},
+		func(p *mtasts.Policy) { p.Mode = mtasts.Enforce },
+		func(p *mtasts.Policy) { p.MX = []string{"mx.example.test", "b.example.test"} },
+		func(p *mtasts.Policy) { p.MaxAge += time.Second },
+	} {
+		p := policy
+		change(&p)
+		id := records.PolicyID(p)
+		if again := records.PolicyID(p); ids[id] || again != id {
+			t.Errorf("%+v: %s, %s", p, id, again)
+		}
+		ids[id] = true
+		if read, err := mtasts.ParseRecord([]string{"v=STSv1; id=" + id}); err != nil || read != id {
+			t.Errorf("%s: %q, %v", id, read, err)
+		}
+	}
+}
 
 // TestFor holds what a domain needs; every line is one that a zone file takes.
 func TestFor(t *testing.T) {
@@ -22,7 +48,9 @@ func TestFor(t *testing.T) {
 		Name: "bücher.test", Host: "mx.example.test",
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")},
 		Keys:      []records.Key{{Selector: "s1", Record: long, State: "the key that signs"}},
-		Services:  []records.Service{{Name: "imaps", Port: 993}},
+		Services:  []records.Service{{Name: "imaps", Port: 993}, {Name: "imap", Port: 143, Priority: 10}},
+		TLSTo:     "tls-reports", Autoconfig: true, Policy: policy,
+		TLSKeys: []records.TLSKey{{SPKI: []byte("used"), State: "the key in use"}, {SPKI: []byte("next"), State: "the next key", Use: records.Next}},
 	})
 	var lines []string
 	for _, r := range all {
@@ -46,7 +74,13 @@ func TestFor(t *testing.T) {
 		"mx.example.test. AAAA 2001:db8::7",
 		`mx.example.test. TXT "v=spf1 a -all"`,
 		`_dmarc.xn--bcher-kva.test. TXT "v=DMARC1; p=quarantine; rua=mailto:postmaster@xn--bcher-kva.test"`,
-		`_smtp._tls.xn--bcher-kva.test. TXT "v=TLSRPTv1; rua=mailto:postmaster@xn--bcher-kva.test"`,
+		`_smtp._tls.xn--bcher-kva.test. TXT "v=TLSRPTv1; rua=mailto:tls-reports@xn--bcher-kva.test"`,
+		"_imap._tcp.xn--bcher-kva.test. SRV 10 1 143 mx.example.test.",
+		"mta-sts.xn--bcher-kva.test. CNAME mx.example.test.",
+		`_mta-sts.xn--bcher-kva.test. TXT "v=STSv1; id=` + records.PolicyID(policy) + `"`,
+		"autoconfig.xn--bcher-kva.test. CNAME mx.example.test.",
+		"_25._tcp.mx.example.test. TLSA " + records.TLSA([]byte("used")),
+		"_25._tcp.mx.example.test. TLSA " + records.TLSA([]byte("next")),
 		"_imaps._tcp.xn--bcher-kva.test. SRV 0 1 993 mx.example.test.",
 	} {
 		if !slices.Contains(lines, want) {
