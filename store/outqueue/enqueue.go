@@ -60,6 +60,9 @@ func (q *Queue) Enqueue(ctx context.Context, now time.Time, subs ...Submission) 
 			return nil, err
 		}
 	}
+	if size, ok := q.travels(subs); ok {
+		return q.together(ctx, now, shards, subs, size)
+	}
 	ids := make([]ID, len(subs))
 	var commits []ordered
 	defer func() {
@@ -131,6 +134,11 @@ func (q *Queue) check(s *Submission) error {
 	return nil
 }
 
+// size is about how many octets a submission makes in the engine.
+func (s *Submission) size() int {
+	return len(s.Prefix) + 512*len(s.Envelope.To) + len(s.Body.Bytes())
+}
+
 // A group is the submissions of one transaction.
 type group struct {
 	shard   int
@@ -153,8 +161,7 @@ func (q *Queue) group(subs []Submission, shards int) []group {
 				fallback = shard
 			}
 		}
-		size := len(s.Prefix) + 512*len(s.Envelope.To)
-		size += len(s.Body.Bytes())
+		size := s.size()
 		at, ok := open[shard]
 		if !ok || sizes[shard]+size > txnSize {
 			at = len(groups)

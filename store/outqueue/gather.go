@@ -3,6 +3,8 @@ package outqueue
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,11 +54,13 @@ func (q *Queue) gathered(ctx context.Context, now time.Time, shard, shards int, 
 		q.note(ctx, shard, shards, []*settlement{s})
 	} else {
 		g.join(ctx, s)
-		g.making.Lock()
-		if own := g.take(s); len(own) > 0 {
-			q.noteAll(context.WithoutCancel(ctx), shard, shards, own)
+		if g.waits(s) {
+			g.making.Lock()
+			if own := g.take(s); len(own) > 0 {
+				q.noteAll(context.WithoutCancel(ctx), shard, shards, own)
+			}
+			g.making.Unlock()
 		}
-		g.making.Unlock()
 		<-s.done
 	}
 	if s.err != nil {
@@ -73,6 +77,7 @@ func (g *gathering) join(ctx context.Context, s *settlement) {
 	g.waiting = append(g.waiting, s)
 	g.mu.Unlock()
 	if !s.attempt.Patient {
+		runtime.Gosched() // whoever can come comes first
 		return
 	}
 	patience := time.NewTimer(gatherPatience)
@@ -82,6 +87,13 @@ func (g *gathering) join(ctx context.Context, s *settlement) {
 	case <-patience.C:
 	case <-ctx.Done():
 	}
+}
+
+// waits tells whether nobody has taken a result yet.
+func (g *gathering) waits(s *settlement) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(g.waiting, s)
 }
 
 // take gives what waits, with s for certain, up to what one transaction notes;

@@ -61,6 +61,9 @@ type Queue struct {
 
 	gatherings [maxShards]gathering
 
+	boarding sync.Mutex
+	convoy   *convoy // takes calls of Enqueue along, nil if none does; guarded by boarding
+
 	memory *memory
 	wake   chan struct{} // holds a token when something may be due
 }
