@@ -161,6 +161,28 @@ func (s *Snapshot) room(n int) {
 	}
 }
 
+// replaced gives a new block in which upserts stand in the place of entries
+// with their UIDs, as when flags have changed; nil unless all have such a place.
+func replaced(entries, upserts []Entry) []Entry {
+	if len(upserts) > len(entries) {
+		return nil
+	}
+	out := slices.Clone(entries)
+	at := 0
+	for i := range upserts {
+		if uid := upserts[i].UID; at >= len(out) || out[at].UID != uid {
+			k, found := findUID(out[at:], uid)
+			if !found {
+				return nil
+			}
+			at += k
+		}
+		out[at] = upserts[i]
+		at++
+	}
+	return out
+}
+
 // apply gives the snapshot that follows s by an effect.
 func (s *Snapshot) apply(e *effect) *Snapshot {
 	next := *s
@@ -249,6 +271,11 @@ func (s *Snapshot) pushNew(entries []Entry) {
 
 // merge gives a new block: the entries with upserts, without vanished.
 func merge(entries, upserts []Entry, vanished []mail.UID) []Entry {
+	if len(vanished) == 0 {
+		if out := replaced(entries, upserts); out != nil {
+			return out
+		}
+	}
 	out := make([]Entry, 0, len(entries)+len(upserts))
 	for len(entries) > 0 || len(upserts) > 0 {
 		var e Entry
