@@ -40,7 +40,7 @@ last-version-used=9.99
 	s.wait("Word to search for")
 	s.typed("two")
 	s.keys("Enter")
-	s.wait("Word found")
+	s.wait("Message 2 of 3")
 	s.keys("Enter") // read it
 	s.wait("..Two dots.")
 	s.keys("i")
@@ -48,14 +48,14 @@ last-version-used=9.99
 	s.keys("*")
 	s.wait("Important")
 	s.keys("*")
-	s.wait("Flagged message 2")
+	s.wait("*     2 ")
 	s.keys("s") // save: copy, and mark as deleted
 	s.wait("SAVE Msg #2")
 	s.typed("Archive")
 	s.keys("Enter")
-	s.wait("copied to folder")
+	s.wait("* D   2 ")
 	s.keys("x") // expunge
-	s.wait("1 message expunged")
+	s.wait("Message 2 of 2")
 
 	s.keys(`\;`) // select: the server searches
 	s.wait("SELECT criteria")
@@ -65,7 +65,7 @@ last-version-used=9.99
 	s.wait("BODYTEXT")
 	s.typed("TWO dots")
 	s.keys("Enter")
-	s.wait("Select matched 2 messages")
+	s.wait("X N   1 ")
 
 	s.keys("r")
 	s.wait("Include original")
