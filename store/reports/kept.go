@@ -53,6 +53,9 @@ const keptSize = 1 + 1 + 8 + hashSize + 2
 // ErrKnown says that a report has come before.
 var ErrKnown = errors.New("the report is known")
 
+// ErrDate says that a report is about a time long ago, or to come.
+var ErrDate = errors.New("the report is about another time")
+
 // ErrNoRoom says that too many reports are kept.
 var ErrNoRoom = errors.New("there is no room for more reports")
 
@@ -62,13 +65,14 @@ func keptKey(kind Kind, to time.Time, id []byte, part int) []byte {
 }
 
 // Keep keeps a report. One that is known by its kind, domain, reporter and ID
-// is kept once: ErrKnown. RFC 9990 §3.5.4
+// is kept once: ErrKnown. The other errors that are about it are ErrDate,
+// ErrTooLarge and ErrNoRoom. RFC 9990 §3.5.4
 func (s *Store) Keep(ctx context.Context, r Report) error {
 	if len(r.Data) > MaxReport || len(r.Domain) > maxName || len(r.Org) > maxName || len(r.ID) > maxName {
 		return ErrTooLarge
 	}
 	if r.To.After(r.Received.Add(maxAhead)) || r.To.Before(r.Received.Add(-s.o.Keep)) {
-		return fmt.Errorf("the report is about %s", r.To.UTC().Format(time.DateOnly))
+		return fmt.Errorf("%w: %s", ErrDate, r.To.UTC().Format(time.DateOnly))
 	}
 	r.Domain = strings.ToLower(r.Domain)
 	id := hash(string(rune(r.Kind)), r.Domain, strings.ToLower(r.Org), r.ID)
