@@ -5,6 +5,8 @@
 //	record.go   the TXT record that asks for reports, and where they go
 //	report.go   a day's report, as JSON and gzip
 //	message.go  a report as a message, and how it is found in one
+//	row.go      what is counted in a day, until the report is made
+//	overview.go what many reports say, and what to do about it
 //
 // It sends and keeps nothing.
 package tlsrpt
