@@ -91,23 +91,28 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 }
 
-// Turn reads what waits. An error says that it goes on waiting.
+// Turn reads what waits. An error says that some of it goes on waiting.
 func (d *Desk) Turn(ctx context.Context, now time.Time) error {
 	var after uint64
-	for ours := false; ; {
+	var trouble error
+	for {
 		m, text, err := d.store.Next(ctx, after)
 		if errors.Is(err, reports.ErrNone) {
-			return nil
+			return trouble
 		}
 		if err != nil {
 			return err
 		}
-		if ours, err = d.store.Lease(ctx, now, "desk", d.o.Holder, time.Now().Add(turn)); err != nil || !ours {
+		at := time.Now()
+		if ours, err := d.store.Lease(ctx, at, "desk", d.o.Holder, at.Add(turn)); err != nil || !ours {
 			return err
 		}
 		after = m.ID
 		if err := d.readOne(ctx, now, m, text); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return err
+			}
+			trouble = err // the same for all, most likely: one is told of
 		}
 	}
 }
@@ -115,11 +120,11 @@ func (d *Desk) Turn(ctx context.Context, now time.Time) error {
 // readOne reads one mail, and forgets it.
 func (d *Desk) readOne(ctx context.Context, now time.Time, m reports.Mail, text []byte) error {
 	log := d.o.Log.With(obs.Msg, m.Message, obs.From, m.From, obs.Rcpt, m.To)
-	if m.Tries >= maxTries {
-		log.Error("a report that could not be read several times is given up")
+	if m.Tries >= maxTries || now.Sub(m.Received) > patience {
+		log.Error("a report is given up that could not be read")
 		return d.store.Done(ctx, m.ID)
 	}
-	if err := d.store.Tried(ctx, m.ID); err != nil {
+	if err := d.store.SetTries(ctx, m.ID, m.Tries+1); err != nil {
 		return err
 	}
 	proven, refuted := d.proven(m.Results)
@@ -142,8 +147,8 @@ func (d *Desk) readOne(ctx context.Context, now time.Time, m reports.Mail, text 
 			log.Info("a report cannot be read", "file", doc.Name, obs.Err, err)
 			continue
 		}
-		if err != nil {
-			return err
+		if err != nil { // it was not the mail's fault
+			return errors.Join(err, d.store.SetTries(context.WithoutCancel(ctx), m.ID, m.Tries))
 		}
 		read++
 		log.Info("report read", "file", doc.Name, "report", what)

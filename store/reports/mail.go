@@ -168,9 +168,9 @@ func (s *Store) Next(ctx context.Context, after uint64) (m Mail, text []byte, er
 	return m, text, err
 }
 
-// Tried notes that reading a mail begins, so that one that ends the server is
-// not read for ever.
-func (s *Store) Tried(ctx context.Context, id uint64) error {
+// SetTries notes how often reading a mail has begun, so that one that ends the
+// server each time is not read for ever.
+func (s *Store) SetTries(ctx context.Context, id uint64, tries int) error {
 	return s.apply(ctx, func(tx kv.Txn) error {
 		b, err := tx.Get(mailKey(id, 0))
 		if err != nil {
@@ -180,7 +180,7 @@ func (s *Store) Tried(ctx context.Context, id uint64) error {
 		if err := decode(b, &rec); err != nil {
 			return err
 		}
-		rec.Tries++
+		rec.Tries = tries
 		b, err = encode(rec)
 		tx.Put(mailKey(id, 0), b)
 		return err
