@@ -28,6 +28,7 @@ type Hop struct {
 // Received gives the field, folded, with its line end. RFC 5321 §4.4
 func (h Hop) Received() []byte {
 	var b strings.Builder
+	b.Grow(256)
 	b.WriteString("Received: from " + h.from() + "\r\n\tby " + h.By + " with " + h.Protocol)
 	if h.Solicit != "" {
 		b.WriteString("\r\n\t(SOLICIT=" + h.Solicit + ")") // RFC 3865 §2.6

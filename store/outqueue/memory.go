@@ -17,7 +17,7 @@ import (
 const (
 	maxNews       = 10_000
 	maxFresh      = 4_000
-	maxFreshSize  = 8 << 20 // octets
+	maxFreshSize  = 16 << 20 // octets
 	freshPatience = 5 * time.Second
 )
 
