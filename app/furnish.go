@@ -75,7 +75,12 @@ func (a *App) furnish(o Options, now time.Time) error {
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
 	a.openReports(delivery)
-	a.onward = relay.New(s.queue, delivery, s.blobs, resolver, a.relayOptions(routes))
+	onward := a.relayOptions(routes)
+	if onward.Transport, err = transportOf(c.Relay.Transport); err != nil {
+		return err
+	}
+	onward.Policies = a.openPolicies(resolver)
+	a.onward = relay.New(s.queue, delivery, s.blobs, resolver, onward)
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
 		return err

@@ -88,6 +88,10 @@ func (a *App) Reload(file string) error {
 	if err != nil {
 		return err
 	}
+	transport, err := transportOf(c.Relay.Transport)
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.certs.files != nil && c.TLS.Source == config.SourceFiles {
@@ -99,6 +103,8 @@ func (a *App) Reload(file string) error {
 	a.routes.Store(&routes)
 	a.onward.SetRoutes(routes)
 	a.config.Relay.Routes = c.Relay.Routes
+	a.onward.SetTransport(transport)
+	a.config.Relay.Transport = c.Relay.Transport
 	a.level.Set(levelOf(c.Log.Level))
 	a.config.Log.Level = c.Log.Level
 	a.log.Info("configuration reloaded")

@@ -628,6 +628,12 @@ type Relay struct {
 	// counts.
 	Routes []Route `toml:"routes"`
 
+	// Transport is how mail to some domains is protected on its way, whatever
+	// those domains have published themselves: by default DANE counts, then
+	// MTA-STS, and TLS is used wherever it is offered (docs/transport.md). The
+	// first whose domain fits counts.
+	Transport []Transport `toml:"transport"`
+
 	// Port is the port that other servers are called on. Anything but 25 is for
 	// tests.
 	Port int `toml:"port"`
@@ -697,6 +703,42 @@ type Route struct {
 	// the source address resolves.
 	Hello string `toml:"hello"`
 }
+
+// Transport is how mail to a domain is protected on its way.
+type Transport struct {
+	// Domain is the recipients' domain, ".example.org" for all below
+	// example.org, or "*" for all. For mail that goes over a smarthost or to
+	// "mx:example.net" it is the domain, or the name, of that.
+	Domain string `toml:"domain"`
+
+	// TLS is "none" (in the clear, for a server whose TLS is broken), "may" (used
+	// where it is offered, whatever the certificate and whatever the domain has
+	// published), "require" (nothing goes without, whatever the certificate),
+	// "dane" (nothing goes unless DANE proves the server), "verify" (the
+	// certificate must come from an authority and be for the server's name, or
+	// for one of names) or "fingerprint" (the certificate or its key must be one
+	// of fingerprints).
+	TLS string `toml:"tls"`
+
+	// Names are those of which a certificate must have one, with "verify". Give
+	// the domain's own name, or those of its servers: without names, that of the
+	// server counts as the DNS gives it, which may be forged.
+	Names []string `toml:"names"`
+
+	// Fingerprints are those of certificates ("sha256:" and 64 hexadecimal
+	// digits, as "openssl x509 -fingerprint -sha256" prints them) or of public
+	// keys ("key-sha256:"), with "fingerprint". Give the next one too before the
+	// other side changes it.
+	Fingerprints []string `toml:"fingerprints"`
+}
+
+// The values of Transport.TLS, beside TLSRequire and TLSVerify.
+const (
+	TLSNone        = "none"
+	TLSMay         = "may"
+	TLSDANE        = "dane"
+	TLSFingerprint = "fingerprint"
+)
 
 // The values of Route.TLS.
 const (

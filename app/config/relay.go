@@ -54,6 +54,9 @@ func (d *decoder) relay(r Relay) {
 	for i, route := range r.Routes {
 		d.route(fmt.Sprintf("relay.routes[%d]", i), route)
 	}
+	for i, t := range r.Transport {
+		d.transport(fmt.Sprintf("relay.transport[%d]", i), t)
+	}
 }
 
 func (d *decoder) factor(path string, n float64) {
