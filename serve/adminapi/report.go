@@ -21,7 +21,10 @@ type SentReport struct {
 }
 
 func (a *API) routeReports(mux *http.ServeMux) {
+	mux.Handle("GET /v1/reports/dmarc", patient(a.handle(http.StatusOK, a.dmarcReports)))
+	mux.Handle("GET /v1/reports/failures", patient(a.handle(http.StatusOK, a.failureReports)))
 	mux.Handle("GET /v1/reports/sent", a.handle(http.StatusOK, a.listSentReports))
+	mux.Handle("GET /v1/reports/tls", patient(a.handle(http.StatusOK, a.tlsReports)))
 }
 
 // sinceOf reads the query parameter "since"; the time is some days ago without
