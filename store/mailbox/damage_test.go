@@ -30,20 +30,30 @@ type ward struct {
 
 func newWard(t testing.TB) *ward {
 	t.Helper()
+	w := openWard(t)
+	t.Cleanup(func() { w.close(t) })
+	return w
+}
+
+// openWard is for a ward that is closed before the test ends.
+func openWard(t testing.TB) *ward {
+	t.Helper()
 	w := &ward{db: memkv.New(), blobs: memblob.New(0)}
 	w.s = New(w.db, w.blobs, Options{})
-	t.Cleanup(func() {
-		for _, err := range []error{w.s.Close(), w.db.Close()} {
-			if err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	if err := w.s.Create(context.Background(), 1, time.Unix(1e9, 0), AccountOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	w.Account = w.s.Account(1)
 	return w
+}
+
+func (w *ward) close(t testing.TB) {
+	t.Helper()
+	for _, err := range []error{w.s.Close(), w.db.Close()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func (w *ward) add(t testing.TB, id mail.MailboxID, text string, words ...mail.Keyword) Appended {
@@ -510,7 +520,8 @@ func TestRepairWrongPlace(t *testing.T) {
 // to find, and loses no text that is still there.
 func TestRepairAnything(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWard(t)
+		w := openWard(t) // thousands of them would fill the memory
+		defer w.close(t)
 		w.fill(t)
 		w.mark(t)
 		var all []kv.Item
