@@ -8,8 +8,11 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // A dir is a repository in a directory. A file is written under another name,
@@ -50,12 +53,7 @@ func (d *dir) Put(ctx context.Context, name string, parts ...[]byte) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range parts {
-		if _, err = f.Write(part); err != nil {
-			break
-		}
-	}
-	if err == nil {
+	if err = writeEvenly(f, parts); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -65,6 +63,35 @@ func (d *dir) Put(ctx context.Context, name string, parts ...[]byte) error {
 		return errors.Join(err, os.Remove(path+unfinished))
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// evenly is how many octets go to the disk at once.
+const evenly = 1 << 20
+
+// writeEvenly writes parts one after the other, and has each piece on its way to
+// the disk before the next but one is written. Else all of a pack would go there
+// at its sync, and everybody else's sync would wait behind it.
+func writeEvenly(f *os.File, parts [][]byte) error {
+	var before, begun, at int64 // of the piece before the last, of the last, and its end
+	for _, part := range parts {
+		for piece := range slices.Chunk(part, evenly) {
+			if _, err := f.Write(piece); err != nil {
+				return err
+			}
+			at += int64(len(piece))
+			if at-begun < evenly {
+				continue
+			}
+			// What it cannot do on this file system the sync does.
+			const start = unix.SYNC_FILE_RANGE_WRITE
+			if begun > before {
+				_ = unix.SyncFileRange(int(f.Fd()), before, begun-before, unix.SYNC_FILE_RANGE_WAIT_BEFORE|start|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+			}
+			_ = unix.SyncFileRange(int(f.Fd()), begun, at-begun, start)
+			before, begun = begun, at
+		}
+	}
+	return nil
 }
 
 // makeDir makes a directory and those above it, durably.

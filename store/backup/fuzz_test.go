@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -137,15 +136,6 @@ func (sinkhole) Large(_ blob.Sum, _ mail.ByteCount, r io.Reader) error {
 		err = nil
 	}
 	return err
-}
-
-func TestPace(t *testing.T) {
-	if restFor(paceRate/100, time.Millisecond, false) != 0 || restFor(paceRate/100, time.Second, true) != 0 {
-		t.Error("it rests without need")
-	}
-	if rest := restFor(paceRate/100, 4*time.Millisecond, true).Round(time.Millisecond); rest != 6*time.Millisecond {
-		t.Error(rest)
-	}
 }
 
 func TestKeep(t *testing.T) {

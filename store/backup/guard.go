@@ -17,12 +17,13 @@ import (
 )
 
 // A Tracker is a store that knows which partitions have been written since it
-// was made, so that backups need not look at the others; and how many commits
-// are under way, so that they can stand back.
+// was made, so that backups need not look at the others; and how commits fare,
+// so that they can stand back.
 type Tracker struct {
 	kv.Store
 	busy    atomic.Int64
 	commits atomic.Int64 // begun so far
+	ease    ease
 
 	mu     sync.Mutex // guards what follows
 	run    string     // tells the counts of this Tracker from those of others
@@ -50,6 +51,7 @@ func (t *Tracker) forget() {
 // Update implements kv.Store. The write is counted after it has its place in
 // the order: a snapshot of a later count holds it.
 func (t *Tracker) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Commit, error) {
+	began := time.Now()
 	t.busy.Add(1)
 	t.commits.Add(1)
 	defer t.count(p)
@@ -58,7 +60,7 @@ func (t *Tracker) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) er
 		t.busy.Add(-1)
 		return nil, err
 	}
-	return &trackedCommit{Commit: c, busy: &t.busy}, nil
+	return &trackedCommit{Commit: c, of: t, began: began}, nil
 }
 
 func (t *Tracker) count(p kv.Partition) {
@@ -73,17 +75,21 @@ func (t *Tracker) count(p kv.Partition) {
 // A trackedCommit is under way until it is waited for.
 type trackedCommit struct {
 	kv.Commit
-	busy *atomic.Int64
-	done atomic.Bool
+	of    *Tracker
+	began time.Time
+	done  atomic.Bool
 }
 
 func (c *trackedCommit) Wait(ctx context.Context) error {
-	defer func() {
-		if !c.done.Swap(true) {
-			c.busy.Add(-1)
+	err := c.Commit.Wait(ctx)
+	if !c.done.Swap(true) {
+		c.of.busy.Add(-1)
+		if err == nil {
+			now := time.Now()
+			c.of.ease.note(now, now.Sub(c.began))
 		}
-	}()
-	return c.Commit.Wait(ctx)
+	}
+	return err
 }
 
 // Versions gives the versions of partitions, as Versioned has them.
@@ -95,39 +101,6 @@ func (t *Tracker) Versions(_ context.Context, list []kv.Partition) ([]string, er
 		texts[i] = t.run + ":" + strconv.FormatUint(t.writes[p], 10)
 	}
 	return texts, nil
-}
-
-// Pace gives a Local's pace for one partition: while others commit, no more is
-// read in a second than paceRate.
-func (t *Tracker) Pace() func(context.Context, int) error {
-	last, commits := time.Now(), t.commits.Load()
-	return func(ctx context.Context, octets int) error {
-		now, since := time.Now(), t.commits.Load()
-		rest := restFor(octets, now.Sub(last), since != commits || t.busy.Load() > 0)
-		if rest > 0 {
-			timer := time.NewTimer(rest)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		last, commits = time.Now(), since
-		return nil
-	}
-}
-
-// paceRate is how many octets in a second are read of a partition while others
-// commit. What a disk can give beyond that is theirs.
-const paceRate = 150 << 20
-
-// restFor says how long to rest after reading some octets.
-func restFor(octets int, took time.Duration, busy bool) time.Duration {
-	if !busy {
-		return 0
-	}
-	return max(0, time.Duration(octets)*time.Second/paceRate-took)
 }
 
 // A Holder is a blob store whose blobs can be kept from being deleted.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/store/backup"
 	"waxwing/test/system"
 )
 
@@ -31,11 +32,18 @@ func TestBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours.settle()
-	alone := backUp(t, ours, w)
-	t.Logf("nobody delivers: %.0f MB/s, %.2f s of processor time a GB in the command, %.2f in the server", alone.rate(), alone.command, alone.server)
+	_, public, err := backup.MakeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		alone, sealed := backUp(t, ours, w), backUp(t, ours, w, "--recipient", public)
+		t.Logf("nobody delivers: %.0f MB/s, %.2f s of processor time a GB in the command, %.2f in the server", alone.rate(), alone.command, alone.server)
+		t.Logf("the same, encrypted: %.0f MB/s, %.2f s, %.2f s", sealed.rate(), sealed.command, sealed.server)
+	}
 	t.Log("| deliveries of 4 KiB at once | MAIL to 250, median / p99 without | with a backup | p99, times | backup |")
 	t.Log("|---|---|---|---|---|")
-	for _, connections := range []int{1, 4, 4} {
+	for _, connections := range []int{1, 1, 1, 4, 4} {
 		load := smtpLoad{addr: ours.smtp, connections: connections, during: 3 * time.Second, size: 4 << 10, rcpt: user, every: 20 * time.Millisecond}
 		without, err := load.run()
 		if err != nil {
@@ -87,9 +95,9 @@ type backedUp struct {
 func (b backedUp) rate() float64 { return b.Read / 1e6 / b.Finished.Sub(b.Time).Seconds() }
 
 // backUp makes a whole backup by the command.
-func backUp(t *testing.T, p peer, w *system.Waxwing) (b backedUp) {
+func backUp(t *testing.T, p peer, w *system.Waxwing, more ...string) (b backedUp) {
 	before := p.ticks()
-	cmd := exec.Command(w.Program(), "backup", "--dir", w.Dir, "--json", "--to", t.TempDir())
+	cmd := exec.Command(w.Program(), append([]string{"backup", "--dir", w.Dir, "--json", "--to", t.TempDir()}, more...)...)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Errorf("backup: %v", err)
