@@ -16,19 +16,24 @@ import (
 	"waxwing/format/mbox"
 	"waxwing/mail"
 	"waxwing/serve/adminapi"
+	"waxwing/store/blob"
 	"waxwing/store/blob/memblob"
 	"waxwing/store/directory"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/mailbox"
 	"waxwing/store/outqueue"
+	"waxwing/test/bucket"
 )
 
 const ann = "ann@example.test"
 
 // serve runs an administration socket over empty rooms with one account.
-func serve(t *testing.T) *adminapi.Client {
+func serve(t *testing.T) *adminapi.Client { return serveWith(t, memblob.New(0)) }
+
+// serveWith has its large bodies in a store that the caller closes.
+func serveWith(t *testing.T, blobs blob.Store) *adminapi.Client {
 	t.Helper()
-	db, blobs := memkv.New(), memblob.New(0)
+	db := memkv.New()
 	mailboxes := mailbox.New(db, blobs, mailbox.Options{})
 	api := adminapi.New(adminapi.Options{
 		Directory: directory.New(db), Mailboxes: mailboxes, Blobs: blobs,
@@ -221,7 +226,7 @@ func TestRoundTrip(t *testing.T) {
 			export(15, 0, 0)
 			export(0, 15, 0)
 
-			other := serve(t)
+			other := serveWith(t, bucket.New(t))
 			if sum := run(t, other, out, Import{}); sum.Imported != 15 || sum.Failed != 0 {
 				t.Errorf("%+v", sum)
 			}

@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"waxwing/store/backup"
-	"waxwing/store/blob/memblob"
 	"waxwing/store/kv"
+	"waxwing/test/bucket"
 	"waxwing/test/engine"
 )
 
-// A backup moves a store from one engine to another and back, and nothing of it
-// changes. On PostgreSQL, too, what was not written is not read again.
+// A backup moves a store from one engine to another and back, large bodies into a
+// bucket and out of it, and nothing of it changes. On PostgreSQL, too, what was not written is not read again.
 func TestMove(t *testing.T) {
 	old := newMemoryHouse(t)
 	old.fill(t)
@@ -25,7 +25,7 @@ func TestMove(t *testing.T) {
 		tracker := backup.Track(db)
 		db, shared = tracker, tracker
 	}
-	moved := newHouse(t, db, memblob.New(0))
+	moved := newHouse(t, db, bucket.New(t))
 	target := backup.Target{DB: moved.db, Blobs: moved.blobs, Moved: true}
 	if _, err := backup.Restore(t.Context(), first.open(t), first.keys, s.ID, target, nil); err != nil {
 		t.Fatal(err)
