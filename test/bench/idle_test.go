@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -44,7 +45,8 @@ func TestIdle(t *testing.T) {
 }
 
 // How long a start takes: of an empty store, of one with mail in it, and of
-// one that was killed while mail was coming in.
+// one that was killed while mail was coming in; with WAXWING_MILLION set, of one
+// with a million messages, too.
 func TestStart(t *testing.T) {
 	ours, w := waxwing(t)
 	restart := func(end func()) time.Duration {
@@ -62,4 +64,20 @@ func TestStart(t *testing.T) {
 	}
 	t.Logf("| kill -9, 20,000 messages of 16 KiB | %.0f ms |", ms(restart(w.Kill)))
 	t.Logf("| a clean end, the same | %.0f ms |", ms(restart(w.Stop)))
+	if os.Getenv("WAXWING_MILLION") == "" {
+		return
+	}
+	load.messages, load.size = 980_000, 1<<10
+	if _, err := load.run(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		t.Logf("| kill -9, 1,000,000 messages | %.0f ms |", ms(restart(w.Kill)))
+		load.messages = 20_000
+		if _, err := load.run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("| kill -9, the same with 20,000 messages of 1 KiB just delivered | %.0f ms |", ms(restart(w.Kill)))
+	t.Logf("| a clean end, 1,000,000 messages | %.0f ms |", ms(restart(w.Stop)))
 }
