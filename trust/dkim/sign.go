@@ -38,6 +38,7 @@ var signed = []string{
 	"resent-date", "resent-from", "resent-to", "resent-cc", "resent-message-id",
 	"list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post", "list-subscribe",
 	"list-post", "list-owner", "list-archive", "autocrypt", "feedback-id",
+	"tls-report-domain", "tls-report-submitter", // RFC 8460 §5.3
 }
 
 // oversigned are signed once more than they are there, so that none can be
