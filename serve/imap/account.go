@@ -20,7 +20,22 @@ type account struct {
 	door    *Door
 	account *mailbox.Account
 	who     sasl.Identity
+
+	accepted accepted // what the last Mailbox has found
 }
+
+// An accepted is a mailbox of the user's own that has just been found. APPEND
+// looks before it takes a message and, mostly in the same moment, before it
+// keeps it: that the mailbox is there still the transaction sees.
+type accepted struct {
+	name  string
+	place place
+	info  mailbox.Info
+	at    time.Time
+}
+
+// acceptedFor is how long it may be used.
+const acceptedFor = time.Second
 
 // refuse turns errors of the store that a client can do something about into
 // what the client is told. RFC 5530 §3
@@ -84,6 +99,10 @@ func (a *account) Mailbox(ctx context.Context, name string) (imapserver.Status, 
 	p, info, rights, err := a.find(ctx, name, mail.NoRights)
 	if err != nil {
 		return imapserver.Status{}, err
+	}
+	a.accepted = accepted{}
+	if p.own() && !info.NoSelect {
+		a.accepted = accepted{name, p, info, time.Now()}
 	}
 	return a.statusIn(&p, info, rights), nil
 }
@@ -180,8 +199,18 @@ func (s *staged) Write(p []byte) (int, error) {
 
 func (s *staged) Close() error { return s.body.Close() }
 
+// appendable finds a mailbox that messages may be put into.
+func (a *account) appendable(ctx context.Context, name string) (place, mailbox.Info, mail.Rights, error) {
+	was := a.accepted
+	a.accepted = accepted{}
+	if was.name == name && time.Since(was.at) < acceptedFor {
+		return was.place, was.info, mail.AllRights, nil
+	}
+	return a.selectable(ctx, name, mail.RightInsert)
+}
+
 func (a *account) Append(ctx context.Context, name string, messages ...imapserver.NewMessage) (imapserver.Appended, error) {
-	p, info, rights, err := a.selectable(ctx, name, mail.RightInsert)
+	p, info, rights, err := a.appendable(ctx, name)
 	if err != nil {
 		return imapserver.Appended{}, err
 	}

@@ -24,10 +24,17 @@ var (
 // long gives it back and holds no more than nap.
 const inputSize = 8 << 10
 
+// wideSize is the buffer of a connection that brings messages: some of them
+// are read at once.
+const wideSize = 32 << 10
+
 // restAfter is how long a connection waits with its buffers in hand.
 const restAfter = 5 * time.Second
 
-var inputs = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }}
+var (
+	inputs     = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }}
+	wideInputs = sync.Pool{New: func() any { b := make([]byte, wideSize); return &b }}
+)
 
 // An input reads what the client sends. Before it blocks it calls flush. It
 // belongs to the connection's goroutine, but for wake.
@@ -55,9 +62,31 @@ func (in *input) wake() { _ = (*in.raw.Load()).SetReadDeadline(time.Unix(1, 0)) 
 // release gives the buffer back.
 func (in *input) release() {
 	if in.buf != nil && !in.buffered() {
-		inputs.Put(in.buf)
+		in.giveBack()
 		in.buf, in.r, in.w = nil, 0, 0
 	}
+}
+
+func (in *input) giveBack() {
+	if len(*in.buf) == wideSize {
+		wideInputs.Put(in.buf)
+	} else {
+		inputs.Put(in.buf)
+	}
+}
+
+// widen makes room for more than a command.
+func (in *input) widen() {
+	if in.buf != nil && len(*in.buf) == wideSize {
+		return
+	}
+	wide := wideInputs.Get().(*[]byte)
+	if in.buf != nil {
+		in.w = copy(*wide, (*in.buf)[in.r:in.w])
+		in.r = 0
+		in.giveBack()
+	}
+	in.buf = wide
 }
 
 // fill reads more of a command, or of a literal; a client may not pause in
@@ -182,34 +211,18 @@ func (in *input) line(dst []byte, limit int, patience time.Duration) ([]byte, er
 // copyTo moves n octets to w. An error of w is kept apart: the octets are
 // read to their end all the same, so that the dialog can go on.
 func (in *input) copyTo(w io.Writer, n int64, patience time.Duration) (writeErr, readErr error) {
-	var large []byte
-	if n > 2*inputSize {
-		borrowed := outputs.Get().(*[]byte)
-		defer outputs.Put(borrowed)
-		large = (*borrowed)[:cap(*borrowed)]
+	if n > inputSize/2 {
+		in.widen()
 	}
 	for n > 0 {
-		var part []byte
-		switch {
-		case in.buffered():
-			part = (*in.buf)[in.r:min(int64(in.w), int64(in.r)+n)]
-			in.r += len(part)
-		case n >= int64(len(large)) && large != nil: // past our own buffer, which is smaller
-			if err := in.flush(); err != nil {
-				return writeErr, err
-			}
-			in.r, in.w = 0, 0
-			if err := in.read(large, time.Now().Add(patience), nil); err != nil {
-				return writeErr, noEOF(err)
-			}
-			part = large[:in.w]
-			in.w = 0
-		default:
+		if !in.buffered() {
 			if err := in.fill(patience); err != nil {
 				return writeErr, noEOF(err)
 			}
 			continue
 		}
+		part := (*in.buf)[in.r:min(int64(in.w), int64(in.r)+n)]
+		in.r += len(part)
 		if writeErr == nil {
 			_, writeErr = w.Write(part)
 		}
