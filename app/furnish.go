@@ -67,14 +67,14 @@ func (a *App) furnish(o Options, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	witness := a.openReports(delivery, resolver)
 	incoming := receive.New(delivery, s.blobs, receive.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Trace: s.trace, Log: a.log,
-		Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
+		Witness: witness, Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
 	})
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,
 	})
-	a.openReports(delivery)
 	onward := a.relayOptions(routes)
 	if onward.Transport, err = transportOf(c.Relay.Transport); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 type reportCmd struct {
 	DMARC    reportDMARCCmd    `cmd:"" name:"dmarc" help:"Sum up what others report about mail in your domains' names."`
 	Failures reportFailuresCmd `cmd:"" help:"List what others report about single messages in your domains' names."`
-	TLS  reportTLSCmd  `cmd:"" name:"tls" help:"Sum up what others report about reaching your domains encrypted."`
-	Sent reportSentCmd `cmd:"" help:"List what was reported to others."`
+	TLS      reportTLSCmd      `cmd:"" name:"tls" help:"Sum up what others report about reaching your domains encrypted."`
+	Sent     reportSentCmd     `cmd:"" help:"List what was reported to others."`
 }
 
 // reportFilter is what all lists of reports have.

@@ -133,6 +133,17 @@ type failureRecord struct {
 	Header   []byte `cbor:"2,keyasint"`
 }
 
+// ReadFailure gives what is kept of a failure report, and the header of the
+// message that it is about.
+func ReadFailure(kept reports.Report) (*arf.Feedback, []byte, error) {
+	var r failureRecord
+	if err := unpackKept(kept.Data, &r); err != nil {
+		return nil, nil, err
+	}
+	f, err := arf.Parse(r.Feedback)
+	return f, r.Header, err
+}
+
 // maxKept bounds what is read back.
 const maxKept = 64 << 20
 

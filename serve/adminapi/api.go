@@ -1,9 +1,11 @@
 package adminapi
 
 import (
+	"context"
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -36,9 +38,12 @@ type Options struct {
 	// ServerKeys are those of our certificates; nil if there are none.
 	ServerKeys ServerKeys
 	Reports    *reports.Store // what others report
-	Backup     *backup.Local  // what backups read; nil if they cannot
-	Status     Status
-	Log        *slog.Logger
+	// Ours gives what tells the server\'s own addresses from others; nil if it
+	// knows none.
+	Ours   func(context.Context) func(netip.Addr) bool
+	Backup *backup.Local // what backups read; nil if they cannot
+	Status Status
+	Log    *slog.Logger
 }
 
 // API is the server side.

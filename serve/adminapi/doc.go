@@ -26,6 +26,8 @@
 //	GET    /v1/queue/counts
 //	GET    /v1/queue/{id}                      DELETE
 //	POST   /v1/queue/{id}/hold  /release  /retry
+//	GET    /v1/reports/dmarc                   ?domain=NAME&since=TIME
+//	GET    /v1/reports/failures                ?domain=NAME&since=TIME
 //	GET    /v1/reports/sent                    ?domain=NAME&since=TIME
 //	GET    /v1/backup/partitions
 //	POST   /v1/backup/partitions/{number}
