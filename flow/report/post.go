@@ -24,6 +24,8 @@ type Letter struct {
 	Text []byte
 	// Limit is how large it may be, in octets; 0 for no limit.
 	Limit int64
+	// OptionalTLS sends it however its way is secured. RFC 8689 §3
+	OptionalTLS bool
 }
 
 // ErrTooLarge says that a letter is larger than those who get it want.
@@ -64,7 +66,7 @@ func (p *Post) Send(ctx context.Context, now time.Time, token string, letters ..
 		}
 		s := outqueue.Submission{
 			Message: deliver.NewID(now), Body: body, Prefix: p.deliverer.SignOwn(ctx, now, l.From.Domain, l.Text),
-			Envelope: mail.Envelope{To: []mail.Recipient{{Address: l.To, Notify: mail.NotifyNever}}},
+			Envelope: mail.Envelope{To: []mail.Recipient{{Address: l.To, Notify: mail.NotifyNever}}, OptionalTLS: l.OptionalTLS},
 			Origin:   outqueue.Origin{Service: "report"},
 		}
 		if token != "" {
