@@ -302,8 +302,9 @@ func (d *Deliverer) File(ctx context.Context, now time.Time, a *Arrival, from ma
 	if err != nil {
 		return refusalFor(err)
 	}
-	d.log.Info("message delivered", obs.Msg, a.ID, obs.Account, to.Account.String(),
-		obs.Rcpt, to.Address.String(), obs.Size, int64(a.Body.Size()), "uid", uint32(appended[0].UID))
+	obs.Log(ctx, d.log, slog.LevelInfo, "message delivered",
+		slog.String(obs.Msg, a.ID), slog.String(obs.Account, to.Account.String()), slog.String(obs.Rcpt, to.Address.String()),
+		slog.Int64(obs.Size, int64(a.Body.Size())), slog.Uint64("uid", uint64(appended[0].UID)))
 	d.filed(ctx, now, a, from, to, name, appended[0].UID)
 	return nil
 }

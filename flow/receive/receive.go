@@ -226,7 +226,7 @@ func (r *Receiver) stage(ctx context.Context, now time.Time, service string, in 
 	if len(to) == 1 {
 		hop.For = to[0].Address
 	}
-	r.o.Log.LogAttrs(ctx, slog.LevelInfo, "message received",
+	obs.Log(ctx, r.o.Log, slog.LevelInfo, "message received",
 		slog.String(obs.Msg, arrival.ID), slog.String(obs.Remote, arrival.Origin.Remote), slog.String(obs.From, env.From.String()),
 		slog.Int("recipients", len(to)), slog.Int64(obs.Size, int64(arrival.Body.Size())),
 		slog.String("message_id", arrival.Parsed.Envelope.MessageID))

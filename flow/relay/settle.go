@@ -76,7 +76,7 @@ func (a *attempt) say(ctx context.Context, i int, w answer) {
 	if w.err == nil && w.remote != "" {
 		attrs[6] = slog.Duration(obs.Took, time.Since(a.began))
 	}
-	a.log.LogAttrs(ctx, level, message, attrs[:]...)
+	obs.Log(ctx, a.log, level, message, attrs[:]...)
 }
 
 // forgetInterrupted drops failures that come from our own end: they say

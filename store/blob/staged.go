@@ -23,7 +23,7 @@ var ErrInline = errors.New("body is kept inline")
 // its owners. Small ones stay in memory, larger ones are spooled as they come.
 //
 // Write, Finish, Keep and Close are for one goroutine at a time. After Finish,
-// ReadAt, Reader and Bytes are safe for concurrent use.
+// ReadAt, Reader, Bytes and Sum are safe for concurrent use.
 type Staged struct {
 	ctx      context.Context
 	store    Store
@@ -31,6 +31,7 @@ type Staged struct {
 	spool    Spool
 	size     mail.ByteCount
 	sum      Sum
+	summed   sync.Once // sets sum, if the body is in memory
 	finished bool
 	err      error // the first failure of writing; all later calls give it
 }
@@ -99,15 +100,15 @@ func (st *Staged) recycle() {
 	}
 }
 
-// Finish ends writing and fixes the sum. Calling it again does nothing.
+// Finish ends writing. Calling it again does nothing.
 func (st *Staged) Finish() error {
 	if st.finished || st.err != nil {
 		return st.err
 	}
-	if st.spool == nil {
-		st.sum = sha256.Sum256(*st.memory)
-	} else if st.sum, st.size, st.err = st.spool.Sum(); st.err != nil {
-		return st.err
+	if st.spool != nil {
+		if st.sum, st.size, st.err = st.spool.Sum(); st.err != nil {
+			return st.err
+		}
 	}
 	st.finished = true
 	return nil
@@ -116,8 +117,15 @@ func (st *Staged) Finish() error {
 // Size gives the octets written so far.
 func (st *Staged) Size() mail.ByteCount { return st.size }
 
-// Sum gives the SHA-256 of the body, after Finish.
-func (st *Staged) Sum() Sum { return st.sum }
+// Sum gives the SHA-256 of the body, after Finish and before Close. That of one in
+// memory is made when it is first asked for: what only passes through has no use
+// for it.
+func (st *Staged) Sum() Sum {
+	if st.spool == nil {
+		st.summed.Do(func() { st.sum = sha256.Sum256(*st.memory) })
+	}
+	return st.sum
+}
 
 // Bytes gives the whole body when it is inline, else nil. It must not be
 // changed, nor used after Close.

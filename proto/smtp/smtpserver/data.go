@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"waxwing/mail"
@@ -80,7 +81,9 @@ func (c *conn) take(ctx context.Context, from source) {
 		c.refuseAll(d, recipients, err)
 	default:
 		c.errors, c.idle, c.refusedRecipients = 0, 0, 0
-		c.log.Debug("message taken", obs.Size, int64(d.size), obs.Reply, replies[0], obs.Took, time.Since(d.started))
+		if c.log.Enabled(ctx, slog.LevelDebug) {
+			c.log.Debug("message taken", obs.Size, int64(d.size), obs.Reply, replies[0], obs.Took, time.Since(d.started))
+		}
 		for _, r := range replies {
 			c.reply(r)
 		}
