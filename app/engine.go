@@ -40,6 +40,7 @@ type stores struct {
 	peers     *peers.Store
 	reports   *reports.Store
 	backup    *backup.Local // what backups read
+	memory    int64         // what the program may use
 	failed    chan error    // told once that db cannot write any more
 }
 
@@ -67,7 +68,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 	if s.lock, err = lockData(c.Data); err != nil {
 		return stores{}, err
 	}
-	s.failed = make(chan error, 1)
+	s.failed, s.memory = make(chan error, 1), memory
 	if s.db, s.shared, err = openEngine(c, o.Reading, memory, log, func(err error) { s.failed <- err }); err != nil {
 		return stores{}, errors.Join(fmt.Errorf("open the store: %w", err), s.lock.Close())
 	}
@@ -89,7 +90,7 @@ func openStores(c config.Config, o Options, memory int64, log *slog.Logger) (s s
 		Shared:      s.shared,
 		Log:         log,
 	})
-	index = search.New(s.db, s.mailboxes, search.Options{Log: log})
+	index = search.New(s.db, s.mailboxes, search.Options{Memory: abstractsFor(memory), Log: log})
 	s.index = index
 	s.trace = trace.New(s.db, trace.Options{Keep: c.Trace.Keep.Std(), MaxOctets: int64(c.Trace.Size.Octets()), Log: log})
 	s.reports = reports.New(s.db, reports.Options{Keep: c.Reports.Keep.Std(), MaxOctets: int64(c.Reports.Size.Octets()), Log: log})

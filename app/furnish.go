@@ -11,6 +11,7 @@ import (
 	"waxwing/flow/deliver"
 	"waxwing/flow/receive"
 	"waxwing/flow/relay"
+	"waxwing/flow/report"
 	"waxwing/flow/submit"
 	"waxwing/obs"
 	"waxwing/proto/imap/imapserver"
@@ -80,6 +81,9 @@ func (a *App) furnish(o Options, now time.Time) error {
 		return err
 	}
 	onward.Policies = a.openPolicies(resolver)
+	if c.Reports.Send {
+		onward.Sessions = report.NewSessions(s.reports).Count
+	}
 	a.onward = relay.New(s.queue, delivery, s.blobs, resolver, onward)
 	pages, err := web.New(web.Options{Hostname: c.Hostname, Server: o.Server, Settings: a.settings(), Healthy: a.healthy})
 	if err != nil {
@@ -122,7 +126,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory, Index: s.index})
+	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory, Index: s.index, Answers: answersFor(s.memory)})
 	a.accounts = accounts
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))

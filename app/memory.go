@@ -71,3 +71,14 @@ func shareMemory(memory int64) {
 func cacheFor(memory int64) int64 {
 	return min(max(memory/16, 32<<20), 1<<30)
 }
+
+// answersFor gives how much is kept of what FETCH answers: an envelope takes
+// some 400 octets.
+func answersFor(memory int64) int64 {
+	return min(max(memory/32, 16<<20), 512<<20)
+}
+
+// abstractsFor gives how much is kept of what is searched and sorted by.
+func abstractsFor(memory int64) int64 {
+	return min(max(memory/16, 64<<20), 1<<30)
+}
