@@ -20,7 +20,7 @@ func (a *App) openReports(delivery *deliver.Deliverer, resolver dns.Resolver) re
 	c, s := a.config, a.stores
 	holder := c.Hostname + " " + rand.Text() // servers that share a store may have one name
 	inbox := report.NewInbox(s.reports, resolver, s.directory.IsLocal)
-	readers := report.Readers{XML: inbox.Aggregate, Failure: inbox.Failure}
+	readers := report.Readers{XML: inbox.Aggregate, Failure: inbox.Failure, JSON: report.NewTLSReader(s.reports, s.directory.IsLocal).Read}
 	a.workers = append(a.workers,
 		worker{"reports", s.reports.Run},
 		worker{"reading of reports", report.NewDesk(s.reports, readers, report.DeskOptions{Holder: holder, Server: c.Hostname, Log: a.log}).Run},
@@ -33,7 +33,11 @@ func (a *App) openReports(delivery *deliver.Deliverer, resolver dns.Resolver) re
 		a.workers = append(a.workers, worker{"reports of failures", failures.Run})
 	}
 	if c.Reports.Send {
-		sources := []report.Source{report.NewAggregates(s.reports, delivery, resolver, author)}
+		poster := report.NewPoster(resolver, report.PosterOptions{})
+		sources := []report.Source{
+			report.NewAggregates(s.reports, delivery, resolver, author),
+			report.NewTLSReports(s.reports, delivery, resolver, author, poster),
+		}
 		a.workers = append(a.workers, worker{"sending of reports", report.NewSender(s.reports, post, report.DailyOptions{
 			Holder: holder, Hostname: c.Hostname, Spread: c.Reports.Spread.Std(), Log: a.log,
 		}, sources...).Run})
