@@ -37,6 +37,7 @@ var sideways = [][2]string{
 	{"store/blob/*", "store/blob/packed"},
 	{"crypt/*", "crypt/pem"},
 	{"trust/arc", "trust/dkim"},
+	{"trust/bimi", "trust/dkim"},
 	{"trust/dmarc", "trust/spf"},
 	{"trust/dmarc", "trust/dkim"},
 	{"trust/verify", "trust/*"},

@@ -190,6 +190,31 @@ func (w *walker) inherit(ctx context.Context, v *Verdict) error {
 	return err
 }
 
+// An Organization is what stands above a domain, and is the domain itself if
+// nothing does. RFC 9989 §4.10.2
+type Organization struct {
+	Domain string
+	// Record is what the organizational domain publishes itself; HasRecord says
+	// that it does.
+	Record    Record
+	HasRecord bool
+}
+
+// Organization finds the organization of a domain, in A-labels.
+func (rs *Records) Organization(ctx context.Context, r dns.Resolver, domain string) (Organization, error) {
+	w := &walker{records: rs, resolver: r, seen: map[string][]found{}}
+	domain = canonical(domain)
+	walk, err := w.walk(ctx, domain)
+	if err != nil {
+		return Organization{}, err
+	}
+	o := Organization{Domain: organizational(domain, walk)}
+	if at := slices.IndexFunc(walk, func(f found) bool { return f.domain == o.Domain }); at >= 0 {
+		o.Record, o.HasRecord = walk[at].record, true
+	}
+	return o, nil
+}
+
 // nonexistent reports whether the DNS says that there is no such name at all.
 // RFC 9989 §3.2.13, RFC 8020
 func (w *walker) nonexistent(ctx context.Context, name string) (bool, error) {

@@ -7,6 +7,7 @@ import (
 
 	"waxwing/format/authres"
 	"waxwing/trust/arc"
+	"waxwing/trust/bimi"
 	"waxwing/trust/spf"
 )
 
@@ -50,7 +51,25 @@ func (f Findings) Results() []authres.Result {
 		}
 		out = append(out, one)
 	}
-	return append(out, f.dmarc())
+	out = append(out, f.dmarc())
+	if f.BIMI.Result != "" {
+		out = append(out, f.indicator())
+	}
+	return out
+}
+
+// indicator gives the result of BIMI, in the properties of its draft. The
+// evidence is not looked at here, so it proves nothing yet.
+func (f Findings) indicator() authres.Result {
+	r := authres.Result{Method: "bimi", Value: string(f.BIMI.Result), Reason: f.BIMI.Problem, Props: []authres.Prop{
+		{Type: "header", Name: "d", Value: f.BIMI.Domain},
+		{Type: "header", Name: "selector", Value: f.BIMI.Selector},
+	}}
+	if f.BIMI.Result == bimi.Pass {
+		r.Props = append(r.Props, authres.Prop{Type: "policy", Name: "authority", Value: "none"},
+			authres.Prop{Type: "policy", Name: "authority-uri", Value: f.BIMI.Record.Authority})
+	}
+	return r
 }
 
 // problem is the reason of an SPF result that is an error.
@@ -77,8 +96,8 @@ func (f Findings) dmarc() authres.Result {
 	return r
 }
 
-// Header gives the fields to be put before a message: Authentication-Results
-// and Received-SPF, with their line ends. results are the Results as a server
+// Header gives the fields to be put before a message: Authentication-Results,
+// Received-SPF, and BIMI-Location if there is a picture, with their line ends. results are the Results as a server
 // writes them.
 func (f Findings) Header(server, results string) []byte {
 	q := spf.Query{IP: f.Origin.IP, Helo: f.Origin.Helo, Sender: f.Origin.Sender, Receiver: server}
@@ -86,7 +105,15 @@ func (f Findings) Header(server, results string) []byte {
 	const name, room = "Authentication-Results: ", 512 // for what stands below
 	b := make([]byte, 0, len(name)+len(results)+len(received)+4+room)
 	b = append(append(append(b, name...), results...), "\r\n"...)
-	return append(append(b, received...), "\r\n"...)
+	b = append(append(b, received...), "\r\n"...)
+	if f.BIMI.Result == bimi.Pass {
+		b = append(b, "BIMI-Location: v=BIMI1;\r\n\tl="+f.BIMI.Record.Location...)
+		if f.BIMI.Record.Authority != "" {
+			b = append(b, ";\r\n\ta="+f.BIMI.Record.Authority...)
+		}
+		b = append(b, "\r\n"...)
+	}
+	return b
 }
 
 // Forged reports whether a field, with its name, claims to be our

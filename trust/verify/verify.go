@@ -18,6 +18,7 @@ import (
 	"waxwing/format/authres"
 	"waxwing/format/message"
 	"waxwing/trust/arc"
+	"waxwing/trust/bimi"
 	"waxwing/trust/dkim"
 	"waxwing/trust/dmarc"
 	"waxwing/trust/spf"
@@ -31,6 +32,9 @@ type Options struct {
 	// holds where it no longer does here, because they have changed the
 	// message, such as mailing lists do.
 	Sealers []string
+	// Indicators says that what domains want shown beside their mail is looked
+	// up (BIMI).
+	Indicators bool
 }
 
 // An Origin is where a message comes from.
@@ -172,6 +176,9 @@ type Findings struct {
 	// Sealer is the domain that is believed to have seen DMARC pass, though it
 	// fails here; "" if there is none. RFC 8617 §7.2.1
 	Sealer string
+	// BIMI is where the picture is that the author's domain wants shown; its
+	// result is "" if that was not asked.
+	BIMI bimi.Verdict
 }
 
 // Finish ends the message and gives what was found out. The context bounds the
@@ -192,6 +199,9 @@ func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
 	f.DMARC = m.v.records.Check(ctx, m.v.resolver, f.Authors[0], f.evidence())
 	if f.DMARC.Result == dmarc.Fail {
 		f.Sealer = f.believed(m.v.o.Sealers)
+	}
+	if m.v.o.Indicators {
+		f.BIMI = m.v.indicator(ctx, f, m.text.Header())
 	}
 	return f
 }

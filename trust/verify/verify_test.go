@@ -13,6 +13,7 @@ import (
 	"waxwing/dns/dnstest"
 	"waxwing/format/authres"
 	"waxwing/trust/arc"
+	"waxwing/trust/bimi"
 	"waxwing/trust/dkim"
 	"waxwing/trust/dmarc"
 	"waxwing/trust/spf"
@@ -156,4 +157,72 @@ func TestAbandon(t *testing.T) {
 	m := New(z, Options{}).Begin(t.Context(), time.Unix(1e9, 0), Origin{IP: netip.MustParseAddr("192.0.2.1"), Helo: "x.example", Sender: "a@sender.example"})
 	_, _ = m.Write([]byte("From: "))
 	m.Abandon()
+}
+
+// Whose picture may be shown: of who is proven to be the author, and lets nobody
+// forge him.
+func TestIndicator(t *testing.T) {
+	sender, _, z := keys(t)
+	z.TXT["default._bimi.sender.example"] = []string{"v=BIMI1; l=https://sender.example/logo.svg; a=https://sender.example/vmc.pem"}
+	z.TXT["brand._bimi.sender.example"] = []string{"v=BIMI1; l=https://sender.example/brand.svg"}
+	o := Origin{IP: netip.MustParseAddr("192.0.2.1"), Helo: "x.example", Sender: "ann@sender.example"}
+	options := Options{Indicators: true}
+	const named = "BIMI-Selector: v=BIMI1; s=brand\r\n" + letter
+	for _, tt := range []struct {
+		what, policy, text string
+		want               bimi.Result
+		location           string
+	}{
+		{"proven", "p=reject", letter, bimi.Pass, "https://sender.example/logo.svg"},
+		{"set aside", "p=quarantine", letter, bimi.Pass, "https://sender.example/logo.svg"},
+		{"mild", "p=none", letter, bimi.Skipped, ""},
+		{"mild below", "p=reject; sp=none", letter, bimi.Skipped, ""},
+		{"testing", "p=reject; t=y", letter, bimi.Skipped, ""},
+		{"a selector", "p=reject", string(signedWith(t, sender, named, "bimi-selector")), bimi.Pass, "https://sender.example/brand.svg"},
+		{"a selector that nobody signed", "p=reject", named, bimi.Pass, "https://sender.example/logo.svg"},
+		{"no selector", "p=reject", string(signedWith(t, sender, strings.Replace(named, "s=brand", "s=b rand", 1), "bimi-selector")), bimi.Fail, ""},
+	} {
+		z.TXT["_dmarc.sender.example"] = []string{"v=DMARC1; " + tt.policy}
+		f := find(t, z, o, tt.text, options)
+		if f.DMARC.Result != dmarc.Pass || f.BIMI.Result != tt.want || f.BIMI.Record.Location != tt.location {
+			t.Errorf("%s: %+v", tt.what, f.BIMI)
+		}
+		header := string(f.Header("mx.example.org", authres.Format("mx.example.org", f.Results())))
+		if strings.Contains(header, "\r\nBIMI-Location: v=BIMI1;\r\n\tl="+tt.location) != (tt.location != "") || !strings.Contains(header, "bimi="+string(tt.want)) {
+			t.Errorf("%s: %s", tt.what, header)
+		}
+	}
+	z.TXT["_dmarc.sender.example"] = []string{"v=DMARC1; p=reject"}
+	o.IP = netip.MustParseAddr("203.0.113.1")
+	if f := find(t, z, o, letter, options); f.BIMI.Result != "" {
+		t.Errorf("forged: %+v", f.BIMI)
+	}
+	// Below an organization that does not forbid others to write, nothing is shown.
+	z.TXT["sub.sender.example"] = []string{"v=spf1 +all"}
+	z.TXT["_dmarc.sub.sender.example"] = []string{"v=DMARC1; p=reject"}
+	o.Sender = "ann@sub.sender.example"
+	below := strings.ReplaceAll(letter, "ann@sender", "ann@sub.sender")
+	if f := find(t, z, o, below, options); f.BIMI.Result != bimi.Pass || f.BIMI.Domain != "sender.example" {
+		t.Errorf("below: %+v", f.BIMI)
+	}
+	z.TXT["_dmarc.sender.example"] = []string{"v=DMARC1; p=none"}
+	if f := find(t, z, o, below, options); f.BIMI.Result != bimi.Skipped {
+		t.Errorf("below a mild one: %+v", f.BIMI)
+	}
+}
+
+// signedWith signs a text with one more field.
+func signedWith(t testing.TB, k dkim.SigningKey, text, field string) []byte {
+	t.Helper()
+	var whole dkim.Text
+	_, _ = whole.Write([]byte(text))
+	whole.End()
+	body := dkim.NewBody(dkim.Relaxed)
+	body.Write([]byte(text[strings.Index(text, "\r\n\r\n")+4:]))
+	body.Finish()
+	signature, err := k.Sign("DKIM-Signature", []string{"v=1"}, whole.Header(), body.Sum(), append(dkim.ToSign(whole.Header()), field), time.Unix(1e9, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(signature, text...)
 }
