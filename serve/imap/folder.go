@@ -66,7 +66,7 @@ func stored(s imapserver.Snapshot) *mailbox.Snapshot { return s.(snapshot).Snaps
 
 func (f *folder) Snapshot() imapserver.Snapshot { return snapshot{f.view.Snapshot()} }
 
-func (f *folder) Subscribe() (<-chan struct{}, func()) { return f.view.Subscribe() }
+func (f *folder) Subscribe(poke func()) (cancel func()) { return f.view.Subscribe(poke) }
 
 func (f *folder) Diff(old, newest imapserver.Snapshot) imapserver.Delta {
 	d := mailbox.Diff(stored(old), stored(newest))

@@ -138,8 +138,13 @@ func watchView(t *testing.T, a *mailbox.Account, id mail.MailboxID, done chan st
 		return
 	}
 	defer v.Close()
-	poke, stop := v.Subscribe()
-	defer stop()
+	poke := make(chan struct{}, 1)
+	defer v.Subscribe(func() {
+		select {
+		case poke <- struct{}{}:
+		default:
+		}
+	})()
 	old := v.Snapshot()
 	for {
 		select {

@@ -36,7 +36,7 @@ type View struct {
 	weight  int           // what it counts there
 
 	mu          sync.Mutex // guards subscribers
-	subscribers map[chan struct{}]struct{}
+	subscribers map[*func()]struct{}
 }
 
 // Snapshot gives the newest durable state.
@@ -45,20 +45,20 @@ func (v *View) Snapshot() *Snapshot { return v.snapshot.Load() }
 // Mailbox gives the number of the mailbox.
 func (v *View) Mailbox() mail.MailboxID { return v.id }
 
-// Subscribe gives a channel that is poked after each change of the mailbox;
-// several may come as one. The function ends it.
-func (v *View) Subscribe() (<-chan struct{}, func()) {
-	c := make(chan struct{}, 1)
+// Subscribe has poke called after each change of the mailbox, by whoever has
+// made it and with locks held: poke returns at once, and calls nothing of this
+// package. After cancel it is not called any more.
+func (v *View) Subscribe(poke func()) (cancel func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.subscribers == nil {
-		v.subscribers = make(map[chan struct{}]struct{})
+		v.subscribers = make(map[*func()]struct{})
 	}
-	v.subscribers[c] = struct{}{}
-	return c, func() {
+	v.subscribers[&poke] = struct{}{}
+	return func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		delete(v.subscribers, c)
+		delete(v.subscribers, &poke)
 	}
 }
 
@@ -67,11 +67,8 @@ func (v *View) show(s *Snapshot) {
 	v.snapshot.Store(s)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for c := range v.subscribers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+	for poke := range v.subscribers {
+		(*poke)()
 	}
 }
 

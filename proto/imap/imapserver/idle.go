@@ -14,8 +14,7 @@ import (
 // client says DONE. RFC 2177, RFC 9051 §6.3.13
 //
 // While nothing happens the connection's goroutine waits in a read, with
-// next to no memory; a second one, that has nothing but its stack, waits for
-// the mailbox and wakes the first.
+// next to no memory; whoever changes the mailbox wakes it.
 func (c *conn) idle(ctx context.Context, _ imap.Bare) (reply, error) {
 	c.out.line("+ idling")
 	var poked atomic.Bool

@@ -468,18 +468,18 @@ func (c *conn) brings(validity mail.UIDValidity, uids []mail.UID) {
 // listen wakes the connection when there may be news, until stop is called.
 // poked then says so.
 func (c *conn) listen(poked *atomic.Bool) (stop func()) {
-	var selected <-chan struct{}
+	poke := func() {
+		poked.Store(true)
+		c.in.wake()
+	}
 	cancel := func() {}
 	if c.view != nil && (c.notifying == nil || c.notifying.selected != 0) {
-		selected, cancel = c.view.mailbox.Subscribe()
+		cancel = c.view.mailbox.Subscribe(poke)
 	}
-	var others <-chan mail.ModSeq
-	if c.notifying != nil {
-		others = c.notifying.changed
-	}
-	if selected == nil && others == nil {
+	if c.notifying == nil || c.notifying.changed == nil {
 		return cancel
 	}
+	others := c.notifying.changed
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -487,14 +487,12 @@ func (c *conn) listen(poked *atomic.Bool) (stop func()) {
 			select {
 			case <-end:
 				return
-			case <-selected:
 			case _, open := <-others:
 				if !open {
 					others = nil
 				}
 			}
-			poked.Store(true)
-			c.in.wake()
+			poke()
 		}
 	}()
 	return func() { close(end); <-ended; cancel() }

@@ -111,9 +111,9 @@ type Mailbox interface {
 	Snapshot() Snapshot
 	// Rights gives what the user may do with it now. RFC 4314
 	Rights(ctx context.Context) (mail.Rights, error)
-	// Subscribe gives a channel of capacity one that is poked after every
-	// change, until cancel is called.
-	Subscribe() (changed <-chan struct{}, cancel func())
+	// Subscribe has poke called after every change, until cancel has been
+	// called. It returns at once, and calls no method of the mailbox.
+	Subscribe(poke func()) (cancel func())
 	// Diff tells what happened between two snapshots.
 	Diff(old, newest Snapshot) Delta
 	// Keeping gives newest's state, with those of old's entries that a
