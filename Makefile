@@ -41,7 +41,7 @@ race:
 # Clients and servers that nobody here wrote, against the built binary.
 peers: build
 	test/packages.sh
-	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags peers -timeout 20m ./test/peers/ ./test/resolver/
+	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) test -count=1 -tags peers -timeout 20m ./test/peers/ ./test/resolver/ ./test/transport/
 
 # The integration suite in a shorter form on PostgreSQL, from a server that is
 # started for it: its engine, the rooms and doors above (their transcripts but
