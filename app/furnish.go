@@ -71,7 +71,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	witness := a.openReports(delivery, resolver)
 	incoming := receive.New(delivery, s.blobs, receive.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Resolver: resolver, Lists: lists, Filters: filtersIn, Trace: s.trace, Log: a.log,
-		Witness: witness, Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
+		Witness: witness, Indicators: c.Trust.Indicators, Unsolicited: strings.Join(c.Limits.Unsolicited, ","),
 	})
 	outgoing := submit.New(delivery, s.directory, s.blobs, submit.Options{
 		Hostname: c.Hostname, Rules: rules, Peers: s.peers, Queue: s.queue, MaxHeld: c.Limits.HeldPerAccount.Octets(), Filters: filtersOut, Trace: s.trace, Log: a.log,

@@ -336,6 +336,12 @@ type Trust struct {
 	// Unknown says what becomes of mail that cannot be verified because the DNS
 	// does not answer: "accept" or "defer", for the sender to try again later.
 	Unknown string `toml:"unknown"`
+
+	// Indicators has the picture looked up that a domain wants shown beside its
+	// mail (BIMI), if the mail is proven to be the domain's and its DMARC policy
+	// is strict. Where the picture is stands in the message for mail readers to
+	// see, as BIMI-Location; it is not fetched.
+	Indicators bool `toml:"indicators"`
 }
 
 // TrustDomain is a domain whose policy is heeded in another way.

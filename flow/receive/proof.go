@@ -16,6 +16,7 @@ import (
 	"waxwing/obs"
 	"waxwing/store/trace"
 	"waxwing/trust/arc"
+	"waxwing/trust/bimi"
 	"waxwing/trust/dkim"
 	"waxwing/trust/dmarc"
 	"waxwing/trust/spf"
@@ -137,7 +138,25 @@ func proven(f verify.Findings, gone int) []trace.Fact {
 	if f.List != "" {
 		facts = append(facts, trace.Fact{Name: "list", Value: f.List})
 	}
-	return append(facts, trace.Fact{Name: "dmarc", Value: dmarcWords(f)})
+	facts = append(facts, trace.Fact{Name: "dmarc", Value: dmarcWords(f)})
+	if f.BIMI.Result != "" {
+		facts = append(facts, trace.Fact{Name: "bimi", Value: bimiWords(f.BIMI)})
+	}
+	return facts
+}
+
+func bimiWords(v bimi.Verdict) string {
+	words := string(v.Result)
+	if v.Domain != "" {
+		words += " for " + v.Domain + " (" + v.Selector + ")"
+	}
+	if v.Problem != "" {
+		words += ": " + v.Problem
+	}
+	if v.Record.Location != "" {
+		words += ", " + v.Record.Location
+	}
+	return words
 }
 
 func spfWords(v spf.Verdict) string {

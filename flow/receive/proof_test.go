@@ -93,6 +93,7 @@ func proving(tb testing.TB, h *house.House, zone dnstest.Zone) (*receive.Receive
 	d := deliver.New(h.Directory, h.Mailboxes, h.Queue, h.Blobs, deliver.Options{Hostname: house.Hostname, Trace: told, Log: h.Log})
 	return receive.New(d, h.Blobs, receive.Options{
 		Hostname: house.Hostname, Rules: rules, Peers: known, Resolver: zone, Trace: told, Log: h.Log,
+		Indicators: zone.TXT["default._bimi.a.example"] != nil,
 	}), told
 }
 
@@ -151,6 +152,27 @@ func TestProven(t *testing.T) {
 	}
 	if strings.Contains(h.Inbox(h.Bob)[0], "bank.example") {
 		t.Error("what was forged is still there")
+	}
+}
+
+// Where a proven author's picture is stands in the message and in the trace; what
+// others say of that is gone.
+func TestIndicator(t *testing.T) {
+	h, s := house.New(t), newSender(t)
+	s.zone.TXT["default._bimi.a.example"] = []string{"v=BIMI1; l=https://a.example/logo.svg"}
+	r, told := proving(t, h, s.zone)
+	const forged = "BIMI-Location: v=BIMI1;\r\n l=https://bank.example/logo.svg\r\nBIMI-Indicator: PHN2Zz4=\r\n"
+	if err := bring(t, h, r, "192.0.2.7", "ann@a.example", forged+letter); err != nil {
+		t.Fatal(err)
+	}
+	got := h.Inbox(h.Bob)[0]
+	if !strings.Contains(got, "\tbimi=pass\r\n\t header.d=a.example\r\n\t header.selector=default\r\n\t policy.authority=none\r\n") ||
+		!strings.Contains(got, "\r\nBIMI-Location: v=BIMI1;\r\n\tl=https://a.example/logo.svg\r\n") ||
+		strings.Contains(got, "bank.example") || strings.Contains(got, "BIMI-Indicator") {
+		t.Error(got)
+	}
+	if !told.fact("bimi", "pass for a.example (default), https://a.example/logo.svg") {
+		t.Errorf("%+v", told.all)
 	}
 }
 

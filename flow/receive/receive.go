@@ -48,6 +48,9 @@ type Options struct {
 	Peers *peers.Store
 	// Resolver finds the names of hosts; nil looks nothing up.
 	Resolver dns.Resolver
+	// Indicators says that what domains want shown beside their mail is looked
+	// up (BIMI).
+	Indicators bool
 	// Lists are block and allow lists; nil for none.
 	Lists *dnsbl.Checker
 	// Filters are asked about what comes; nil for nobody.
@@ -76,7 +79,9 @@ func New(d *deliver.Deliverer, blobs blob.Store, o Options) *Receiver {
 	if o.Trace == nil {
 		o.Trace = trace.Discard{}
 	}
-	verifier := verify.New(o.Resolver, verify.Options{Server: o.Hostname, Sealers: o.Rules.Trust.Sealers})
+	verifier := verify.New(o.Resolver, verify.Options{
+		Server: o.Hostname, Sealers: o.Rules.Trust.Sealers, Indicators: o.Indicators,
+	})
 	return &Receiver{deliverer: d, blobs: blobs, verifier: verifier, o: o}
 }
 

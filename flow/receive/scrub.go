@@ -12,8 +12,8 @@ import (
 const maxClaim = 64 << 10
 
 // A scrubber takes out of a message that is written to it the fields that
-// claim to be our Authentication-Results, and lets all else pass as it came.
-// RFC 8601 §5
+// claim to be our Authentication-Results (RFC 8601 §5), and those of BIMI that
+// only a receiver writes, and lets all else pass as it came.
 //
 // Lines end with LF and the header with an empty one, whatever stands in it:
 // nobody finds a field in a message that is not found here.
@@ -39,6 +39,22 @@ const (
 )
 
 const claimName = "authentication-results"
+
+// onlyOurs are the names of fields that nobody but us writes: a mail reader
+// would show what they say. draft-brand-indicators-for-message-identification
+var onlyOurs = []string{"bimi-location", "bimi-indicator"}
+
+// isOnlyOurs tells whether a line begins such a field, or may do so where it is
+// longer than anybody wants.
+func isOnlyOurs(line []byte) bool {
+	for _, name := range onlyOurs {
+		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			rest := bytes.TrimLeft(line[len(name):], " \t")
+			return len(rest) == 0 || rest[0] == ':'
+		}
+	}
+	return false
+}
 
 // Write takes the next octets of the message.
 func (s *scrubber) Write(p []byte) (int, error) {
@@ -90,8 +106,15 @@ func (s *scrubber) line(line, before []byte) (keep bool, err error) {
 			return false, err
 		}
 		s.claim = claimNone
-		if s.body = blank; len(line) > len(claimName) && bytes.EqualFold(line[:len(claimName)], []byte(claimName)) {
+		s.body = blank
+		switch {
+		case len(line) > len(claimName) && bytes.EqualFold(line[:len(claimName)], []byte(claimName)):
 			s.claim = claimHeld
+		case isOnlyOurs(line):
+			s.claim = claimOurs
+			s.gone++
+		}
+		if s.claim != claimNone {
 			if _, err := s.to.Write(before); err != nil {
 				return false, err
 			}
