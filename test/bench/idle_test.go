@@ -8,26 +8,40 @@ import (
 	"time"
 )
 
-const idleConnections = 1000
-
 // restTime is how long a server is left alone before it is weighed. Go's
 // collector looks every two minutes, even when nothing happens: before that,
 // what logins have left weighs more than the sessions.
 const restTime = 130 * time.Second
 
-// Memory of a thousand sessions in IDLE.
+// Memory and processor time of sessions in IDLE.
 func TestIdle(t *testing.T) {
-	ours, _ := waxwing(t)
+	t.Log("| sessions in IDLE | before | with them | each | processor time meanwhile |")
+	t.Log("|---|---|---|---|---|")
+	plain, _ := waxwing(t)
+	plain.idle(t, "", []int{1000, 10_000}, func(i int) (*imapClient, error) {
+		return dialIMAP(plain.imap, user(i), password, 512)
+	})
+	secret, w := waxwing(t)
+	secret.idle(t, ", TLS", []int{1000, 10_000}, func(i int) (*imapClient, error) {
+		return dialIMAPS(w.Addr(993), w.TLS(), user(i), password, 512)
+	})
 	theirs, _ := dovecot(t, "mdbox:~/mdbox")
-	t.Logf("| server | before | with %d sessions in IDLE | each |", idleConnections)
-	t.Log("|---|---|---|---|")
-	for _, p := range []peer{ours, theirs} {
-		time.Sleep(restTime)
-		before := p.pss()
-		for i := range idleConnections {
-			c, err := dialIMAP(p.imap, user(i), password, 4<<10)
+	theirs.idle(t, "", []int{1000}, func(i int) (*imapClient, error) {
+		return dialIMAP(theirs.imap, user(i), password, 512)
+	})
+}
+
+// idle weighs the peer with so many sessions, and with so many.
+func (p peer) idle(t *testing.T, how string, sessions []int, dial func(i int) (*imapClient, error)) {
+	t.Helper()
+	time.Sleep(restTime)
+	before := p.pss()
+	open := 0
+	for _, n := range sessions {
+		for ; open < n; open++ {
+			c, err := dial(open)
 			if err != nil {
-				t.Fatalf("%s: connection %d: %v", p.name, i, err)
+				t.Fatalf("%s: connection %d: %v", p.name, open, err)
 			}
 			defer c.close()
 			if _, err := c.do("SELECT INBOX"); err != nil {
@@ -37,10 +51,11 @@ func TestIdle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(restTime)
-		after := p.pss()
-		t.Logf("| %s | %.1f MiB | %.1f MiB | %.1f KiB |", p.name, float64(before)/1024, float64(after)/1024,
-			float64(after-before)/idleConnections)
+		time.Sleep(restTime) // after which nobody has spoken for a while
+		used, weight := p.ticks(), p.pss()
+		time.Sleep(10 * time.Second)
+		t.Logf("| %s, %d%s | %.1f MiB | %.1f MiB | %.1f KiB | %.1f %% |", p.name, n, how, float64(before)/1024, float64(weight)/1024,
+			float64(weight-before)/float64(n), float64(p.ticks()-used)/10)
 	}
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -23,8 +24,22 @@ func dialIMAP(addr, user, password string, room int) (*imapClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newIMAP(conn, user, password, room)
+}
+
+// dialIMAPS does so by TLS.
+func dialIMAPS(addr string, config *tls.Config, user, password string, room int) (*imapClient, error) {
+	conn, err := tls.Dial("tcp", addr, config)
+	if err != nil {
+		return nil, err
+	}
+	return newIMAP(conn, user, password, room)
+}
+
+func newIMAP(conn net.Conn, user, password string, room int) (*imapClient, error) {
 	c := &imapClient{conn: conn, r: bufio.NewReaderSize(conn, room)}
-	if _, err := c.r.ReadSlice('\n'); err != nil {
+	if _, err := c.readSlice(); err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
 	if _, err := c.do("LOGIN " + user + " " + password); err != nil {
