@@ -72,7 +72,7 @@ func (s *Store) Advance(ctx context.Context, now time.Time, host string, schedul
 			switch {
 			case k.State == gone:
 				tx.Delete(keyOf(host, k.Name))
-			case k.State != before[i].State || k.TTL != before[i].TTL:
+			case k.State != before[i].State || k.TTL != before[i].TTL || k.Free != before[i].Free:
 				if err := put(tx, k); err != nil {
 					return err
 				}
@@ -110,16 +110,19 @@ func advance(all []Key, i int, now time.Time, s Schedule, shown []byte, sights m
 		k.State, k.Retired = Retired, now
 		return "the certificate does not have it any more"
 	case k.State == Made && seen && (sight.There || sight.None):
-		k.State, k.Published, k.TTL = Published, now, sight.TTL
+		k.State, k.Published, k.TTL, k.Free = Published, now, sight.TTL, sight.None
 		if sight.None {
 			return "there are no TLSA records that it would have to be among"
 		}
 		return "its TLSA record is published"
 	case k.State == Published && seen && !sight.There && !sight.None:
-		k.State, k.Published, k.TTL = Made, time.Time{}, 0
-		return "its TLSA record is not there any more"
+		k.State, k.Published, k.TTL, k.Free = Made, time.Time{}, 0, false
+		return "its TLSA record is not there"
+	case k.State == Published && seen && k.Free && !sight.None:
+		k.Published, k.TTL, k.Free = now, sight.TTL, false
+		return "its TLSA record is published"
 	case k.State == Published && seen:
-		k.TTL = max(k.TTL, sight.TTL)
+		k.TTL, k.Free = max(k.TTL, sight.TTL), sight.None
 	case k.State == Retired && now.Sub(k.Retired) >= s.Keep:
 		k.State = gone
 		return "gone: its TLSA record may be removed"
@@ -148,10 +151,16 @@ func (s *Store) Wanted(ctx context.Context, now time.Time, host string, schedule
 }
 
 // ready tells whether nobody remembers the records without this one any more.
-// Without TLSA records there is nothing to remember. RFC 7671 §8.1
+// RFC 7671 §8.1
 func (k Key) ready(now time.Time, s Schedule) bool {
 	return now.Sub(k.Published) >= k.Ready(s)
 }
 
-// Ready gives for how long the record has to be seen before the key is used.
-func (k Key) Ready(s Schedule) time.Duration { return max(s.Settle, 2*k.TTL) }
+// Ready gives for how long the record has to be seen before the key is used:
+// where there are none, nobody can miss it.
+func (k Key) Ready(s Schedule) time.Duration {
+	if k.Free {
+		return 0
+	}
+	return max(s.Settle, 2*k.TTL)
+}

@@ -52,6 +52,9 @@ type Key struct {
 	Made, Published, Used, Retired time.Time
 	// TTL is how long the records without this one may be remembered.
 	TTL time.Duration
+	// Free says that there were no records that it would have to be among when it
+	// was looked last.
+	Free bool
 	// Asked says that an administrator wants it used without waiting for the
 	// schedule.
 	Asked bool
@@ -165,6 +168,7 @@ type row struct {
 	State                          State
 	Made, Published, Used, Retired time.Time
 	TTL                            time.Duration
+	Free                           bool
 	Asked                          bool
 }
 
@@ -182,7 +186,7 @@ func put(tx kv.Txn, k Key) error {
 	if err != nil {
 		return err
 	}
-	value, err := json.Marshal(row{private, k.State, k.Made, k.Published, k.Used, k.Retired, k.TTL, k.Asked})
+	value, err := json.Marshal(row{private, k.State, k.Made, k.Published, k.Used, k.Retired, k.TTL, k.Free, k.Asked})
 	if err != nil {
 		return err
 	}
@@ -216,7 +220,7 @@ func parse(host, name string, value []byte) (Key, error) {
 	if err := json.Unmarshal(value[1:], &r); err != nil {
 		return Key{}, fmt.Errorf("the record of the key %s of %s: %w", name, host, err)
 	}
-	k := Key{Host: host, Name: name, State: r.State, Made: r.Made, Published: r.Published, Used: r.Used, Retired: r.Retired, TTL: r.TTL, Asked: r.Asked}
+	k := Key{Host: host, Name: name, State: r.State, Made: r.Made, Published: r.Published, Used: r.Used, Retired: r.Retired, TTL: r.TTL, Free: r.Free, Asked: r.Asked}
 	private, err := x509.ParsePKCS8PrivateKey(r.Private)
 	if err == nil {
 		var ok bool

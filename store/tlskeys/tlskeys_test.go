@@ -198,10 +198,22 @@ func TestWaits(t *testing.T) {
 	failed = errors.New("the DNS does not answer")
 	advance()
 	failed, sight = nil, Sight{None: true}
-	advance()
-	if now = now.Add(3 * time.Hour); wanted() != "published" {
-		t.Error("without records, a key is not wanted")
+	if advance(); wanted() != "published" {
+		t.Error("without records, a key is not wanted at once")
 	}
+	sight = Sight{There: true, TTL: time.Hour}
+	if advance(); wanted() != "used" {
+		t.Error("records have come, and the key is wanted at once")
+	}
+	if now = now.Add(3 * time.Hour); wanted() != "published" {
+		t.Error("a key is not wanted after a while")
+	}
+	sight = Sight{}
+	if advance(); wanted() != "used" {
+		t.Error("records without the key have come, and it is wanted")
+	}
+	sight = Sight{None: true}
+	advance()
 	k, err := s.Wanted(t.Context(), now, host, schedule)
 	if err != nil {
 		t.Fatal(err)
