@@ -9,13 +9,6 @@ import (
 	"waxwing/proto/imap"
 )
 
-// How many messages are answered at a time: their facts are read in one round
-// trip, and \Seen is set in one transaction.
-const (
-	fetchBatch = 256
-	bodyBatch  = 64
-)
-
 // A fetchPlan is what one FETCH asks of each message.
 type fetchPlan struct {
 	items   []plannedItem
@@ -28,7 +21,6 @@ type fetchPlan struct {
 	failed  error
 	source  source   // the message that is being read
 	answers []Answer // what is given as it is kept
-	known   known
 }
 
 // A plannedItem is one item with the label of its answer.
@@ -66,24 +58,7 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 	}
 	spans, limit := c.atMost(spans)
 	p := c.planFetch(cmd)
-	size := fetchBatch
-	if p.body {
-		size = bodyBatch
-	}
-	batch := make([]Entry, 0, size)
-	places := make([]int, 0, size)
-	for _, s := range spans {
-		for i, e := range entries(v.told, s) {
-			batch, places = append(batch, *e), append(places, i)
-			if len(batch) == size {
-				if err := c.fetchBatch(ctx, p, batch, places); err != nil {
-					return reply{}, err
-				}
-				batch, places = batch[:0], places[:0]
-			}
-		}
-	}
-	if err := c.fetchBatch(ctx, p, batch, places); err != nil {
+	if err := c.fetchAll(ctx, p, spans); err != nil {
 		return reply{}, err
 	}
 	if p.failed == nil && (p.facts || p.header || len(p.answers) > 0) && v.missing(spans) {
@@ -157,31 +132,8 @@ func needsFacts(item imap.FetchItem) bool {
 	return len(item.Section.Part) > 0 || item.Section.Text == imap.SectionBody
 }
 
-// fetchBatch answers for some messages.
-func (c *conn) fetchBatch(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
-	for len(batch) > 0 {
-		err := c.readKnown(ctx, p, batch)
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			p.failed = err // the others are answered all the same
-			batch, places = batch[1:], places[1:]
-			continue
-		}
-		n := p.known.n
-		err = c.fetchKnown(ctx, p, batch[:n], places[:n])
-		p.known.release()
-		if err != nil {
-			return err
-		}
-		batch, places = batch[n:], places[n:]
-	}
-	return nil
-}
-
 // fetchKnown answers for messages of which all is known that is needed.
-func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int) error {
+func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int, k *known) error {
 	var marked map[mail.UID]bool
 	if p.marks {
 		var err error
@@ -190,14 +142,14 @@ func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, plac
 		}
 	}
 	for i := range batch {
-		if !p.known.there(i) {
+		if !k.there(i) {
 			continue // gone for good, of which the client will hear
 		}
 		if p.facts || p.header || p.body || p.threads {
 			p.source.open(ctx, c.view.mailbox, batch[i].Email)
-			p.known.give(i, &p.source)
+			k.give(i, &p.source)
 		}
-		if err := c.fetchOne(ctx, p, &batch[i], places[i], i, marked[batch[i].UID]); err != nil {
+		if err := c.fetchOne(p, &batch[i], places[i], k, i, marked[batch[i].UID]); err != nil {
 			return err
 		}
 		if err := c.out.room(); err != nil {
@@ -241,7 +193,7 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 
 // fetchOne answers for one message, the nth of those that are known. Nothing of
 // it is written before all that can fail has been tried.
-func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place, nth int, marked bool) error {
+func (c *conn) fetchOne(p *fetchPlan, e *Entry, place int, k *known, nth int, marked bool) error {
 	if p.body || p.header {
 		defer p.source.close()
 		if err := p.source.prepare(p.items); err != nil {
@@ -284,7 +236,7 @@ func (c *conn) fetchOne(ctx context.Context, p *fetchPlan, e *Entry, place, nth 
 			b = imap.AppendDateTime(b, time.Unix(int64(e.Saved), 0).UTC())
 		case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchStructure,
 			imap.FetchPreview, imap.FetchSnippet:
-			b = append(b, p.known.answers[item.answer][nth]...)
+			b = append(b, k.answers[item.answer][nth]...)
 		default:
 			c.out.b = b
 			if err := p.source.pieces[i].write(&c.out); err != nil {

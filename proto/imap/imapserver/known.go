@@ -42,10 +42,9 @@ type known struct {
 	ids []mail.EmailID // used again
 }
 
-// readKnown reads what is known of messages, of the first of them at least;
-// its failure is the first one's.
-func (c *conn) readKnown(ctx context.Context, p *fetchPlan, batch []Entry) (err error) {
-	k, box := &p.known, c.view.mailbox
+// read reads what a plan needs of messages, of the first of them at least; its
+// failure is the first one's.
+func (k *known) read(ctx context.Context, box Mailbox, p *fetchPlan, batch []Entry) (err error) {
 	k.n = len(batch)
 	k.facts, k.headers, k.threads = nil, nil, nil
 	for i, answer := range p.answers {

@@ -411,7 +411,9 @@ func (c *conn) fetchNew(added []Entry) error {
 			p = c.planFetch(imap.Fetch{Items: c.wanted(wants)})
 			plans[wants] = p
 		}
-		if err := c.fetchBatch(c.work, p, []Entry{added[i]}, []int{at}); err != nil {
+		one := batch{entries: []Entry{added[i]}, places: []int{at}}
+		one.read(c.work, p, c.view.mailbox)
+		if err := c.answer(c.work, p, &one); err != nil {
 			return err
 		}
 	}
