@@ -46,6 +46,18 @@ func (a Address) String() string {
 	return local + "@" + a.Domain
 }
 
+// Append writes the address as String gives it.
+func (a Address) Append(dst []byte) []byte {
+	if a.IsNull() {
+		return dst
+	}
+	dst = append(dst, QuoteLocal(a.Local)...)
+	if a.Domain == "" {
+		return dst
+	}
+	return append(append(dst, '@'), a.Domain...)
+}
+
 // IsASCII tells whether the address can travel without SMTPUTF8.
 func (a Address) IsASCII() bool { return isASCII(a.Local) && isASCII(a.Domain) }
 
@@ -93,7 +105,7 @@ func ParseAddress(s string) (Address, error) {
 		return Address{}, err
 	}
 	a := Address{Local: local, Domain: domain}
-	if len(a.String()) > maxPath {
+	if len(QuoteLocal(local))+len("@")+len(domain) > maxPath {
 		return Address{}, fmt.Errorf("address is longer than %d octets", maxPath)
 	}
 	return a, nil

@@ -257,6 +257,9 @@ type failure struct {
 // fileAll writes the message to all accounts, several at once, and gives
 // those that failed.
 func (d *Deliverer) fileAll(ctx context.Context, now time.Time, a *Arrival, from mail.Address, trace []byte, to []local) []failure {
+	if len(to) == 0 {
+		return nil
+	}
 	var (
 		mu       sync.Mutex // guards failures
 		failures []failure

@@ -73,6 +73,9 @@ func (p *plan) breakLoops(a *Arrival) error {
 			been[strings.ToLower(f.Text())] = true
 		}
 	}
+	if len(been) == 0 {
+		return nil
+	}
 	p.forwards = slices.DeleteFunc(p.forwards, func(f forward) bool {
 		return been[strings.ToLower(f.recipient.Address.String())]
 	})
@@ -114,9 +117,11 @@ func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient
 	// gets what it can take. RFC 6152 §3
 	env.EightBit = env.EightBit || a.EightBit
 	env.OptionalTLS = !env.RequireTLS && (env.OptionalTLS || a.OptionalTLS) // RFC 8689 §4.1
-	return outqueue.Submission{
-		Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin, Token: a.token(to[0].Address.String()),
+	s := outqueue.Submission{Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin}
+	if a.Token != "" {
+		s.Token = a.token(to[0].Address.String())
 	}
+	return s
 }
 
 // redelivery queues a second try for one of our own accounts.

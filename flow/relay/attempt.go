@@ -28,6 +28,8 @@ type attempt struct {
 	*Relay
 	lease *outqueue.Lease
 	item  *outqueue.Item
+	name  string         // of the item, for logs and traces
+	from  string         // the reverse-path, likewise
 	body  *outqueue.Body // nil until it is needed
 	began time.Time
 	again time.Time // when the lease is to be extended; of the keeper
@@ -48,6 +50,7 @@ type attempt struct {
 func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *seat) {
 	a := &attempt{
 		Relay: r, lease: lease, item: lease.Item, began: time.Now(), seat: s,
+		name: lease.Item.ID.String(), from: lease.Item.Envelope.From.String(),
 		answers: map[int]answer{},
 	}
 	defer a.leaveSeat()

@@ -70,7 +70,7 @@ func (a *attempt) say(ctx context.Context, i int, w answer) {
 		return
 	}
 	attrs := [7]slog.Attr{
-		slog.String(obs.Queue, a.item.ID.String()), slog.String(obs.Msg, a.item.Message), slog.String(obs.From, a.item.Envelope.From.String()),
+		slog.String(obs.Queue, a.name), slog.String(obs.Msg, a.item.Message), slog.String(obs.From, a.from),
 		slog.String(obs.Rcpt, a.item.Envelope.To[i].Address.String()), slog.String(obs.Remote, w.remote), last,
 	}
 	if w.err == nil && w.remote != "" {
@@ -94,9 +94,9 @@ func (a *attempt) forgetInterrupted() {
 func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt {
 	done := outqueue.Attempt{Keep: true}
 	var about []dsn.Recipient
-	for _, i := range slices.Sorted(maps.Keys(a.answers)) {
-		w := a.answers[i]
-		if w.err != nil {
+	for i := range a.item.Envelope.To {
+		w, ok := a.answers[i]
+		if !ok || w.err != nil {
 			continue
 		}
 		res := result(i, w, outqueue.Delivered)
@@ -109,7 +109,7 @@ func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt
 	then, err := a.notice(context.WithoutCancel(ctx), now, about)
 	if err != nil {
 		// That the peer has the message must be kept, whatever else fails.
-		a.log.Error("cannot make a notification of success", obs.Queue, a.item.ID.String(), obs.Err, err)
+		a.log.Error("cannot make a notification of success", obs.Queue, a.name, obs.Err, err)
 	}
 	done.Then = then
 	return done
@@ -143,7 +143,7 @@ func (a *attempt) conclude(ctx context.Context) {
 	notice, err := a.notice(context.WithoutCancel(ctx), now, about)
 	if err != nil {
 		// Without a notification the failure must not be final.
-		a.log.Error("cannot make a bounce", obs.Queue, a.item.ID.String(), obs.Err, err)
+		a.log.Error("cannot make a bounce", obs.Queue, a.name, obs.Err, err)
 		return
 	}
 	defer closeBodies(notice)
@@ -254,7 +254,7 @@ func (a *attempt) record(ctx context.Context, done outqueue.Attempt) {
 		if err == nil {
 			return
 		}
-		a.log.Error("cannot record an attempt", obs.Queue, a.item.ID.String(), obs.Err, err)
+		a.log.Error("cannot record an attempt", obs.Queue, a.name, obs.Err, err)
 		if errors.Is(err, outqueue.ErrLeaseLost) || errors.Is(err, outqueue.ErrNotFound) {
 			return
 		}

@@ -27,8 +27,8 @@ func (a *attempt) tell(ctx context.Context, i int, w answer) {
 		return // deliver tells
 	}
 	e := trace.Event{
-		Time: now, Step: trace.Sent, Message: a.item.Message, Queue: a.item.ID.String(), Service: "relay", Remote: w.remote,
-		Account: a.item.Origin.Account, From: a.item.Envelope.From.String(), To: []string{a.item.Envelope.To[i].Address.String()},
+		Time: now, Step: trace.Sent, Message: a.item.Message, Queue: a.name, Service: "relay", Remote: w.remote,
+		Account: a.item.Origin.Account, From: a.from, To: []string{a.item.Envelope.To[i].Address.String()},
 		Reason: describe(w), TLS: a.tlsWith(w.remote), Took: now.Sub(a.began),
 	}
 	switch {
@@ -47,8 +47,8 @@ func (a *attempt) tell(ctx context.Context, i int, w answer) {
 // tellDone tells that the item has left the queue; mu is held.
 func (a *attempt) tellDone(ctx context.Context) {
 	a.trace.Record(ctx, trace.Event{
-		Step: trace.Done, Message: a.item.Message, Queue: a.item.ID.String(), Service: "relay", Account: a.item.Origin.Account,
-		From: a.item.Envelope.From.String(), Reason: "nothing of it waits in the queue any more",
+		Step: trace.Done, Message: a.item.Message, Queue: a.name, Service: "relay", Account: a.item.Origin.Account,
+		From: a.from, Reason: "nothing of it waits in the queue any more",
 	})
 }
 

@@ -87,6 +87,5 @@ func skipRoute(s string) (string, error) {
 // A path is written back in one way only.
 func appendPath(dst []byte, a mail.Address) []byte {
 	dst = append(dst, '<')
-	dst = append(dst, a.String()...)
-	return append(dst, '>')
+	return append(a.Append(dst), '>')
 }

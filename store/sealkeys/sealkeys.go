@@ -162,7 +162,7 @@ func scan(r kv.Reader) ([]Key, error) {
 // renew adds a key, unless somebody else has, and drops those of which nothing
 // can come back any more.
 func (s *Store) renew(ctx context.Context, now time.Time) ([]Key, error) {
-	next := Key{Made: now.Truncate(time.Second)}
+	next := Key{Made: now.Truncate(time.Second), derived: new(sync.Map)}
 	if _, err := rand.Read(next.secret[:]); err != nil {
 		return nil, err
 	}
