@@ -53,7 +53,7 @@ postgres: build
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) run ./test/system/withpostgres $(GO) test -count=1 -tags peers \
 	  -run 'Curl|Python|Swaks|Msmtp|OpenSSL|Mbsync|Fetchmail|Telnet' ./test/peers/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=3 $(GO) run ./test/system/withpostgres \
-	  $(GO) test -count=1 -tags crash -run 'KillDuringDelivery' ./test/crash/
+	  $(GO) test -count=1 -tags crash -run 'KillDuringDelivery|KillOfNode' ./test/crash/
 
 # Kill -9 while everybody works, a full disk, a database that goes away: what
 # was acknowledged is there once and whole.

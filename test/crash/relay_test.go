@@ -12,6 +12,7 @@ import (
 
 	"waxwing/dns"
 	"waxwing/dns/dnstest"
+	"waxwing/test/engine"
 	"waxwing/test/system"
 	"waxwing/test/traffic"
 )
@@ -43,6 +44,49 @@ func TestKillDuringRelay(t *testing.T) {
 		sending.Wait()
 		w.Run()
 	}
+	arrived(t, far, books, w)
+}
+
+// Two servers on one database relay the same queue, and by turns one of them is
+// killed: the other takes over what it had leased.
+func TestKillOfNodeDuringRelay(t *testing.T) {
+	store := engine.URL(t)
+	if store == "" {
+		t.Skip("servers share PostgreSQL only: see test/system/withpostgres")
+	}
+	far := traffic.NewSink(t)
+	resolver := dnstest.Serve(t, dnstest.Zone{
+		MX: map[string][]dns.MX{"sink.test": {{Host: "mx.sink.test", Preference: 10}}},
+		A:  map[string][]string{"mx.sink.test": {"127.0.0.1"}},
+	})
+	var nodes [2]*system.Waxwing
+	for i := range nodes {
+		nodes[i] = system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.Port()), "--retry", "1s", "--store", store, "--take-over", "5s")
+	}
+	books := newLedger()
+	login := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+system.Bob+"\x00"+system.Password))
+	for round := range kills() {
+		var sending sync.WaitGroup
+		stop := make(chan struct{})
+		for s := range senders {
+			sending.Go(func() {
+				books.send(nodes[s%2].Addr(587), fmt.Sprintf("%d-%d", round, s), stop, system.Bob, "carol@sink.test", login)
+			})
+		}
+		time.Sleep(time.Duration(300+rand.IntN(1500)) * time.Millisecond)
+		nodes[round%2].Kill()
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond) // the other goes on
+		close(stop)
+		sending.Wait()
+		nodes[round%2].Run()
+	}
+	arrived(t, far, books, nodes[:]...)
+}
+
+// arrived waits until all that was acknowledged has arrived, ends the servers,
+// and looks at what has come.
+func arrived(t *testing.T, far *traffic.Sink, books *ledger, servers ...*system.Waxwing) {
+	t.Helper()
 	missing := func() (n int) {
 		taken := far.Takings()
 		for number := range books.acknowledged {
@@ -56,7 +100,9 @@ func TestKillDuringRelay(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	time.Sleep(2 * time.Second) // what would come twice has come
-	w.Stop()
+	for _, w := range servers {
+		w.Stop()
+	}
 	twice := 0
 	taken := far.Takings()
 	for number, times := range taken {
