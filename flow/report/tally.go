@@ -37,12 +37,18 @@ func (t *Tally) Proven(now time.Time, a *deliver.Arrival, env mail.Envelope, to 
 		return
 	}
 	if len(f.DMARC.Record.Aggregate) > 0 {
-		t.store.Count(now, reports.DMARC, f.DMARC.Domain, appendPolicy(nil, f.DMARC), appendRow(nil, rowOf(f, v)), 1)
+		b := appendPolicy(make([]byte, 0, usualOctets), f.DMARC)
+		n := len(b)
+		b = appendRow(b, rowOf(f, v))
+		t.store.Count(now, reports.DMARC, f.DMARC.Domain, b[:n], b[n:], 1)
 	}
 	if t.failures != nil {
 		t.failures.consider(now, a, env, f, v)
 	}
 }
+
+// usualOctets is what a policy and a row take, as a rule.
+const usualOctets = 1 << 10
 
 // Limits of what a row holds.
 const (
@@ -59,6 +65,7 @@ func rowOf(f verify.Findings, v policy.Verdict) aggregate.Record {
 		r.EnvelopeFrom = strings.ToLower(f.Origin.Sender[at+1:])
 	}
 	r.Disposition, r.Reasons = disposed(f, v)
+	r.AuthDKIM = make([]aggregate.DKIM, 0, min(len(f.DKIM), maxSignatures))
 	for _, s := range preferred(f) {
 		r.AuthDKIM = append(r.AuthDKIM, aggregate.DKIM{Domain: s.Domain, Selector: s.Selector, Result: string(s.Status), Text: short(s.Reason)})
 	}
