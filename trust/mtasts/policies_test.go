@@ -353,3 +353,16 @@ func TestManyDomains(t *testing.T) {
 		t.Errorf("%d domains are known", n)
 	}
 }
+
+// BenchmarkFind is what a domain costs whose policy, or that it has none, is
+// known.
+func BenchmarkFind(b *testing.B) {
+	s := newStage("v=STSv1; id=1;", enforce)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if f, err := s.Find(b.Context(), now, "example.org"); err != nil || f.Policy.Mode != Enforce {
+			b.Fatal(f, err)
+		}
+	}
+}
