@@ -51,7 +51,8 @@ type Options struct {
 	Restoring bool
 
 	// Reading opens the store to be read: also on a disk that is nearly full,
-	// of which what is kept free for people may be used, too.
+	// of which what is kept free for people may be used, too. A store that is
+	// not there is not made.
 	Reading bool
 
 	// Started is told once that everything is served. May be nil.

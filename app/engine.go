@@ -132,10 +132,16 @@ func openEngine(c config.Config, reading bool, memory int64, log *slog.Logger, f
 	}
 	o := pebblekv.Options{Log: log, MinFree: minFree, Failed: failed}
 	o.CacheSize = cacheFor(memory)
+	dir := filepath.Join(c.Data, storeFolder)
 	if reading {
 		o.MinFree = -1
+		// Else the backup of a wrong directory would be one of nothing, and the
+		// next pruning would remove the others.
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			return nil, false, fmt.Errorf("there is none in %s; that of a server which was started with --store lies where that says", dir)
+		}
 	}
-	db, err = pebblekv.Open(filepath.Join(c.Data, storeFolder), o)
+	db, err = pebblekv.Open(dir, o)
 	return db, false, err
 }
 
