@@ -38,7 +38,7 @@ func dialIMAPS(addr string, config *tls.Config, user, password string, room int)
 
 func newIMAP(conn net.Conn, user, password string, room int) (*imapClient, error) {
 	c := &imapClient{conn: conn, r: bufio.NewReaderSize(conn, room)}
-	if _, err := c.readSlice(); err != nil {
+	if _, _, err := c.readSlice(); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -86,32 +86,39 @@ func (c *imapClient) send(command string, literal []byte) ([]string, error) {
 // readLine gives the beginning of a line, until the next call, and drops its
 // literals and what follows them.
 func (c *imapClient) readLine() ([]byte, error) {
-	line, err := c.readSlice()
+	first, last, err := c.readSlice()
 	if err != nil {
 		return nil, err
 	}
-	n := literal(line)
+	n := literal(last)
 	if n < 0 {
-		return line, nil
+		return first, nil
 	}
-	first := bytes.Clone(line[:min(len(line), 200)])
-	for ; n >= 0; n = literal(line) {
+	first = bytes.Clone(first[:min(len(first), 200)])
+	for ; n >= 0; n = literal(last) {
 		if _, err := c.r.Discard(n); err != nil {
 			return nil, err
 		}
-		if line, err = c.readSlice(); err != nil {
+		if _, last, err = c.readSlice(); err != nil {
 			return nil, err
 		}
 	}
 	return first, nil
 }
 
-// readSlice gives the rest of a line, or the last of it that fits.
-func (c *imapClient) readSlice() ([]byte, error) {
+// readSlice gives the first of a line that fits, and the last of it: mostly
+// the same.
+func (c *imapClient) readSlice() (first, last []byte, err error) {
 	for {
-		line, err := c.r.ReadSlice('\n')
+		last, err = c.r.ReadSlice('\n')
+		if err == nil && first == nil {
+			return last, last, nil
+		}
 		if err != bufio.ErrBufferFull {
-			return line, err
+			return first, last, err
+		}
+		if first == nil {
+			first = bytes.Clone(last)
 		}
 	}
 }
