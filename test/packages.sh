@@ -9,7 +9,7 @@ packages=(
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot knot-dnssecutils unbound ssl-cert
   roundcube-core roundcube-sqlite3 php-cli php-cgi php-sqlite3 # of PHP no web server
   postgresql
-  opendkim python3-dkim clamav-daemon rspamd python3-milter libmail-srs-perl
+  opendkim python3-dkim python3-authres python3-spf clamav-daemon rspamd python3-milter libmail-srs-perl
   # What the servers need that are unpacked below.
   libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 libnsl2 libpam0g zlib1g
 )
