@@ -695,7 +695,8 @@ type Route struct {
 	// PasswordFile is a file with the password.
 	PasswordFile string `toml:"password_file"`
 
-	// TLS is "opportunistic" (used where it is offered), "require" (nothing goes
+	// TLS is "opportunistic" (used where it is offered, and as the host's DANE or
+	// MTA-STS wants it, or a [[relay.transport]]), "require" (nothing goes
 	// without, whatever the certificate) or "verify" (the certificate must be
 	// for the host's name). Empty is "verify" with a user or "smtps:", else
 	// "opportunistic".
