@@ -12,6 +12,7 @@ import (
 
 	"waxwing/dns"
 	"waxwing/dns/dnstest"
+	"waxwing/test/bucket"
 	"waxwing/test/engine"
 	"waxwing/test/system"
 	"waxwing/test/traffic"
@@ -59,9 +60,11 @@ func TestKillOfNodeDuringRelay(t *testing.T) {
 		MX: map[string][]dns.MX{"sink.test": {{Host: "mx.sink.test", Preference: 10}}},
 		A:  map[string][]string{"mx.sink.test": {"127.0.0.1"}},
 	})
+	s3, credentials := bucket.Serve(t) // large bodies are to be read by both
 	var nodes [2]*system.Waxwing
 	for i := range nodes {
-		nodes[i] = system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.Port()), "--retry", "1s", "--store", store, "--take-over", "5s")
+		nodes[i] = system.Start(t, "--resolver", resolver, "--smtp-out-port", fmt.Sprint(far.Port()), "--retry", "1s",
+			"--store", store, "--take-over", "5s", "--blobs", "s3://"+bucket.Name+"/queue", "--blobs-endpoint", "http://"+s3, "--blobs-credentials", credentials)
 	}
 	books := newLedger()
 	login := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+system.Bob+"\x00"+system.Password))
