@@ -140,6 +140,9 @@ func (a *ACME) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	if config == nil {
 		return nil, ErrNone
 	}
+	if hello.Conn == nil {
+		return a.held(hello.ServerName) // certmagic asks the connection who it is
+	}
 	c, err := config.GetCertificate(hello)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNone, err)

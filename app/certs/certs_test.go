@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
 
@@ -256,6 +257,11 @@ func TestFallback(t *testing.T) {
 		t.Error(got)
 	}
 	if _, err := (Fallback{acme}).GetCertificate(&tls.ClientHelloInfo{}); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+	// Who only wants to look has no connection, and is told the same.
+	acme.config.Store(&certmagic.Config{})
+	if _, err := acme.GetCertificate(&tls.ClientHelloInfo{ServerName: "localhost"}); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 	called := false

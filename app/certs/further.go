@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,6 +77,29 @@ func (a *ACME) Renew(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// held gives the newest certificate for a name, to be looked at.
+func (a *ACME) held(name string) (*tls.Certificate, error) {
+	a.mu.Lock()
+	cache := a.cache
+	a.mu.Unlock()
+	if cache == nil {
+		return nil, ErrNone
+	}
+	var newest *tls.Certificate
+	for _, c := range cache.AllMatchingCertificates(name) {
+		if c.Leaf == nil {
+			continue
+		}
+		if newest == nil || c.Leaf.NotBefore.After(newest.Leaf.NotBefore) {
+			newest = &c.Certificate
+		}
+	}
+	if newest == nil {
+		return nil, ErrNone
+	}
+	return newest, nil
 }
 
 // StoredKey gives the key of the certificate for a name that was fetched before;
