@@ -168,8 +168,9 @@ type record struct {
 	values []byte // what the batch refers to
 }
 
-// maxKept is how large the buffers of a record may be to be used again.
-const maxKept = 256 << 10
+// maxKept is how large the buffers of a record may be to be used again: fifty
+// messages that come with one command fit.
+const maxKept = 1 << 20
 
 var records = sync.Pool{New: func() any { return new(record) }}
 
