@@ -173,7 +173,7 @@ func (c queueShowCmd) Run(ctx context.Context, s streams) error {
 		facts := []string{
 			"item", it.ID, "message", it.Message, "state", stateOf(it), "waits", whyWaits(it, time.Now()), "next try", dueIn(it, time.Now()),
 			"since", when(it.Created), "size", mail.ByteCount(it.Size).String(),
-			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", it.Submitter, "from", sender(it.From), "rerouted to", it.Reroute,
+			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", it.Submitter, "from", sender(it.From), "TLS", it.TLS, "rerouted to", it.Reroute,
 		}
 		for _, r := range it.Recipients {
 			facts = append(facts, "to", strings.Join(nonEmpty(r.Address, r.State, answer(r)), ", "))

@@ -27,6 +27,12 @@ func itemOf(it *outqueue.Item) QueueItem {
 		Remote:   it.Origin.Remote,
 	}
 	item.Priority, item.Reroute, item.Frozen = int(it.Envelope.Priority), it.Reroute, it.Frozen
+	switch {
+	case it.Envelope.RequireTLS:
+		item.TLS = "required"
+	case it.Envelope.OptionalTLS:
+		item.TLS = "optional"
+	}
 	if it.Account != 0 {
 		item.Account = it.Account.String()
 	}

@@ -128,6 +128,7 @@ type QueueItem struct {
 	Priority   int              `json:"priority,omitempty"`
 	Reroute    string           `json:"reroute,omitempty"` // where an administrator sends it
 	Frozen     string           `json:"frozen,omitempty"`  // the rule that holds it
+	TLS        string           `json:"tls,omitempty"`     // what its sender wants: "required" (REQUIRETLS) or "optional" (TLS-Required: No)
 }
 
 // QueueRecipient is one recipient of an item.
