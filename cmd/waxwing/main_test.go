@@ -187,13 +187,16 @@ func awaitOutput(ts *testscript.TestScript, neg bool, args []string) {
 
 // submit sends a message through the submission service.
 func submit(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: submit FROM TO")
+	if neg || len(args) != 2 && len(args) != 3 {
+		ts.Fatalf("usage: submit FROM TO [FILE]")
 	}
 	base, err := strconv.Atoi(ts.Getenv("PORT"))
 	ts.Check(err)
 	server := fmt.Sprintf("127.0.0.1:%d", base+587)
 	text := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: hello\r\n\r\nHello.\r\n", args[0], args[1])
+	if len(args) == 3 {
+		text = strings.ReplaceAll(ts.ReadFile(args[2]), "\n", "\r\n")
+	}
 	// Without TLS: dev allows it on loopback, and so does the client.
 	c, err := smtp.Dial(server)
 	ts.Check(err)
