@@ -27,9 +27,9 @@ func TestRequireTLSVerified(t *testing.T) {
 	trusted := x509.NewCertPool()
 	trusted.AddCert(cert.Leaf)
 	world := dnstest.Zone{
-		MX:        map[string][]dns.MX{"tls.test": {{Host: "mail.example", Preference: 10}}, "other.test": {{Host: "mail.other", Preference: 10}}},
+		MX:        map[string][]dns.MX{"tls.test": {{Host: "mail.example", Preference: 10}}, "other.test": {{Host: "mail.other", Preference: 10}}, "unproven.test": {{Host: "mail.example", Preference: 10}}},
 		A:         map[string][]string{"mail.example": {"127.0.0.1"}, "mail.other": {"127.0.0.1"}},
-		Authentic: true,
+		Authentic: true, Inauthentic: map[string]bool{"unproven.test": true},
 	}
 	for name, tt := range map[string]struct {
 		to      string
@@ -38,6 +38,7 @@ func TestRequireTLSVerified(t *testing.T) {
 		status  string // of the bounce; empty for delivered
 	}{
 		"kept":               {to: "carol@tls.test", honours: smtp.RequireTLS, roots: trusted},
+		"unproven MX":        {to: "carol@unproven.test", honours: smtp.RequireTLS, roots: trusted, status: "Status: 5.7.10"},
 		"not promised":       {to: "carol@tls.test", roots: trusted, status: "Status: 5.7.30"},
 		"unknown authority":  {to: "carol@tls.test", honours: smtp.RequireTLS, roots: x509.NewCertPool(), status: "Status: 5.7.10"},
 		"name does not fit":  {to: "carol@other.test", honours: smtp.RequireTLS, roots: trusted, status: "Status: 5.7.10"},

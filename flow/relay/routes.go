@@ -15,8 +15,9 @@ import (
 type Security int
 
 const (
-	// Opportunistic uses TLS where it is offered, whatever the certificate.
-	// RFC 7435 §3
+	// Opportunistic uses TLS where it is offered, whatever the certificate
+	// (RFC 7435 §3), unless a Transport, or what the host's domain has published,
+	// demands more.
 	Opportunistic Security = iota
 	// Encrypted sends nothing without TLS, whatever the certificate.
 	Encrypted

@@ -1,8 +1,8 @@
 package relay
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -340,7 +340,7 @@ func (d *demand) offersNone(host string) *unmet {
 	if d.strict {
 		class = 5
 	}
-	return unmetf(tlsrpt.STARTTLSNotSupported, class, 7, 10, "encryption needed: %s offers no TLS, and %s demands it", host, d.word)
+	return unmetf(tlsrpt.STARTTLSNotSupported, class, 7, 10, "encryption needed: %s offers no TLS, and %s demands it", host, d.whose())
 }
 
 // failed says that TLS with a host did not come about, or did not prove it.
@@ -349,7 +349,8 @@ func (d *demand) failed(host string, result tlsrpt.ResultType, err error) *unmet
 	if d.strict {
 		class, detail = 5, 10
 	}
-	u := unmetf(result, class, 7, detail, "TLS with %s failed, and %s demands it: %v", host, d.word, err)
-	u.Err = fmt.Errorf("TLS with %s: %w", host, err)
-	return u
+	return unmetf(result, class, 7, detail, "TLS with %s failed, and %s demands it: %v", host, d.whose(), err)
 }
+
+// whose names who demands it.
+func (d *demand) whose() string { return cmp.Or(d.word, "the route") } // by TLS from the first octet on
