@@ -129,7 +129,7 @@ func (d *Desk) readOne(ctx context.Context, now time.Time, m reports.Mail, text 
 	}
 	proven, refuted := d.proven(m.Results)
 	if refuted {
-		log.Info("a report is not believed: DMARC fails for it") // RFC 9990 §5.2, false information
+		log.Info("a report is not believed: DMARC fails for it") // RFC 9990 §8.2
 		return d.store.Done(ctx, m.ID)
 	}
 	documents, err := Documents(text)

@@ -94,7 +94,7 @@ func NewFailures(p *Post, r dns.Resolver, o FailureOptions) *Failures {
 // wanted tells whether a domain wants to hear of a message. RFC 9989 §4.7, fo
 func wanted(f verify.Findings) bool {
 	d := f.DMARC
-	// RFC 9991 §3: not those above whole organizations.
+	// Public suffixes get no such reports. RFC 9991
 	if len(d.Record.Failure) == 0 || d.Record.PSD == 'y' || d.Result == dmarc.TempError {
 		return false
 	}

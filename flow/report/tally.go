@@ -69,12 +69,10 @@ func rowOf(f verify.Findings, v policy.Verdict) aggregate.Record {
 	for _, s := range preferred(f) {
 		r.AuthDKIM = append(r.AuthDKIM, aggregate.DKIM{Domain: s.Domain, Selector: s.Selector, Result: string(s.Status), Text: short(s.Reason)})
 	}
-	scope := "mfrom"
-	if f.Origin.Sender == "" {
-		scope = "helo" // RFC 7489 appendix C; RFC 9990 has no word for it
-	}
 	if f.SPF.Domain != "" {
-		r.AuthSPF = []aggregate.SPF{{Domain: f.SPF.Domain, Scope: scope, Result: string(f.SPF.Result), Text: short(f.SPF.Problem)}}
+		// With the null sender that is postmaster at the HELO's name, and still the
+		// identity of MAIL FROM. RFC 7208 §2.4, RFC 9990 §3.1.1.13
+		r.AuthSPF = []aggregate.SPF{{Domain: f.SPF.Domain, Scope: "mfrom", Result: string(f.SPF.Result), Text: short(f.SPF.Problem)}}
 	}
 	return r
 }

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Namespace is that of the elements. RFC 9990 §7.1
+// Namespace is that of the elements. RFC 9990 §6.1
 const Namespace = "urn:ietf:params:xml:ns:dmarc-2.0"
 
 // The elements, in the order that RFC 9990 §3.1.1 wants.
