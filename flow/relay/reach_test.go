@@ -17,8 +17,10 @@ import (
 	"waxwing/dns/dnstest"
 	"waxwing/flow/relay"
 	"waxwing/mail"
+	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
 	"waxwing/serve/mx"
+	"waxwing/store/blob"
 	"waxwing/store/directory"
 	"waxwing/store/outqueue"
 	"waxwing/store/stspolicies"
@@ -77,8 +79,8 @@ func (c counted) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// newReach makes the host, which offers TLS or does not.
-func newReach(t *testing.T, offers bool) *reach {
+// newReach makes the host, which offers TLS or does not, and other extensions.
+func newReach(t *testing.T, offers bool, honours ...smtp.Extensions) *reach {
 	t.Helper()
 	r := &reach{House: house.New(t), there: house.New(t), cert: transcript.Certificate(t)}
 	r.world = dnstest.Zone{
@@ -100,6 +102,9 @@ func newReach(t *testing.T, offers bool) *reach {
 	}
 	r.port = l.Addr().(*net.TCPAddr).Port
 	o := smtpserver.Options{Hostname: "mail.example", DrainTimeout: time.Second}
+	for _, e := range honours {
+		o.Honours |= e
+	}
 	if offers {
 		o.TLS = &tls.Config{Certificates: []tls.Certificate{r.cert}}
 	}
@@ -309,5 +314,47 @@ func TestKeptAsDemanded(t *testing.T) {
 	}
 	if n := len(r.there.Inbox(r.there.Bob)); n != 4 {
 		t.Errorf("%d have come", n)
+	}
+}
+
+// A notification about a message that required TLS asks for the same, where that
+// can be promised, and goes without rather than not at all. RFC 8689 §5
+func TestRequireTLSOfNotifications(t *testing.T) {
+	for name, tt := range map[string]struct {
+		to            string
+		offers, trust bool
+		honours       smtp.Extensions
+		passed        bool
+	}{
+		"promised":        {"dane.test", true, true, smtp.RequireTLS, true},
+		"not promised":    {"dane.test", true, true, 0, false},
+		"nobody vouches":  {"dane.test", true, false, smtp.RequireTLS, false},
+		"unproven MX":     {"plain.test", true, true, smtp.RequireTLS, false},
+		"without TLS":     {"dane.test", false, true, smtp.RequireTLS, false},
+		"MTA-STS vouches": {"sts.test", true, true, smtp.RequireTLS, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReach(t, tt.offers, tt.honours)
+			r.policy = mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"mail.example"}, MaxAge: 24 * time.Hour}
+			// There the message goes on, with what was asked for it.
+			r.there.Alias("away@"+tt.to, "dave@far.test")
+			r.start(t, tt.trust)
+			env := mail.Envelope{RequireTLS: true, To: []mail.Recipient{rcpt("away@"+tt.to, mail.NotifyNever)}}
+			body, err := blob.StageBytes(t.Context(), r.Blobs, []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = body.Close() }()
+			if _, err := r.Queue.Enqueue(t.Context(), time.Now(), outqueue.Submission{Message: "m", Envelope: env, Body: body}); err != nil {
+				t.Fatal(err)
+			}
+			if item := r.become(t); item != nil {
+				t.Fatalf("it waits: %+v", item.History)
+			}
+			onward := r.there.Queued()
+			if len(onward) != 1 || onward[0].Envelope.RequireTLS != tt.passed {
+				t.Errorf("%+v", onward)
+			}
+		})
 	}
 }
