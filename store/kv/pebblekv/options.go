@@ -116,7 +116,7 @@ func (o *Options) pebbleOptions(fs vfs.FS, k *keeper) *pebble.Options {
 		FormatMajorVersion:          formatVersion,
 		MemTableSize:                uint64(o.MemTableSize),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       8,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		FlushDelayDeleteRange:       time.Minute,
