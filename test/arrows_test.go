@@ -57,6 +57,7 @@ var sideways = [][2]string{
 	{"flow/spam", "flow/deliver"},
 	{"flow/relay", "flow/deliver"},
 	{"flow/report", "flow/deliver"},
+	{"flow/report", "flow/policy"},
 	{"app", "app/*"},
 	{"test/*", "test/engine"},
 }
