@@ -97,8 +97,8 @@ func (f Findings) dmarc() authres.Result {
 }
 
 // Header gives the fields to be put before a message: Authentication-Results,
-// Received-SPF, and BIMI-Location if there is a picture, with their line ends. results are the Results as a server
-// writes them.
+// Received-SPF, and BIMI-Location if there is a picture, with their line ends.
+// results are the Results as a server writes them.
 func (f Findings) Header(server, results string) []byte {
 	q := spf.Query{IP: f.Origin.IP, Helo: f.Origin.Helo, Sender: f.Origin.Sender, Receiver: server}
 	received := spf.Received(f.SPF, q)
