@@ -21,7 +21,7 @@ type account struct {
 	account *mailbox.Account
 	who     sasl.Identity
 
-	accepted accepted // what the last Mailbox has found
+	accepted accepted // what the last Accepts has found
 }
 
 // An accepted is a mailbox of the user's own that has just been found. APPEND
@@ -30,7 +30,7 @@ type account struct {
 type accepted struct {
 	name  string
 	place place
-	info  mailbox.Info
+	id    mail.MailboxID
 	at    time.Time
 }
 
@@ -99,10 +99,6 @@ func (a *account) Mailbox(ctx context.Context, name string) (imapserver.Status, 
 	p, info, rights, err := a.find(ctx, name, mail.NoRights)
 	if err != nil {
 		return imapserver.Status{}, err
-	}
-	a.accepted = accepted{}
-	if p.own() && !info.NoSelect {
-		a.accepted = accepted{name, p, info, time.Now()}
 	}
 	return a.statusIn(&p, info, rights), nil
 }
@@ -199,18 +195,40 @@ func (s *staged) Write(p []byte) (int, error) {
 
 func (s *staged) Close() error { return s.body.Close() }
 
+func (a *account) Accepts(ctx context.Context, name string) error {
+	a.accepted = accepted{}
+	p, err := a.locate(ctx, name)
+	if err == nil && p.own() {
+		if id, known := p.box.Remembered(p.name); known {
+			a.accepted = accepted{name, p, id, time.Now()}
+			return nil
+		}
+	}
+	p, info, _, err := a.find(ctx, name, mail.NoRights)
+	switch {
+	case err != nil:
+		return err
+	case info.NoSelect:
+		return &imap.Refusal{Code: imap.CodeNonexistent, Text: "There is only the name of the mailbox"}
+	case p.own():
+		a.accepted = accepted{name, p, info.ID, time.Now()}
+	}
+	return nil
+}
+
 // appendable finds a mailbox that messages may be put into.
-func (a *account) appendable(ctx context.Context, name string) (place, mailbox.Info, mail.Rights, error) {
+func (a *account) appendable(ctx context.Context, name string) (place, mail.MailboxID, mail.Rights, error) {
 	was := a.accepted
 	a.accepted = accepted{}
 	if was.name == name && time.Since(was.at) < acceptedFor {
-		return was.place, was.info, mail.AllRights, nil
+		return was.place, was.id, mail.AllRights, nil
 	}
-	return a.selectable(ctx, name, mail.RightInsert)
+	p, info, rights, err := a.selectable(ctx, name, mail.RightInsert)
+	return p, info.ID, rights, err
 }
 
 func (a *account) Append(ctx context.Context, name string, messages ...imapserver.NewMessage) (imapserver.Appended, error) {
-	p, info, rights, err := a.appendable(ctx, name)
+	p, id, rights, err := a.appendable(ctx, name)
 	if err != nil {
 		return imapserver.Appended{}, err
 	}
@@ -224,12 +242,12 @@ func (a *account) Append(ctx context.Context, name string, messages ...imapserve
 			return imapserver.Appended{}, err
 		}
 		entries[i] = mailbox.NewEntry{
-			Mailbox: info.ID, Body: s.body, Parsed: s.parser.Finish(),
+			Mailbox: id, Body: s.body, Parsed: s.parser.Finish(),
 			Flags: m.Flags, Keywords: m.Keywords, Internal: m.Internal,
 		}
 		permit(&entries[i], rights)
 	}
-	done, err := p.box.AppendMany(ctx, time.Now(), info.ID, entries)
+	done, err := p.box.AppendMany(ctx, time.Now(), id, entries)
 	if err != nil {
 		return imapserver.Appended{}, refuse(err)
 	}

@@ -64,6 +64,23 @@ func (k *kept) drop(id mail.MailboxID) {
 	}
 }
 
+// Remembered gives the number of a mailbox that can hold messages, where that is
+// known without asking the engine: nobody else writes, and the last change of
+// the account has left it. What that change did may not be durable yet; what
+// follows upon it is later in the order.
+func (a *Account) Remembered(name string) (mail.MailboxID, bool) {
+	t := a.names.Load()
+	if t == nil || a.store.o.Shared {
+		return 0, false
+	}
+	name, err := CleanName(name)
+	if err != nil {
+		return 0, false
+	}
+	id := t.byName[name]
+	return id, id != 0 && a.store.kept.has(a.id, t.at, id, name)
+}
+
 // lacks tells whether the account certainly has no such key.
 func (k *kept) lacks(key []byte) bool {
 	return k.known != nil && filtered(key) && !k.known.has(key)

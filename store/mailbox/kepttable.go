@@ -41,6 +41,23 @@ func (t *keptTable) take(id mail.AccountID) *kept {
 	return new(kept)
 }
 
+// has tells whether an account is known to have a mailbox by that name, and no
+// change of its names since.
+func (t *keptTable) has(id mail.AccountID, names mail.ModSeq, box mail.MailboxID, name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.of[id]
+	if e == nil {
+		return false
+	}
+	k := e.Value.(*keptPlace).kept
+	if k == nil || k.alone > 0 || k.head.names != names {
+		return false
+	}
+	m := k.box(box)
+	return m != nil && m.removed == 0 && !m.NoSelect && m.Name == name
+}
+
 // put keeps what is to be found by the account's next transaction.
 func (t *keptTable) put(id mail.AccountID, k *kept) {
 	t.mu.Lock()

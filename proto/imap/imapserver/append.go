@@ -135,14 +135,7 @@ func (c *conn) acceptMailbox(ctx context.Context, cmd *appending, in *incoming) 
 	if in.name, err = c.mailboxName(cmd.Mailbox); err != nil {
 		return err
 	}
-	info, err := c.account.Mailbox(ctx, in.name)
-	if err != nil {
-		return tryCreate(err)
-	}
-	if info.NoSelect && !info.Unreadable {
-		return tryCreate(&imap.Refusal{Code: imap.CodeNonexistent, Text: "There is only the name of the mailbox"})
-	}
-	return nil
+	return tryCreate(c.account.Accepts(ctx, in.name))
 }
 
 // nextStretch reads on behind a literal.

@@ -30,6 +30,10 @@ type Account interface {
 	// Open opens a mailbox for a session.
 	Open(ctx context.Context, name string) (Mailbox, error)
 
+	// Accepts says whether a mailbox may take messages, imap.CodeNonexistent
+	// if there is none: before the first of them is read. Append sees for
+	// itself once more.
+	Accepts(ctx context.Context, mailbox string) error
 	// Stage begins a message that APPEND brings.
 	Stage(ctx context.Context) Staged
 	// Append adds staged messages to a mailbox, all or none, durable when it
