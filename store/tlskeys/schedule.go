@@ -85,8 +85,8 @@ func (s *Store) Advance(ctx context.Context, now time.Time, host string, schedul
 		if err != nil {
 			return err
 		}
-		k := Key{Host: normal(host), State: Made, Made: now, private: private}
-		if err := add(tx, all, k); err != nil {
+		k, err := add(tx, all, Key{Host: normal(host), State: Made, Made: now, private: private})
+		if err != nil {
 			return err
 		}
 		steps = append(steps, Step{k, "made: it is the next one, and its TLSA record is to be published if the host has such records"})

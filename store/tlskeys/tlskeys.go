@@ -116,7 +116,8 @@ func (s *Store) Begin(ctx context.Context, now time.Time, host string, private c
 		}
 		now := now.UTC().Truncate(time.Second)
 		first := Key{Host: normal(host), State: Used, Made: now, Published: now, Used: now, private: private}
-		return add(tx, all, first)
+		_, err := add(tx, all, first)
+		return err
 	})
 }
 
@@ -149,15 +150,15 @@ func (s *Store) change(ctx context.Context, host string, fn func(tx kv.Txn, all 
 
 func generate() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
-// add keeps a key under a name that is free.
-func add(tx kv.Txn, all []Key, k Key) error {
+// add keeps a key under a name that is free, and gives it with that.
+func add(tx kv.Txn, all []Key, k Key) (Key, error) {
 	base := "tls" + k.Made.Format("20060102")
 	for n := 1; ; n++ {
 		if k.Name = base; n > 1 {
 			k.Name = fmt.Sprintf("%s-%d", base, n)
 		}
 		if !slices.ContainsFunc(all, func(other Key) bool { return other.Name == k.Name }) {
-			return put(tx, k)
+			return k, put(tx, k)
 		}
 	}
 }

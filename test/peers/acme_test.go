@@ -31,6 +31,7 @@ type authority struct {
 	directory string         // its ACME directory
 	roots     string         // file with what the server has to trust, to talk to it
 	issued    *x509.CertPool // what clients have to trust
+	root      string         // file with the same
 }
 
 // startAuthority starts one that looks for challenges on the two ports.
@@ -69,7 +70,8 @@ func startAuthority(t *testing.T, httpPort, tlsPort int) authority {
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(ca.PEM())
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
-	a := authority{directory: "https://" + listen + "/dir", roots: filepath.Join(dir, "ca.pem"), issued: x509.NewCertPool()}
+	a := authority{directory: "https://" + listen + "/dir", roots: filepath.Join(dir, "ca.pem"), issued: x509.NewCertPool(),
+		root: filepath.Join(dir, "root.pem")}
 	eventually(t, "pebble answers", func() error {
 		answer, err := client.Get("https://" + management + "/roots/0")
 		if err != nil {
@@ -77,6 +79,9 @@ func startAuthority(t *testing.T, httpPort, tlsPort int) authority {
 		}
 		defer answer.Body.Close()
 		root, err := io.ReadAll(answer.Body)
+		if err == nil {
+			err = os.WriteFile(a.root, root, 0o600)
+		}
 		if !a.issued.AppendCertsFromPEM(root) {
 			err = errors.Join(err, errors.New("no certificate"))
 		}
