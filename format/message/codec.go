@@ -202,6 +202,7 @@ type decoder struct {
 	s      string
 	at     int
 	failed bool
+	only   Only
 	room   *room
 
 	// What is left of the room.
@@ -234,8 +235,25 @@ func (d *decoder) message(m *Message) {
 		d.failed = true
 	}
 	m.Preview = d.text()
-	d.envelope(&m.Envelope)
-	m.References = d.list()
+	switch d.only {
+	case Everything:
+		d.envelope(&m.Envelope)
+		m.References = d.list()
+	case EnvelopeOnly:
+		d.envelope(&m.Envelope)
+		return
+	case PreviewOnly:
+		return
+	case StructureOnly:
+		d.skipEnvelope()
+		d.skipStrings(d.count(1))
+		for n := d.count(2); n > 0 && !d.failed; n-- { // defects
+			d.number()
+			d.skipStrings(1)
+		}
+		d.part(&m.Root, 0, 0)
+		return
+	}
 	if n := d.count(2); n != defects {
 		d.failed = true
 	} else {

@@ -45,6 +45,24 @@ func TestDecoder(t *testing.T) {
 			if _, err := d.Decode(b[:len(b)-1]); err == nil {
 				t.Fatal("accepts what is not whole")
 			}
+			checkOnly(t, m, b)
+		}
+	}
+}
+
+// checkOnly decodes parts of a message.
+func checkOnly(t testing.TB, m *Message, b []byte) {
+	t.Helper()
+	for only, want := range map[Only]Message{
+		EnvelopeOnly:  {Size: m.Size, Date: m.Date, Preview: m.Preview, Envelope: m.Envelope},
+		StructureOnly: {Size: m.Size, Date: m.Date, Preview: m.Preview, Root: m.Root},
+		PreviewOnly:   {Size: m.Size, Date: m.Date, Preview: m.Preview},
+	} {
+		d := Decoder{Only: only}
+		for range 2 {
+			if got, err := d.Decode(b); err != nil || len(b) <= largeForm && !reflect.DeepEqual(*got, want) {
+				t.Fatalf("only %d: %v\n%+v\nwant\n%+v", only, err, got, want)
+			}
 		}
 	}
 }
@@ -78,9 +96,13 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("a Decoder gives %v, %v\nnot %v, %v", again, e, m, err)
 			}
 		}
+		for only := EnvelopeOnly; only <= PreviewOnly; only++ {
+			(&Decoder{Only: only}).Decode(b) // may take what the rest makes wrong
+		}
 		if err != nil {
 			return
 		}
+		checkOnly(t, m, b)
 		if size, err := HeaderSize(b); err != nil && m.Root.Body >= m.Root.Header && m.Root.Header >= 0 || err == nil && size != m.Root.Body {
 			t.Fatalf("header of %d, %v: %+v", size, err, m)
 		}

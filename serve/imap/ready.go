@@ -72,7 +72,7 @@ func (f *folder) Ready(ctx context.Context, answer imapserver.Answer, entries []
 // make makes the answers that are missing, and tells how many.
 func (m *making) make(ctx context.Context, a *mailbox.Account, answer imapserver.Answer) (int, error) {
 	m.ends, m.there, m.octets = m.ends[:0], m.there[:0], m.octets[:0]
-	n, err := a.EachFacts(ctx, m.ids, func(_ int, facts *mailbox.Facts) bool {
+	n, err := a.EachFacts(ctx, m.ids, answer.Needs(), func(_ int, facts *mailbox.Facts) bool {
 		if facts != nil {
 			m.octets = answer.Append(m.octets, facts.Message)
 		}

@@ -93,15 +93,16 @@ var factsReaders = sync.Pool{New: func() any { return new(factsReader) }}
 
 // EachFacts calls fn with what is known of each of the emails, in their order,
 // nil for those that there are not, until fn says that it has enough; in one
-// round trip. What fn is given is valid until it returns, and fn does not wait
-// for anything. EachFacts gives how many emails it has called fn for. Where one
+// round trip. What fn is given is valid until it returns, of the message only
+// what is wanted, and fn does not wait for anything. EachFacts gives how many emails it has called fn for. Where one
 // cannot be read, it ends before that, and fails if it is the first.
-func (a *Account) EachFacts(ctx context.Context, ids []mail.EmailID, fn func(i int, f *Facts) (more bool)) (int, error) {
+func (a *Account) EachFacts(ctx context.Context, ids []mail.EmailID, only message.Only, fn func(i int, f *Facts) (more bool)) (int, error) {
 	if len(ids) == 0 {
 		return 0, nil
 	}
 	reader := factsReaders.Get().(*factsReader)
 	defer factsReaders.Put(reader)
+	reader.decoder.Only = only
 	done := 0
 	var unreadable error
 	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {

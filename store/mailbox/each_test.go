@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/store/mailbox"
 )
@@ -48,7 +49,7 @@ func TestEachFacts(t *testing.T) {
 			want = append(want, more...)
 		}
 		calls := 0
-		n, err := h.EachFacts(ctx, list, func(i int, f *mailbox.Facts) bool {
+		n, err := h.EachFacts(ctx, list, message.Everything, func(i int, f *mailbox.Facts) bool {
 			if i != calls || !reflect.DeepEqual(f, want[i]) {
 				t.Errorf("%s: call %d is of %d: %+v, want %+v", name, calls, i, f, want[i])
 			}
@@ -59,7 +60,7 @@ func TestEachFacts(t *testing.T) {
 			t.Errorf("%s: %d of %d, %d calls, %v", name, n, len(list), calls, err)
 		}
 		if len(list) > 2 {
-			n, err = h.EachFacts(ctx, list, func(i int, _ *mailbox.Facts) bool { return i < 1 })
+			n, err = h.EachFacts(ctx, list, message.Everything, func(i int, _ *mailbox.Facts) bool { return i < 1 })
 			if n != 2 || err != nil {
 				t.Errorf("%s: stopped after %d, %v", name, n, err)
 			}

@@ -101,35 +101,49 @@ func (b *batch) wait() bool {
 
 // drop lets go of what has been read, or is being.
 func (b *batch) drop() {
-	b.wait()
+	if b.reading != nil {
+		<-b.reading
+		b.reading = nil
+	}
 	b.known.release()
 }
 
 // fetchAll answers for the messages of spans. While a batch is being sent the
-// next is read, if that takes long.
+// next are read, if that takes long: one where there are bodies, which are
+// large, else two.
 func (c *conn) fetchAll(ctx context.Context, p *fetchPlan, spans []span) error {
-	from := cursor{c.view.told, slices.Clone(spans)}
-	size := fetchBatch
+	size, ahead := fetchBatch, 2
 	if p.body {
-		size = bodyBatch
+		size, ahead = bodyBatch, 1
 	}
+	from := cursor{c.view.told, slices.Clone(spans)}
 	m := c.view.mailbox
-	var two [2]batch
-	defer two[0].drop()
-	defer two[1].drop()
-	now, next := &two[0], &two[1]
-	for now.fill(&from, size); len(now.entries) > 0; now, next = next, now {
+	var ring [3]batch
+	defer func() {
+		for i := range ring {
+			ring[i].drop()
+		}
+	}()
+	ring[0].fill(&from, size)
+	for i, filled := 0, 0; ; i++ {
+		now := &ring[i%len(ring)]
+		if len(now.entries) == 0 {
+			return nil
+		}
 		if !now.wait() {
 			now.read(ctx, p, m)
 		}
-		if next.fill(&from, size); len(next.entries) > 0 && (p.body || now.took > slowRead) {
-			next.begin(ctx, p, m)
+		slow := p.body || now.took > slowRead
+		for ; filled < i+ahead; filled++ {
+			next := &ring[(filled+1)%len(ring)]
+			if next.fill(&from, size); slow && len(next.entries) > 0 {
+				next.begin(ctx, p, m)
+			}
 		}
 		if err := c.answer(ctx, p, now); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // answer answers for a batch that has been read.

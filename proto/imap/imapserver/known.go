@@ -15,6 +15,18 @@ type Answer struct {
 	UTF8 bool           // to a client that has enabled it. RFC 9755 §3
 }
 
+// Needs tells what Append looks at.
+func (a Answer) Needs() message.Only {
+	switch a.Kind {
+	case imap.FetchEnvelope:
+		return message.EnvelopeOnly
+	case imap.FetchPreview, imap.FetchSnippet:
+		return message.PreviewOnly
+	default:
+		return message.StructureOnly
+	}
+}
+
 // Append writes the answer for a message.
 func (a Answer) Append(dst []byte, m *message.Message) []byte {
 	switch a.Kind {
