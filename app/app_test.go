@@ -252,13 +252,13 @@ func TestReload(t *testing.T) {
 	if err := a.Reload(file); err == nil || !strings.Contains(err.Error(), "log.level") {
 		t.Errorf("a bad file: %v", err)
 	}
-	write("hostname = \"mx.example.test\"\n[log]\nlevel = \"debug\"\n[limits]\nmessage_size = \"1MB\"\n")
+	write("hostname = \"mx.example.test\"\n[log]\nlevel = \"debug\"\n[limits]\nmessage_size = \"1MB\"\n[[relay.transport]]\ndomain = \"*\"\ntls = \"may\"\n")
 	if err := a.Reload(file); err != nil {
 		t.Error(err)
 	}
 	a.log.Debug("now heard")
 	a.lines.flush()
-	if said := log.String(); !strings.Contains(said, "now heard") || !strings.Contains(said, "limits.message_size") || strings.Contains(said, "log.level") {
+	if said := log.String(); !strings.Contains(said, "now heard") || !strings.Contains(said, "limits.message_size") || strings.Contains(said, "log.level") || strings.Contains(said, "relay.transport") {
 		t.Error(said)
 	}
 }

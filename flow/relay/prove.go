@@ -53,7 +53,7 @@ func (d *demand) prove(state *tls.ConnectionState, roots *x509.CertPool, now tim
 }
 
 // vouched tells whether an authority vouches for a certificate with one of the
-// names. RFC 8461 §4.2, RFC 9525
+// names. RFC 8461 §4.2, RFC 6125 §6.4
 func vouched(chain []*x509.Certificate, names []string, roots *x509.CertPool, now time.Time) error {
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
