@@ -241,6 +241,18 @@ func TestDamagedValue(t *testing.T) {
 		damage.File != segmentName(ref.place.segment()) || damage.Offset != int64(ref.place.offset()) {
 		t.Errorf("a damaged value gives %v", err)
 	}
+	// The same where it is read with those beside it.
+	var keys [][]byte
+	for i := range 20 {
+		keys = append(keys, fmt.Appendf(nil, "v%04d", i))
+	}
+	for _, keys := range [][][]byte{keys, keys[3:6]} {
+		damage = nil
+		err = s.View(t.Context(), 1, func(r kv.Reader) error { return kv.GetInto(r, keys, new(kv.Room)) })
+		if !errors.As(err, &damage) || string(damage.Key) != "v0004" || damage.Offset != int64(ref.place.offset()) {
+			t.Errorf("%d values with a damaged one give %v", len(keys), err)
+		}
+	}
 	if _, err := s.keeper.empty(ref.place.segment()); !errors.As(err, &damage) {
 		t.Errorf("collecting the segment gives %v", err)
 	}
