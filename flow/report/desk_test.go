@@ -44,6 +44,7 @@ func attached(list ...[2]string) string {
 // Reports are found however they are packed and called.
 func TestDocuments(t *testing.T) {
 	const xml, json = "<?xml version=\"1.0\"?><feedback/>", "\xef\xbb\xbf {\"organization-name\":\"x\"}"
+	bomb := [2]string{"application/gzip", gzipped(t, strings.Repeat("\x00", 2<<20))}
 	many := make([][2]string, 60)
 	for i := range many {
 		many[i] = [2]string{"text/plain", xml}
@@ -62,8 +63,8 @@ func TestDocuments(t *testing.T) {
 		"as the body":       {"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte(gzipped(t, xml))), 1, false},
 		"something else":    {attached([2]string{"application/pdf", "%PDF"}, [2]string{"application/gzip", gzipped(t, "hello")}), 0, false},
 		"forwarded":         {attached([2]string{"message/rfc822", "Content-Type: text/xml\r\n\r\n" + xml}), 0, false},
-		"a bomb":            {attached([2]string{"application/gzip", gzipped(t, strings.Repeat("\x00", 5<<20))}), 0, true},
-		"a bomb and one":    {attached([2]string{"application/gzip", gzipped(t, strings.Repeat("\x00", 5<<20))}, [2]string{"text/xml", xml}), 1, true},
+		"a bomb":            {attached(bomb), 0, true},
+		"a bomb and one":    {attached(bomb, [2]string{"text/xml", xml}), 1, true},
 		"many":              {attached(many...), 20, true},
 		"nothing":           {"", 0, false},
 		"feedback":          {"Content-Type: multipart/report; boundary=x\r\n\r\n--x\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n--x--\r\n", 1, false},

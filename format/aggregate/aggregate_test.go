@@ -156,9 +156,9 @@ func TestNotReports(t *testing.T) {
 		"a bomb":            `<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>`,
 		"broken off early":  "<feedback>" + metadata + "<policy_published><domain>example.org</domain></policy_published><record><row>",
 		"end before begin":  strings.Replace("<feedback>"+metadata+"<policy_published><domain>example.org</domain></policy_published></feedback>", "1760140799", "1", 1),
-		"deep":              strings.Repeat("<feedback>", 20000),
-		"deep in a record":  "<feedback>" + metadata + "<record>" + strings.Repeat("<row>", 20000),
-		"deep in something": "<feedback>" + metadata + strings.Repeat("<x>", 100000),
+		"deep":              strings.Repeat("<feedback>", 12000),
+		"deep in a record":  "<feedback>" + metadata + "<record>" + strings.Repeat("<row>", 12000),
+		"deep in something": "<feedback>" + metadata + strings.Repeat("<x>", 20000),
 	} {
 		if r, err := Parse([]byte(doc)); !errors.Is(err, ErrNotReport) {
 			t.Errorf("%s: %+v, %v", what, r, err)

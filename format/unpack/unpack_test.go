@@ -45,7 +45,7 @@ func zipped(tb testing.TB, files ...File) []byte {
 
 func TestFiles(t *testing.T) {
 	text := []byte("<feedback/>")
-	zeros := make([]byte, 4<<20)
+	zeros := make([]byte, 1<<17)
 	many := make([]File, 21)
 	for i := range many {
 		many[i] = File{Name: fmt.Sprint(i), Data: text}
@@ -75,7 +75,7 @@ func TestFiles(t *testing.T) {
 		"cut":                 {"x.gz", cut[:len(cut)-4], "", ErrDamaged},
 		"only the first word": {"x.zip", []byte("PK\x03\x04"), "", ErrDamaged},
 	} {
-		files, err := Files(tt.name, tt.data, Limits{})
+		files, err := Files(tt.name, tt.data, Limits{Total: 1 << 16})
 		var names []string
 		for _, f := range files {
 			names = append(names, f.Name)
@@ -86,6 +86,17 @@ func TestFiles(t *testing.T) {
 		if got := strings.Join(names, " "); got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: %q, %v; want %q, %v", what, got, err, tt.want, tt.err)
 		}
+	}
+}
+
+// A little that becomes much is stopped by the ratio, long before the total.
+func TestRatio(t *testing.T) {
+	data := gzipped(t, "", make([]byte, 2<<20))
+	if _, err := Files("x", data, Limits{}); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+	if files, err := Files("x", data, Limits{Ratio: 2000}); err != nil || len(files) != 1 {
+		t.Error(err)
 	}
 }
 
