@@ -56,6 +56,7 @@ type link struct {
 	sure   bool   // it is a host of the domain, and has proven it
 	remark string // the same in words
 	fell   error  // why there is no TLS although it was begun
+	clear  bool   // TLS was not even begun, as the administrator wants it
 }
 
 // remote names the host as people read it: name and address.
@@ -114,7 +115,7 @@ func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Ro
 				break
 			}
 			l.host = host
-			if l.look(dm, time.Now()) != nil {
+			if l.clear != (dm.must == inClear) || l.look(dm, time.Now()) != nil {
 				looked = append(looked, l)
 				d.pool.back(l, since)
 				continue
@@ -143,6 +144,9 @@ func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.
 	l, err := d.session(ctx, conn, host, at, r, dm)
 	var failed *handshakeError
 	if !errors.As(err, &failed) {
+		if err == nil {
+			l.clear = dm.must == inClear
+		}
 		return l, err
 	}
 	if dm.must > opportunistic || r.Implicit {
