@@ -38,9 +38,10 @@ type garbage struct {
 	quiet   time.Duration // for how long there has been little to do
 }
 
-// newGarbage makes a keeper for a machine with so much memory.
+// newGarbage makes a keeper for a machine with so much memory. The start of a program
+// is no quiet time.
 func newGarbage(memory int64) *garbage {
-	return &garbage{room: min(memory/16, 64<<20), percent: restPercent, quiet: quietFor}
+	return &garbage{room: min(memory/16, 64<<20), percent: restPercent}
 }
 
 // run follows what is done until ctx ends. GOGC in the environment wins.
