@@ -114,7 +114,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 		worker{"purge", a.purge},
 		worker{"signing keys", a.runSigning},
 		worker{"keys of certificates", server.run},
-		worker{"names", func(ctx context.Context) error { return a.runNames(ctx, resolver) }},
+		worker{"names", a.openNames(resolver).run},
 		worker{"search", s.index.Run},
 	)
 	for _, run := range a.certs.runs {

@@ -17,11 +17,22 @@ import (
 	"waxwing/trust/records"
 )
 
-// policyOf gives the MTA-STS policy of a domain of ours.
-func (a *App) policyOf(domain string) mtasts.Policy {
-	c := a.config
+// policiesOf gives what knows the MTA-STS policies of our domains.
+func (a *App) policiesOf() func(domain string) mtasts.Policy {
+	c := a.config // as it was at the start: what is published must not change in between
+	served := a.sockets.endpoint(serviceHTTPS).Port != 0
+	return func(domain string) mtasts.Policy {
+		if !served {
+			return mtasts.Policy{}
+		}
+		return policyOf(c, domain)
+	}
+}
+
+// policyOf gives the policy of a domain as it is configured.
+func policyOf(c config.Config, domain string) mtasts.Policy {
 	mode := c.ModeOf(domain)
-	if mode == config.MTASTSOff || a.sockets.endpoint(serviceHTTPS).Port == 0 {
+	if mode == config.MTASTSOff {
 		return mtasts.Policy{}
 	}
 	p := mtasts.Policy{Mode: mtasts.Mode(mode), MaxAge: c.MTASTS.MaxAge.Std()}
@@ -67,9 +78,10 @@ func (a *App) srvServices() []records.Service {
 // wellKnown puts before the pages what programs ask for under names of our
 // domains.
 func (a *App) wellKnown(host string, pages http.Handler) http.Handler {
+	policy := a.signing.policy
 	o := wellknown.Options{
 		Domains: a.stores.directory, Host: host,
-		Policy: func(domain string) string { return a.policyOf(domain).String() },
+		Policy: func(domain string) string { return policy(domain).String() },
 	}
 	for _, s := range []struct {
 		service, kind string
@@ -94,25 +106,27 @@ const (
 	maxNewNames = 10
 )
 
-// runNames has certificates hold the names of our domains that are asked for
-// over HTTPS, once they lead here.
-func (a *App) runNames(ctx context.Context, r dns.Resolver) error {
+// A names has certificates hold the names of our domains that are asked for over
+// HTTPS, once they lead here.
+type names struct {
+	app      *App
+	resolver dns.Resolver
+	host     string
+	policy   func(domain string) mtasts.Policy
+	held     []string // the names that have certificates, or wait for them
+}
+
+func (a *App) openNames(r dns.Resolver) *names {
+	return &names{app: a, resolver: r, host: a.config.Hostname, policy: a.signing.policy}
+}
+
+// run looks after the names until ctx ends.
+func (n *names) run(ctx context.Context) error {
 	tick := time.NewTicker(namesEvery)
 	defer tick.Stop()
-	var held []string
 	for {
-		names, err := a.namesOf(ctx, r, held)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			a.log.Error("the domains cannot be read", obs.Err, err)
-		case err == nil && a.certs.fetched != nil:
-			a.certs.fetched.Further(names)
-			held = names
-		case err == nil && a.certs.own != nil:
-			if err := a.certs.own.Further(names, time.Now()); err != nil {
-				a.log.Error("a certificate cannot be made", obs.Err, err)
-			}
-			held = names
+		if err := n.turn(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			n.app.log.Error("the names of domains cannot be looked after", obs.Err, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -122,47 +136,69 @@ func (a *App) runNames(ctx context.Context, r dns.Resolver) error {
 	}
 }
 
-// namesOf gives the names of our domains that are to have certificates. held are
-// those that have.
-func (a *App) namesOf(ctx context.Context, r dns.Resolver, held []string) ([]string, error) {
-	var names []string
+// turn looks once which names are to have certificates.
+func (n *names) turn(ctx context.Context, now time.Time) error {
+	certs := n.app.certs
+	if certs.fetched == nil && certs.own == nil {
+		return nil // they come from files
+	}
+	wanted, err := n.wanted(ctx)
+	if err != nil {
+		return err
+	}
+	n.held = wanted
+	if certs.fetched != nil {
+		certs.fetched.Further(wanted)
+		return nil
+	}
+	return certs.own.Further(wanted, now)
+}
+
+// wanted gives the names of our domains that are to have certificates. An
+// authority of our own asks nobody whether they lead here.
+func (n *names) wanted(ctx context.Context) ([]string, error) {
+	var wanted []string
 	added := 0
-	for d, err := range a.stores.directory.Domains(ctx, "") {
+	for d, err := range n.app.stores.directory.Domains(ctx, "") {
 		if err != nil {
 			return nil, err
 		}
 		candidates := []string{wellknown.AutoconfigHost + d.Name}
-		if a.config.ModeOf(d.Name) != config.MTASTSOff {
+		if n.policy(d.Name).Mode != "" {
 			candidates = append(candidates, wellknown.PolicyHost+d.Name)
 		}
 		for _, name := range candidates {
-			has := slices.Contains(held, name)
+			has := slices.Contains(n.held, name)
 			switch {
-			case len(names) >= maxNames:
-				return names, nil
-			case a.certs.fetched == nil || has && !a.leadsAway(ctx, r, name):
-				names = append(names, name) // an authority of our own asks nobody
-			case !has && added < maxNewNames && a.leadsHere(ctx, r, name):
-				names = append(names, name)
+			case len(wanted) >= maxNames:
+				return wanted, nil
+			case n.app.certs.fetched == nil || has && !n.leadsAway(ctx, name):
+				wanted = append(wanted, name)
+			case !has && added < maxNewNames && n.leadsHere(ctx, name):
+				wanted = append(wanted, name)
 				added++
 			}
 		}
 	}
-	return names, nil
+	return wanted, nil
 }
 
 // leadsHere tells whether a name has an address that the hostname has.
-func (a *App) leadsHere(ctx context.Context, r dns.Resolver, name string) bool {
-	there, _, err := r.LookupAddr(ctx, name)
+func (n *names) leadsHere(ctx context.Context, name string) bool {
+	there, _, err := n.resolver.LookupAddr(ctx, name)
 	if err != nil {
 		return false
 	}
-	here, _, err := r.LookupAddr(ctx, a.config.Hostname)
+	here, _, err := n.resolver.LookupAddr(ctx, n.host)
 	return err == nil && slices.ContainsFunc(there, func(ip netip.Addr) bool { return slices.Contains(here, ip) })
 }
 
 // leadsAway tells whether it is sure that a name does not lead here any more.
-func (a *App) leadsAway(ctx context.Context, r dns.Resolver, name string) bool {
-	_, _, err := r.LookupAddr(ctx, name)
-	return errors.Is(err, dns.ErrNotFound) || err == nil && !a.leadsHere(ctx, r, name)
+func (n *names) leadsAway(ctx context.Context, name string) bool {
+	there, _, err := n.resolver.LookupAddr(ctx, name)
+	if err != nil {
+		return errors.Is(err, dns.ErrNotFound)
+	}
+	here, _, err := n.resolver.LookupAddr(ctx, n.host)
+	return err == nil && !slices.ContainsFunc(there, func(ip netip.Addr) bool { return slices.Contains(here, ip) })
 }

@@ -75,7 +75,7 @@ func (k *serverKeys) wanted() (crypto.Signer, error) {
 
 // chain gives what is shown to other servers.
 func (k *serverKeys) chain() []*x509.Certificate {
-	c, err := k.source.GetCertificate(&tls.ClientHelloInfo{ServerName: k.host})
+	c, err := k.source.GetCertificate(k.hello())
 	if err != nil || c == nil {
 		return nil
 	}
@@ -86,6 +86,17 @@ func (k *serverKeys) chain() []*x509.Certificate {
 		}
 	}
 	return chain
+}
+
+// hello is what another server says when it connects: one that takes any kind of
+// key.
+func (k *serverKeys) hello() *tls.ClientHelloInfo {
+	return &tls.ClientHelloInfo{
+		ServerName: k.host, SupportedVersions: []uint16{tls.VersionTLS13}, SupportedCurves: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
+		SignatureSchemes: []tls.SignatureScheme{
+			tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512, tls.Ed25519, tls.PSSWithSHA256, tls.PSSWithSHA384,
+		},
+	}
 }
 
 // shown gives the public key of the certificate that is shown.
@@ -241,7 +252,7 @@ func (k *serverKeys) published(ctx context.Context) ([]records.TLSKey, error) {
 
 // fetched tells whether the authority has given a certificate.
 func (k *serverKeys) fetched() bool {
-	_, err := k.acme.GetCertificate(&tls.ClientHelloInfo{ServerName: k.host})
+	_, err := k.acme.GetCertificate(k.hello())
 	return err == nil
 }
 

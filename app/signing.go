@@ -44,7 +44,7 @@ func (a *App) openSigning(r resolver, server *serverKeys) *signing {
 		Store: dkimkeys.New(a.stores.db), off: c.Off, resolver: r, server: server,
 		schedule: dkimkeys.Schedule{Rotate: c.Rotate.Std(), Settle: settle, Overlap: c.Overlap.Std()},
 		host:     a.config.Hostname, addresses: publicAddresses(), services: a.srvServices(),
-		policy: a.policyOf, fetcher: mtasts.NewFetcher(r, mtasts.FetchOptions{}), dmarcTo: reportsTo(a.config.Reports.Addresses, "dmarc"), tlsTo: reportsTo(a.config.Reports.Addresses, "tls"),
+		policy: a.policiesOf(), fetcher: mtasts.NewFetcher(r, mtasts.FetchOptions{}), dmarcTo: reportsTo(a.config.Reports.Addresses, "dmarc"), tlsTo: reportsTo(a.config.Reports.Addresses, "tls"),
 	}
 }
 
