@@ -50,6 +50,7 @@ func Outqueue(shard uint16) kv.Partition { return outqueue | kv.Partition(shard)
 const (
 	BlobStore   = 'b' // nothing -> the identity of the blob store that belongs to this one
 	QueueFreeze = 'f' // name -> which mail is held in the outqueue; store/outqueue
+	QueueRules  = 'F' // nothing -> the edition of these rules; store/outqueue
 )
 
 // Prefixes in Shared, all of store/mailbox.

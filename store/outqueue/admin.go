@@ -291,6 +291,9 @@ func (q *Queue) eachOf(ctx context.Context, shard, shards int, ids []ID, fn func
 				return err
 			}
 		}
+		if q.o.Shared {
+			tx.head.early++ // it may stand anywhere now
+		}
 		tx.end()
 		return nil
 	})

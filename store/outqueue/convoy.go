@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"time"
-
-	"waxwing/store/kv"
 )
 
 const (
@@ -120,14 +118,9 @@ func (q *Queue) bring(ctx context.Context, c *convoy, shards int) {
 // bringAll makes one transaction and returns when it is durable. It gives false
 // if that of several calls came to nothing.
 func (q *Queue) bringAll(ctx context.Context, shard, shards int, calls []*enqueuing) bool {
-	rules := q.rules(ctx)
 	o := ordered{arrival: new(arrival)}
 	var err error
-	o.Commit, err = q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) error {
-		tx, err := begin(kvtx, shard, shards)
-		if err != nil {
-			return err
-		}
+	o.Commit, err = q.admit(ctx, shard, shards, func(tx *shardTxn, rules ruleBook) (err error) {
 		for _, own := range calls {
 			if own.full = tx.head.counts.Items >= int64(q.o.MaxItems/shards); own.full {
 				continue
@@ -141,8 +134,7 @@ func (q *Queue) bringAll(ctx context.Context, shard, shards int, calls []*enqueu
 		if len(tx.made) == 0 {
 			return ErrFull
 		}
-		tx.end()
-		q.expect(&o, tx.made)
+		q.admitted(tx, &o)
 		return nil
 	})
 	if err != nil {

@@ -95,11 +95,34 @@ type ordered struct {
 	made    []fresh
 }
 
-// expect says what a transaction is to bring.
-func (q *Queue) expect(o *ordered, made []fresh) {
-	if o.made = made; !q.o.Shared {
-		q.memory.expect(o.arrival, made)
+// admit runs a transaction that enqueues something in a shard, by the rules
+// that hold mail.
+func (q *Queue) admit(ctx context.Context, shard, shards int, fn func(*shardTxn, ruleBook) error) (c kv.Commit, err error) {
+	err = q.byRules(ctx, func(rules ruleBook) (err error) {
+		c, err = q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) error {
+			tx, err := begin(kvtx, shard, shards)
+			if err == nil {
+				err = tx.obey(rules)
+			}
+			if err != nil {
+				return err
+			}
+			return fn(tx, rules)
+		})
+		return err
+	})
+	return c, err
+}
+
+// admitted ends such a transaction and says what it is to bring.
+func (q *Queue) admitted(tx *shardTxn, o *ordered) {
+	o.made = tx.made
+	if q.o.Shared {
+		tx.markEarly()
+	} else {
+		q.memory.expect(o.arrival, tx.made)
 	}
+	tx.end()
 }
 
 // arrived says that it has brought it.
@@ -184,13 +207,8 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 	if err != nil {
 		return ordered{}, err
 	}
-	rules := q.rules(ctx)
 	o := ordered{arrival: new(arrival)}
-	o.Commit, err = q.db.Update(ctx, partition(g.shard), func(kvtx kv.Txn) error {
-		tx, err := begin(kvtx, g.shard, shards)
-		if err != nil {
-			return err
-		}
+	o.Commit, err = q.admit(ctx, g.shard, shards, func(tx *shardTxn, rules ruleBook) (err error) {
 		if tx.head.counts.Items >= int64(q.o.MaxItems/shards) {
 			return ErrFull
 		}
@@ -199,8 +217,7 @@ func (q *Queue) enqueue(ctx context.Context, now time.Time, g group, shards int,
 				return err
 			}
 		}
-		tx.end()
-		q.expect(&o, tx.made)
+		q.admitted(tx, &o)
 		return nil
 	})
 	release()
@@ -286,7 +303,7 @@ func (q *Queue) dropOne(ctx context.Context, shard int, sum blob.Sum) error {
 }
 
 // enqueue writes one item.
-func (tx *shardTxn) enqueue(now time.Time, rules []Freeze, s *Submission) (ID, error) {
+func (tx *shardTxn) enqueue(now time.Time, rules ruleBook, s *Submission) (ID, error) {
 	token, id, err := tx.token(now, s.Token)
 	if err != nil || id != 0 {
 		return id, err
@@ -311,7 +328,7 @@ func (tx *shardTxn) enqueue(now time.Time, rules []Freeze, s *Submission) (ID, e
 			return 0, err
 		}
 	}
-	it.Frozen = frozenBy(rules, it)
+	it.Frozen = frozenBy(rules.all, it)
 	st := state{held: it.Frozen != "", due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
 	st.chunks = tx.putBody(id, it.body)
 	if st.parts, err = tx.putRecord(it, 0); err != nil {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"waxwing/mail"
-	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
@@ -40,9 +38,9 @@ const (
 	maxFreezes = 1000
 	// maxFreezeName bounds a rule's name.
 	maxFreezeName = 100
-	// freezesFor is how long the rules are believed without a look whether
+	// rulesFor is how long the rules are believed without a look whether
 	// another process has changed them.
-	freezesFor = 5 * time.Second
+	rulesFor = 5 * time.Second
 )
 
 // ErrExists says that there is a rule of that name.
@@ -53,35 +51,14 @@ func (f *Freeze) filter() Filter { return Filter{Account: f.Account, From: f.Fro
 func freezeKey(name string) []byte { return append([]byte{keys.QueueFreeze}, name...) }
 
 // Freezes lists the rules by name.
-func (q *Queue) Freezes(ctx context.Context) (all []Freeze, err error) {
-	err = q.db.View(ctx, keys.Common, func(r kv.Reader) error {
-		all = nil
-		for row, err := range r.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{Limit: maxFreezes}) {
-			if err != nil {
-				return err
-			}
-			var f freezeRecord
-			if len(row.Value) == 0 || row.Value[0] != version {
-				return errVersion
-			}
-			if err := cbor.Unmarshal(row.Value[1:], &f); err != nil {
-				return fmt.Errorf("%w: %w", errDamaged, err)
-			}
-			all = append(all, Freeze{
-				Name: string(row.Key[1:]), From: f.From, To: f.To, Account: mail.AccountID(f.Account), Reason: f.Reason, Created: fromNano(f.Created),
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the rules of the queue: %w", err)
-	}
-	return all, nil
+func (q *Queue) Freezes(ctx context.Context) ([]Freeze, error) {
+	r, err := q.readRules(ctx)
+	return r.all, err
 }
 
 // Freeze adds a rule, holds what fits it, and tells how many that were. It
-// holds what comes from then on; where other processes share the queue, what
-// they take within some seconds may pass.
+// holds all that fits: what had come before is looked through, and what comes,
+// in whichever process, from the moment on from which that is so.
 func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	switch {
 	case f.Name == "" || len(f.Name) > maxFreezeName:
@@ -95,17 +72,21 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = kv.Apply(ctx, q.db, keys.Common, func(tx kv.Txn) error {
+	var edition uint64
+	err = kv.Apply(ctx, q.db, keys.Common, func(tx kv.Txn) (err error) {
 		if _, err := tx.Get(freezeKey(f.Name)); !errors.Is(err, kv.ErrNotFound) {
 			return errors.Join(err, ErrExists)
 		}
 		tx.Put(freezeKey(f.Name), append([]byte{version}, b...))
-		return nil
+		edition, err = republish(tx)
+		return err
 	})
+	if err == nil {
+		err = q.proclaim(ctx, edition)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("freeze: %w", err)
 	}
-	q.freezes.changed()
 	return q.sweepUp(ctx, f.filter(), func(it *Item, s *state) error {
 		if !s.held {
 			s.held, it.Frozen = true, f.Name
@@ -116,20 +97,24 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 
 // Thaw removes a rule, and releases what it holds.
 func (q *Queue) Thaw(ctx context.Context, name string) (released int, err error) {
-	err = kv.Apply(ctx, q.db, keys.Common, func(tx kv.Txn) error {
+	var edition uint64
+	err = kv.Apply(ctx, q.db, keys.Common, func(tx kv.Txn) (err error) {
 		if _, err := tx.Get(freezeKey(name)); err != nil {
 			return err
 		}
 		tx.Delete(freezeKey(name))
-		return nil
+		edition, err = republish(tx)
+		return err
 	})
 	if errors.Is(err, kv.ErrNotFound) {
 		err = ErrNotFound
 	}
+	if err == nil {
+		err = q.proclaim(ctx, edition)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("thaw: %w", err)
 	}
-	q.freezes.changed()
 	rules, err := q.Freezes(ctx)
 	if err != nil {
 		return 0, err
@@ -173,43 +158,4 @@ func frozenBy(rules []Freeze, it *Item) string {
 		}
 	}
 	return ""
-}
-
-// freezes is the rules as they were read.
-type freezes struct {
-	mu      sync.Mutex
-	all     []Freeze  // guarded by mu
-	read    time.Time // zero if they are to be read again; guarded by mu
-	changes int       // how often they were changed here; guarded by mu
-}
-
-// changed says that the rules are others now.
-func (f *freezes) changed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.read = time.Time{}
-	f.changes++
-}
-
-// rules gives the rules as they were a moment ago.
-func (q *Queue) rules(ctx context.Context) []Freeze {
-	f := &q.freezes
-	f.mu.Lock()
-	all, changes := f.all, f.changes
-	known := !f.read.IsZero() && time.Since(f.read) < freezesFor
-	f.mu.Unlock()
-	if known {
-		return all
-	}
-	read, err := q.Freezes(ctx)
-	if err != nil {
-		q.o.Log.Error("the rules that hold mail cannot be read", obs.Err, err)
-		return all
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.changes == changes { // else these may be those from before
-		f.all, f.read = read, time.Now()
-	}
-	return read
 }

@@ -380,6 +380,14 @@ func (q *Queue) stir() {
 	q.poke()
 }
 
+// behind says that the index has something new before a cursor.
+func (q *Queue) behind() {
+	q.memory.mu.Lock()
+	q.memory.behind = true
+	q.memory.mu.Unlock()
+	q.poke()
+}
+
 // lendAll is Lease where nobody shares the engine: what is leased is known here
 // alone, and nothing is written.
 func (q *Queue) lendAll(ctx context.Context, now time.Time, ready []Ready, shards int) ([]*Lease, error) {

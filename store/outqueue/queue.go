@@ -53,7 +53,7 @@ type Queue struct {
 	shards atomic.Int32
 	turn   atomic.Uint32 // whose turn it is among the shards
 
-	freezes freezes
+	shelf ruleShelf
 
 	// One stripe is held from when a large body is kept, or has lost its
 	// last item, until the engine and the blob store agree again.

@@ -126,6 +126,7 @@ const readyPage = 2000
 type Cursor struct {
 	after [][]byte // of each shard, the key at which to go on
 	next  []int64  // of each shard, when something more becomes due
+	early []uint64 // of each shard, as its head had it when the cursor set out
 }
 
 // Next is when something becomes due that was not due yet when Ready last
@@ -145,14 +146,14 @@ func (c *Cursor) Next() time.Time {
 // waited longest first in each shard, until fn gives false, and moves the
 // cursor. Items that somebody has leased are not due. What another process, or
 // an administrator, puts before the cursor is found by a new one, and so is a
-// lease that has run out.
+// lease that has run out; News tells that there is something (Behind).
 func (q *Queue) Ready(ctx context.Context, now time.Time, c *Cursor, fn func(Ready) bool) error {
 	shards, err := q.count(ctx)
 	if err != nil {
 		return err
 	}
 	if len(c.after) != shards {
-		c.after, c.next = make([][]byte, shards), make([]int64, shards)
+		c.after, c.next, c.early = make([][]byte, shards), make([]int64, shards), make([]uint64, shards)
 	}
 	first := int(q.turn.Add(1))
 	for i := range shards {
@@ -163,11 +164,14 @@ func (q *Queue) Ready(ctx context.Context, now time.Time, c *Cursor, fn func(Rea
 			}
 		}
 		for more := true; more; {
-			page, next, err := q.readyPage(ctx, now, shard, c.after[shard])
+			page, next, early, err := q.readyPage(ctx, now, shard, c.after[shard])
 			if err != nil {
 				return fmt.Errorf("look for queue items: %w", err)
 			}
-			c.next[shard] = next
+			if c.after[shard] != nil && early != c.early[shard] {
+				q.behind()
+			}
+			c.next[shard], c.early[shard] = next, early
 			more = len(page) == readyPage
 			end := c.after[shard]
 			if len(page) > 0 {
@@ -216,14 +220,15 @@ func (q *Queue) advance(ctx context.Context, shard, shards int) error {
 }
 
 // readyPage reads rows from a key on, and when the first thing behind them
-// becomes due.
-func (q *Queue) readyPage(ctx context.Context, now time.Time, shard int, after []byte) (page []Ready, next int64, err error) {
+// becomes due; and the head's early.
+func (q *Queue) readyPage(ctx context.Context, now time.Time, shard int, after []byte) (page []Ready, next int64, early uint64, err error) {
 	err = q.db.View(ctx, partition(shard), func(r kv.Reader) error {
 		page, next = nil, never
 		h, err := readHead(r)
 		if err != nil {
 			return err
 		}
+		early = h.early
 		if h.low > now.UnixNano() {
 			if h.counts.Items > h.counts.Held {
 				next = h.low
@@ -261,5 +266,5 @@ func (q *Queue) readyPage(ctx context.Context, now time.Time, shard int, after [
 		}
 		return nil
 	})
-	return page, next, err
+	return page, next, early, err
 }

@@ -282,12 +282,17 @@ func decodeState(b []byte) (state, error) {
 	}, nil
 }
 
-// A head is the shard's: version 1, shards 2, next 8, low 8, and the counts.
+// A head is the shard's: version 1, shards 2, next 8, low 8, and the counts 32;
+// and in version 2, which is written where one of them is known, edition 8,
+// newest 8 and early 8.
 type head struct {
-	shards uint16 // of the whole queue; the same in all heads
-	next   uint64 // the next item's number
-	low    int64  // nothing in the index stands before it
-	counts Counts
+	shards  uint16 // of the whole queue; the same in all heads
+	next    uint64 // the next item's number
+	low     int64  // nothing in the index stands before it
+	counts  Counts
+	edition uint64 // what comes is held by the rules of this edition, or a later one
+	newest  int64  // the latest place in the index that something took as it came; where others share the engine
+	early   uint64 // how often something took a place that a cursor may have passed; likewise
 }
 
 // Counts tell how much is in the queue.
@@ -298,10 +303,14 @@ type Counts struct {
 	Octets   mail.ByteCount
 }
 
-const headSize = 51
+const (
+	headSize    = 51
+	longHead    = headSize + 24
+	longVersion = 2
+)
 
 func (h head) encode() []byte {
-	b := make([]byte, 0, headSize)
+	b := make([]byte, 0, longHead)
 	b = append(b, version)
 	b = binary.BigEndian.AppendUint16(b, h.shards)
 	for _, n := range []uint64{
@@ -309,18 +318,29 @@ func (h head) encode() []byte {
 	} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
-	return b
+	if h.edition == 0 && h.newest == 0 && h.early == 0 {
+		return b
+	}
+	b[0] = longVersion
+	b = binary.BigEndian.AppendUint64(b, h.edition)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.newest))
+	return binary.BigEndian.AppendUint64(b, h.early)
 }
 
 func decodeHead(b []byte) (head, error) {
-	if len(b) != headSize || b[0] != version {
+	long := len(b) == longHead && b[0] == longVersion
+	if !long && (len(b) != headSize || b[0] != version) {
 		return head{}, errVersion
 	}
 	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[3+8*i:]) }
-	return head{
+	h := head{
 		shards: binary.BigEndian.Uint16(b[1:]), next: n(0), low: int64(n(1)),
 		counts: Counts{Items: int64(n(2)), Held: int64(n(3)), Deferred: int64(n(4)), Octets: mail.ByteCount(n(5))},
-	}, nil
+	}
+	if long {
+		h.edition, h.newest, h.early = n(6), int64(n(7)), n(8)
+	}
+	return h, nil
 }
 
 // The keys.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"waxwing/store/kv"
+	"waxwing/store/blob"
 )
 
 // Result notes what came of an attempt and returns when that is durable. An
@@ -49,13 +49,9 @@ func (q *Queue) resultThen(ctx context.Context, now time.Time, shard, shards int
 	if err != nil {
 		return err
 	}
-	rules := q.rules(ctx)
 	o := ordered{arrival: new(arrival)}
-	var tx *shardTxn
-	o.Commit, err = q.db.Update(ctx, partition(shard), func(kvtx kv.Txn) (err error) {
-		if tx, err = begin(kvtx, shard, shards); err != nil {
-			return err
-		}
+	var freed []blob.Sum
+	o.Commit, err = q.admit(ctx, shard, shards, func(tx *shardTxn, rules ruleBook) error {
 		if err := q.settle(tx, now, l, a); err != nil {
 			return err
 		}
@@ -64,8 +60,8 @@ func (q *Queue) resultThen(ctx context.Context, now time.Time, shard, shards int
 				return err
 			}
 		}
-		tx.end()
-		q.expect(&o, tx.made)
+		q.admitted(tx, &o)
+		freed = tx.freed
 		return nil
 	})
 	release()
@@ -78,7 +74,7 @@ func (q *Queue) resultThen(ctx context.Context, now time.Time, shard, shards int
 		q.memory.giveUp(o.arrival, true)
 		return err
 	}
-	q.drop(ctx, shard, tx.freed)
+	q.drop(ctx, shard, freed)
 	q.arrived(now, o)
 	return nil
 }

@@ -25,6 +25,23 @@ func begin(tx kv.Txn, shard int, shards int) (*shardTxn, error) {
 	return &shardTxn{Txn: tx, shard: shard, head: h}, err
 }
 
+// markEarly notes what of that which has been enqueued takes a place in the
+// index before that of something which has come in an earlier transaction: an
+// urgent message, or one that has waited for its turn here. A cursor may stand
+// behind that place already.
+func (tx *shardTxn) markEarly() {
+	before, early := tx.head.newest, false
+	for _, f := range tx.made {
+		if due := f.state.due; !f.state.held && due <= f.item.Created.UnixNano() {
+			early = early || due < before
+			tx.head.newest = max(tx.head.newest, due)
+		}
+	}
+	if early {
+		tx.head.early++
+	}
+}
+
 // end writes the head.
 func (tx *shardTxn) end() { tx.Put(headKey(), tx.head.encode()) }
 
