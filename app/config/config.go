@@ -581,7 +581,9 @@ type Trace struct {
 	// Keep is for how long.
 	Keep Duration `toml:"keep"`
 
-	// Size is how much room it may take; beyond it the oldest goes first.
+	// Size is how much room it may take; beyond it the oldest goes first. A
+	// quarter of it is for what other servers were refused, which never pushes
+	// out what became of mail.
 	Size Size `toml:"size"`
 }
 

@@ -1,12 +1,10 @@
 package trace
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -144,11 +142,10 @@ func hashes(words []string) []uint32 {
 // first.
 func blocks(r kv.Reader, since, until time.Time, words []uint32) func(func([]Event, error) bool) {
 	return func(yield func([]Event, error) bool) {
-		lo := []byte{keys.TraceIndex}
+		var from []byte
 		if !since.IsZero() {
-			lo = indexKey(place(since.UnixNano(), 0, 0))
+			from = place(since.UnixNano(), 0, 0)
 		}
-		hi := indexKey(bytes.Repeat([]byte{math.MaxUint8}, 17))
 		var found [][]byte
 		read := func() bool {
 			ok := decodeAll(r, found, yield)
@@ -156,16 +153,16 @@ func blocks(r kv.Reader, since, until time.Time, words []uint32) func(func([]Eve
 			return ok
 		}
 		n := 0
-		for item, err := range r.Scan(lo, hi, kv.ScanOptions{Reverse: true}) {
+		for row, err := range newestFirst(r, from) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			oldest, _, err := parseIndex(item.Value)
-			if err != nil || !until.IsZero() && !oldest.Before(until) || words != nil && !has(item.Value, words) {
+			oldest, _, err := parseIndex(row.words)
+			if err != nil || !until.IsZero() && !oldest.Before(until) || words != nil && !has(row.words, words) {
 				continue
 			}
-			found = append(found, stepsKey(item.Key[1:]))
+			found = append(found, row.on.stepsKey(row.place))
 			if n++; n >= maxBlocks {
 				break
 			}

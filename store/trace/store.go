@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +21,7 @@ type Options struct {
 	// Keep is how long steps are kept; 0 for 14 days.
 	Keep time.Duration
 	// MaxOctets is how much room they may take, beyond which the oldest go
-	// first; 0 for 2 GiB.
+	// first; 0 for 2 GiB. A quarter of it is for what strangers are refused.
 	MaxOctets int64
 	// Log is told of housekeeping; nil for silence.
 	Log *slog.Logger
@@ -33,9 +33,11 @@ const (
 	flushEvery = time.Second
 	// flushAt is how many blocks are written without waiting for that.
 	flushAt = 16
-	// maxWaiting is how many octets of steps may wait in memory; more are
-	// dropped and counted.
-	maxWaiting = 16 << 20
+	// maxWaiting is how many octets of steps of mail may wait in memory, and
+	// maxRefusedWaiting of what strangers are refused; more are dropped and
+	// counted.
+	maxWaiting        = 16 << 20
+	maxRefusedWaiting = 4 << 20
 	// blocksPerTxn is how many blocks one transaction writes, well within the
 	// engine's limits.
 	blocksPerTxn = 16
@@ -52,12 +54,10 @@ type Store struct {
 	o      Options
 	writer uint32 // tells this process's rows from those of others
 
-	mu      sync.Mutex // guards what follows
-	open    *block     // being filled
-	waiting []*block   // full
-	octets  int        // of all of them
-	step    []byte     // room for one
-	dropped int        // steps, since this was told last
+	mu      sync.Mutex     // guards what follows
+	desks   [shelves]*desk // where steps wait for their shelf
+	step    []byte         // room for one
+	dropped int            // steps, since this was told last
 
 	full chan struct{}
 
@@ -78,7 +78,7 @@ func New(db kv.Store, o Options) *Store {
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it cannot fail
-	return &Store{db: db, o: o, writer: binary.BigEndian.Uint32(random[:]), open: new(block), full: make(chan struct{}, 1)}
+	return &Store{db: db, o: o, writer: binary.BigEndian.Uint32(random[:]), desks: [shelves]*desk{newDesk(maxWaiting), newDesk(maxRefusedWaiting)}, full: make(chan struct{}, 1)}
 }
 
 // Record implements Recorder: the step waits in memory, written down already,
@@ -90,35 +90,28 @@ func (s *Store) Record(_ context.Context, e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.step = appendStep(s.step[:0], &e)
-	if s.octets+len(s.step) > maxWaiting {
+	d := s.desks[shelfOf(&e)]
+	if !d.add(&e, s.step) {
 		s.dropped++
 		return
 	}
-	if !s.open.takes(s.step) {
-		s.waiting = append(s.waiting, s.open)
-		s.open = &block{steps: make([]byte, 0, blockOctets), words: make([]uint32, 0, cap(s.open.words))}
-		if len(s.waiting) >= flushAt {
-			select {
-			case s.full <- struct{}{}:
-			default:
-			}
+	if len(d.waiting) >= flushAt {
+		select {
+		case s.full <- struct{}{}:
+		default:
 		}
 	}
-	s.open.add(&e, s.step)
-	s.octets += len(s.step)
 }
 
-// take gives the blocks that wait, the oldest first, and how many steps have
-// been dropped.
-func (s *Store) take() (blocks []*block, dropped int) {
+// take gives the blocks that wait for each shelf, the oldest first, and how
+// many steps have been dropped.
+func (s *Store) take() (blocks [shelves][]*block, dropped int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	blocks, dropped = s.waiting, s.dropped
-	if len(s.open.steps) > 0 {
-		blocks = append(blocks, s.open)
-		s.open = new(block)
+	for i, d := range s.desks {
+		blocks[i] = d.take()
 	}
-	s.waiting, s.octets, s.dropped = nil, 0, 0
+	dropped, s.dropped = s.dropped, 0
 	return blocks, dropped
 }
 
@@ -156,22 +149,22 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) Flush(ctx context.Context) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
-	blocks, dropped := s.take()
+	all, dropped := s.take()
 	if dropped > 0 {
 		s.o.Log.Warn("more steps of messages than can be written", "dropped", dropped)
 	}
-	for len(blocks) > 0 {
-		some := blocks[:min(len(blocks), blocksPerTxn)]
-		if err := s.write(ctx, some); err != nil {
-			return fmt.Errorf("write %d blocks of steps: %w", len(blocks), err)
+	for i, blocks := range all {
+		for some := range slices.Chunk(blocks, blocksPerTxn) {
+			if err := s.write(ctx, shelf(i), some); err != nil {
+				return fmt.Errorf("write steps: %w", err)
+			}
 		}
-		blocks = blocks[len(some):]
 	}
 	return nil
 }
 
 // write writes blocks in one transaction.
-func (s *Store) write(ctx context.Context, blocks []*block) error {
+func (s *Store) write(ctx context.Context, on shelf, blocks []*block) error {
 	type row struct{ key, value []byte }
 	var rows []row
 	octets := int64(0)
@@ -180,54 +173,53 @@ func (s *Store) write(ctx context.Context, blocks []*block) error {
 		at := place(b.newest, s.writer, s.number)
 		steps := b.value()
 		index := b.index(len(steps))
-		rows = append(rows, row{stepsKey(at), steps}, row{indexKey(at), index})
+		rows = append(rows, row{on.stepsKey(at), steps}, row{on.indexKey(at), index})
 		octets += int64(len(steps) + len(index))
 	}
 	return kv.Apply(ctx, s.db, keys.Trace, func(tx kv.Txn) error {
-		total, err := readTotal(tx)
+		total, err := on.readTotal(tx)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
 			tx.Put(r.key, r.value)
 		}
-		putTotal(tx, total+octets)
+		on.putTotal(tx, total+octets)
 		return nil
 	})
 }
-
-func stepsKey(place []byte) []byte { return append([]byte{keys.TraceSteps}, place...) }
-func indexKey(place []byte) []byte { return append([]byte{keys.TraceIndex}, place...) }
 
 // Purge removes the steps that are older than is kept, and the oldest of what
 // is too much, and tells how many blocks that were.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	before, removed := now.Add(-s.o.Keep), 0
-	for {
-		n := 0
-		err := kv.Apply(ctx, s.db, keys.Trace, func(tx kv.Txn) (err error) {
-			n, err = s.purge(tx, before)
-			return err
-		})
-		removed += n
-		if err != nil || n < purgeRows {
-			return removed, err
+	for on := range shelves {
+		for n := purgeRows; n == purgeRows; {
+			err := kv.Apply(ctx, s.db, keys.Trace, func(tx kv.Txn) (err error) {
+				n, err = s.purge(tx, on, before)
+				return err
+			})
+			if err != nil {
+				return removed, err
+			}
+			removed += n
 		}
 	}
+	return removed, nil
 }
 
 // purge removes some blocks.
-func (s *Store) purge(tx kv.Txn, before time.Time) (n int, err error) {
-	total, err := readTotal(tx)
+func (s *Store) purge(tx kv.Txn, on shelf, before time.Time) (n int, err error) {
+	total, err := on.readTotal(tx)
 	if err != nil {
 		return 0, err
 	}
 	var gone [][]byte
-	for item, err := range tx.Scan([]byte{keys.TraceIndex}, []byte{keys.TraceIndex + 1}, kv.ScanOptions{Limit: purgeRows}) {
+	for item, err := range tx.Scan(on.indexKey(nil), on.indexEnd(), kv.ScanOptions{Limit: purgeRows}) {
 		if err != nil {
 			return 0, err
 		}
-		if !timeOf(item.Key[1:]).Before(before) && total <= s.o.MaxOctets {
+		if !timeOf(item.Key[1:]).Before(before) && total <= on.room(s.o.MaxOctets) {
 			break
 		}
 		gone = append(gone, bytes.Clone(item.Key))
@@ -237,28 +229,10 @@ func (s *Store) purge(tx kv.Txn, before time.Time) (n int, err error) {
 	}
 	for _, key := range gone {
 		tx.Delete(key)
-		tx.Delete(stepsKey(key[1:]))
+		tx.Delete(on.stepsKey(key[1:]))
 	}
 	if len(gone) > 0 {
-		putTotal(tx, max(total, 0))
+		on.putTotal(tx, max(total, 0))
 	}
 	return len(gone), nil
-}
-
-func readTotal(r kv.Reader) (int64, error) {
-	b, err := r.Get([]byte{keys.TraceTotal})
-	if errors.Is(err, kv.ErrNotFound) {
-		return 0, nil
-	}
-	if err == nil && (len(b) != 9 || b[0] != version) {
-		err = errors.New("the total of the steps is damaged")
-	}
-	if err != nil {
-		return 0, err
-	}
-	return int64(binary.BigEndian.Uint64(b[1:])), nil
-}
-
-func putTotal(tx kv.Txn, total int64) {
-	tx.Put([]byte{keys.TraceTotal}, binary.BigEndian.AppendUint64([]byte{version}, uint64(total)))
 }

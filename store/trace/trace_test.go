@@ -106,7 +106,7 @@ func TestPurge(t *testing.T) {
 	}
 	err := s.db.View(t.Context(), keys.Trace, func(r kv.Reader) error {
 		for item := range r.Scan(nil, nil, kv.ScanOptions{}) {
-			if item.Key[0] != keys.TraceTotal || !bytes.Equal(item.Value[1:], make([]byte, 8)) {
+			if item.Key[0] != keys.TraceTotal && item.Key[0] != keys.RefusedTotal || !bytes.Equal(item.Value[1:], make([]byte, 8)) {
 				t.Errorf("left behind: %q", item.Key)
 			}
 		}
@@ -140,8 +140,8 @@ func TestBounds(t *testing.T) {
 	for range maxWaiting/len(appendStep(nil, &e)) + 10 {
 		s.Record(t.Context(), e)
 	}
-	if s.dropped != 10 || s.octets > maxWaiting {
-		t.Errorf("%d were dropped, %d octets wait", s.dropped, s.octets)
+	if s.dropped != 10 || s.desks[ofMail].octets > maxWaiting {
+		t.Errorf("%d were dropped, %d octets wait", s.dropped, s.desks[ofMail].octets)
 	}
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -256,5 +256,49 @@ func BenchmarkFind(b *testing.B) {
 		if found, err := s.Find(b.Context(), Query{Term: "77777@a.example"}); err != nil || len(found) != 1 {
 			b.Fatal(len(found), err)
 		}
+	}
+}
+
+// However much strangers are refused, what became of mail stays, and what one
+// of them was refused is part of its message's story.
+func TestFloodOfRefusals(t *testing.T) {
+	s := open(t, Options{MaxOctets: 1 << 20})
+	way(s, 1, start)
+	s.Record(t.Context(), Event{Step: Refused, Time: start.Add(time.Second), Message: "m1", Remote: "192.0.2.1:4711", Reason: "for one recipient"})
+	if story := s.find(t, Query{Term: "m1"}); len(story) != 1 || len(story[0].Events) != 4 || story[0].Events[3].Step != Refused {
+		t.Fatalf("%+v", story)
+	}
+	word := make([]byte, 90)
+	for i := range 5000 {
+		_, _ = rand.Read(word)
+		s.Record(t.Context(), Event{
+			Step: Recipient, Time: start.Add(time.Minute + time.Duration(i)*time.Millisecond), Remote: "198.51.100.7:1", Reason: base64.StdEncoding.EncodeToString(word),
+		})
+		if i%500 == 0 {
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	way(s, 2, start.Add(time.Hour))
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Purge(t.Context(), start.Add(time.Hour)); err != nil || n == 0 {
+		t.Fatalf("%d blocks went, %v", n, err)
+	}
+	for _, id := range []string{"m1", "m2"} {
+		if story := s.find(t, Query{Term: id}); len(story) != 1 || len(story[0].Events) != 3 {
+			t.Errorf("of %s there is %+v", id, story)
+		}
+	}
+	n := len(s.find(t, Query{Term: "198.51.100.7", Limit: 5000}))
+	if n < 200 || n > 2000 {
+		t.Errorf("%d refusals are left", n)
+	}
+	// All is told in the order of time, whichever shelf it lies on.
+	all := s.find(t, Query{Limit: 3})
+	if len(all) != 3 || all[2].Message != "m2" || all[0].Message != "" {
+		t.Errorf("the newest: %+v", all)
 	}
 }
