@@ -33,7 +33,7 @@ const (
 func (f *folder) Ready(ctx context.Context, answer imapserver.Answer, entries []imapserver.Entry, got [][]byte) ([][]byte, error) {
 	now := time.Now()
 	m := makings.Get().(*making)
-	defer makings.Put(m)
+	defer m.release()
 	m.missing, m.ids = m.missing[:0], m.ids[:0]
 	key := sheafKey{view: weak.Make(f.view), answer: answer}
 	var s *sheaf
@@ -79,10 +79,14 @@ func (m *making) make(ctx context.Context, a *mailbox.Account, answer imapserver
 		m.ends, m.there = append(m.ends, len(m.octets)), append(m.there, facts != nil)
 		return len(m.octets) < muchAnswer
 	})
-	if cap(m.octets) > 2*muchAnswer {
-		defer func() { m.octets = nil }()
-	}
 	return n, err
+}
+
+// release gives the memory back.
+func (m *making) release() {
+	if cap(m.octets) <= 2*muchAnswer {
+		makings.Put(m)
+	}
 }
 
 // octetsOf gives the i-th of the answers that have been made.

@@ -117,8 +117,14 @@ func (a *Account) EachFacts(ctx context.Context, ids []mail.EmailID, only messag
 			return fn(i, f), nil
 		})
 	})
-	if err == nil && done == 0 {
+	switch {
+	case err == nil && done == 0:
 		err = unreadable
+	case err == nil || ctx.Err() != nil:
+	case done > 0: // what follows will say so itself
+		err = nil
+	case len(ids) > 1: // one of them is damaged, perhaps not the first
+		return a.EachFacts(ctx, ids[:1], only, fn)
 	}
 	return done, err
 }

@@ -1,6 +1,7 @@
 package mailbox_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"slices"
@@ -9,6 +10,8 @@ import (
 
 	"waxwing/format/message"
 	"waxwing/mail"
+	"waxwing/store/keys"
+	"waxwing/store/kv"
 	"waxwing/store/mailbox"
 )
 
@@ -64,6 +67,33 @@ func TestEachFacts(t *testing.T) {
 			if n != 2 || err != nil {
 				t.Errorf("%s: stopped after %d, %v", name, n, err)
 			}
+		}
+	}
+}
+
+// An email that cannot be read fails alone.
+func TestEachFactsDamaged(t *testing.T) {
+	ctx := t.Context()
+	h := newHouse(t, mailbox.Options{})
+	var ids []mail.EmailID
+	for i := range 40 {
+		ids = append(ids, h.add(t, mailbox.Inbox, fmt.Sprintf("Subject: %d\r\n\r\n", i), 0).Email)
+	}
+	err := kv.Apply(ctx, h.db, keys.Account(h.ID()), func(tx kv.Txn) error {
+		tx.Put(binary.BigEndian.AppendUint64([]byte{keys.Message}, uint64(ids[7])), []byte("nonsense"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range [][]mail.EmailID{ids, {ids[30], ids[2], ids[7], ids[3]}, ids[7:], ids[7:9], ids[8:]} {
+		want := slices.Index(list, ids[7])
+		n, err := h.EachFacts(ctx, list, message.EnvelopeOnly, func(int, *mailbox.Facts) bool { return true })
+		if want < 0 {
+			want = len(list)
+		}
+		if n != want || (err != nil) != (want == 0) {
+			t.Errorf("%d of %d, %v; want %d", n, len(list), err, want)
 		}
 	}
 }
