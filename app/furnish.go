@@ -91,7 +91,7 @@ func (a *App) furnish(o Options, now time.Time) error {
 	}
 	admin := adminapi.New(adminapi.Options{
 		Directory: s.directory, Mailboxes: s.mailboxes, Index: s.index, Blobs: s.blobs, Queue: s.queue, Trace: s.trace, Backup: s.backup,
-		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing, ServerKeys: server, Reports: s.reports,
+		Peers: s.peers, Sender: outgoing, Rules: rules, Signing: a.signing, ServerKeys: server, Reports: s.reports, Ours: a.ours(resolver),
 		Status: adminapi.Status{Version: Version(), Hostname: c.Hostname, Started: now, Listeners: a.sockets.addresses()},
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})
