@@ -54,7 +54,8 @@ func TestKillDuringDelivery(t *testing.T) {
 				books.send(w.Addr(25), fmt.Sprintf("%d-%d", round, s), stop, "a@crash.test", system.Bob)
 			})
 		}
-		time.Sleep(time.Duration(200+rand.IntN(500)) * time.Millisecond)
+		books.flows(round)
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
 		w.Kill()
 		close(stop)
 		sending.Wait()
@@ -129,6 +130,25 @@ func (l *ledger) send(addr, name string, stop <-chan struct{}, from, to string, 
 		l.mu.Lock()
 		l.acknowledged[number] = true
 		l.mu.Unlock()
+	}
+}
+
+// flows waits until something of a round has been acknowledged, so that the kill
+// comes while mail flows, however long the first login takes.
+func (l *ledger) flows(round int) {
+	of := fmt.Sprintf("%d-", round)
+	begun := func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for number := range l.acknowledged {
+			if strings.HasPrefix(number, of) {
+				return true
+			}
+		}
+		return false
+	}
+	for until := time.Now().Add(30 * time.Second); !begun() && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -39,7 +39,8 @@ func TestKillDuringRelay(t *testing.T) {
 				books.send(w.Addr(587), fmt.Sprintf("%d-%d", round, s), stop, system.Bob, "carol@sink.test", login)
 			})
 		}
-		time.Sleep(time.Duration(300+rand.IntN(500)) * time.Millisecond)
+		books.flows(round)
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
 		w.Kill()
 		close(stop)
 		sending.Wait()
