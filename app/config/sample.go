@@ -12,8 +12,13 @@ import (
 	"strings"
 )
 
-//go:embed config.go
-var source string
+// The comments of the fields in these files are the manual.
+var (
+	//go:embed config.go
+	source string
+	//go:embed outbound.go
+	outbound string
+)
 
 // Sample writes c as a file, with the manual of each key above it. Keys that
 // have their default value are written as comments, so that later versions may
@@ -40,11 +45,19 @@ func Manual() string {
 // "TLS" and "TLS.Source". They are read from the source, which is thereby the
 // one place where they are written.
 func docs() map[string]string {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
-	if err != nil {
-		panic(err) // the source of this very build
-	}
 	found := map[string]string{}
+	for _, text := range []string{source, outbound} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", text, parser.ParseComments)
+		if err != nil {
+			panic(err) // the source of this very build
+		}
+		note(found, file)
+	}
+	return found
+}
+
+// note adds the doc comments of a file to found.
+func note(found map[string]string, file *ast.File) {
 	for _, decl := range file.Decls {
 		g, ok := decl.(*ast.GenDecl)
 		if !ok || g.Tok != token.TYPE {
@@ -60,7 +73,6 @@ func docs() map[string]string {
 			found[spec.Name.Name+"."+field.Names[0].Name] = field.Doc.Text()
 		}
 	}
-	return found
 }
 
 type sampler struct {
