@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,18 +15,24 @@ import (
 
 // NOTIFY: a client says which events it wants to hear of, also while it runs
 // no command, and also of mailboxes that are not selected: those of its own
-// account. RFC 5465
+// account, and those that others share with it. RFC 5465
 
 // Watching is how an Account tells of its mailboxes.
 type Watching interface {
-	// Watch gives a channel that is poked after every change of the
-	// account's mailboxes, until cancel is called or the store ends, when it
-	// is closed.
-	Watch(ctx context.Context) (changed <-chan mail.ModSeq, cancel func(), err error)
-	// News tells what has happened since a modseq, and up to which one;
-	// ErrOverflow where that cannot be told any more. Beyond the newest
-	// nothing has happened.
-	News(ctx context.Context, since mail.ModSeq) (news []News, now mail.ModSeq, err error)
+	// Watch begins to watch the user's own mailboxes, and with shared those of
+	// others that the user may look up. ErrOverflow where they are too many.
+	Watch(ctx context.Context, shared bool) (Watch, error)
+}
+
+// A Watch tells what happens to mailboxes from its beginning on.
+type Watch interface {
+	// Changed is poked after every change.
+	Changed() <-chan struct{}
+	// News tells what has happened since it was told the last time;
+	// ErrOverflow where that cannot be told any more.
+	News(ctx context.Context) ([]News, error)
+	// Close ends it.
+	Close()
 }
 
 // ErrOverflow says that more has happened than can be told.
@@ -50,13 +57,11 @@ type notifying struct {
 	selected imap.NotifyEvents // of the selected mailbox
 	delayed  bool
 	fetch    []imap.FetchItem
-	groups   []watchGroup // of other mailboxes
-	since    mail.ModSeq  // of the account: up to here all has been told
-	changed  <-chan mail.ModSeq
-	cancel   func()
+	groups   []watchGroup      // of other mailboxes
+	watch    Watch             // nil where they are none
 	own      map[mail.UID]bool // new messages that come from this session
-	// names are those of the mailboxes, where names are watched: of one that
-	// has been deleted nothing else may be left that knows it.
+	// names are those of the user's own mailboxes, where names are watched: of
+	// one that has been deleted nothing else may be left that knows it.
 	names map[mail.MailboxID]string
 }
 
@@ -68,7 +73,7 @@ type watchGroup struct {
 }
 
 // covers tells whether a group is about a mailbox.
-func (g *watchGroup) covers(name string, subscribed bool) bool {
+func (g *watchGroup) covers(name string, foreign, subscribed bool) bool {
 	switch g.filter {
 	case imap.NotifySubscribed:
 		return subscribed
@@ -85,14 +90,27 @@ func (g *watchGroup) covers(name string, subscribed bool) bool {
 		}
 		return false
 	}
-	return true // every mailbox of one's own may be delivered to. RFC 5465 §6.3
+	return !foreign // every mailbox of one's own may be delivered to. RFC 5465 §6.3
+}
+
+// reaches tells whether a group may be about mailboxes of others.
+func (g *watchGroup) reaches(others string) bool {
+	if g.events == 0 || others == "" {
+		return false
+	}
+	for name := range g.names {
+		if strings.HasPrefix(name+string(imap.Delimiter), others) {
+			return true
+		}
+	}
+	return g.filter == imap.NotifySubscribed
 }
 
 // eventsOf gives what is wanted of a mailbox. RFC 5465 §6
-func (n *notifying) eventsOf(name string, subscribed bool) imap.NotifyEvents {
+func (n *notifying) eventsOf(name string, foreign, subscribed bool) imap.NotifyEvents {
 	var events imap.NotifyEvents
 	for i := range n.groups {
-		if g := &n.groups[i]; g.covers(name, subscribed) {
+		if g := &n.groups[i]; g.covers(name, foreign, subscribed) {
 			events |= g.events
 		}
 	}
@@ -105,7 +123,6 @@ func (c *conn) notify(ctx context.Context, cmd imap.Notify) (reply, error) {
 		return reply{}, &imap.Refusal{Code: "BADEVENT (" + imap.NotifyEventNames + ")", Text: "Event is not known"}
 	}
 	n := &notifying{}
-	others := imap.NotifyEvents(0)
 	for _, g := range cmd.Groups {
 		if g.Filter <= imap.NotifySelectedDelayed {
 			n.selected, n.delayed, n.fetch = g.Events, g.Filter == imap.NotifySelectedDelayed, g.Fetch
@@ -120,22 +137,9 @@ func (c *conn) notify(ctx context.Context, cmd imap.Notify) (reply, error) {
 			w.names[name] = true
 		}
 		n.groups = append(n.groups, w)
-		others |= g.Events
 	}
-	if others != 0 {
-		// What happens from here on will be told.
-		var err error
-		if _, n.since, err = c.account.News(ctx, 1<<63); err != nil {
-			return reply{}, err
-		}
-		if others&imap.NotifyMailboxName != 0 {
-			if n.names, err = c.mailboxNames(ctx); err != nil {
-				return reply{}, err
-			}
-		}
-		if n.changed, n.cancel, err = c.account.Watch(c.work); err != nil {
-			return reply{}, err
-		}
+	if err := c.beginWatch(ctx, n); err != nil {
+		return reply{}, err
 	}
 	c.stopNotify()
 	if err := c.tell(newsAll, false); err != nil { // an implicit NOOP
@@ -147,6 +151,30 @@ func (c *conn) notify(ctx context.Context, cmd imap.Notify) (reply, error) {
 		return reply{}, c.tellWatched(ctx)
 	}
 	return reply{}, nil
+}
+
+// beginWatch has what happens from here on told, of mailboxes that are not
+// selected.
+func (c *conn) beginWatch(ctx context.Context, n *notifying) (err error) {
+	events, shared := imap.NotifyEvents(0), false
+	for i := range n.groups {
+		events |= n.groups[i].events
+		shared = shared || n.groups[i].reaches(c.account.OthersPrefix())
+	}
+	if events == 0 {
+		return nil
+	}
+	n.watch, err = c.account.Watch(c.work, shared)
+	if errors.Is(err, ErrOverflow) { // RFC 5465 §5.8
+		return &imap.Refusal{Code: "NOTIFICATIONOVERFLOW", Text: "Too much would have to be watched"}
+	}
+	if err != nil || events&imap.NotifyMailboxName == 0 {
+		return err
+	}
+	if n.names, err = c.mailboxNames(ctx); err != nil {
+		n.stop()
+	}
+	return err
 }
 
 // mailboxNames gives the names of the user's own mailboxes.
@@ -171,7 +199,7 @@ func (n *notifying) learn(list []News) {
 	}
 	for i := range list {
 		switch s := &list[i].Status; {
-		case s.ID == 0:
+		case s.ID == 0 || s.Foreign:
 		case list[i].Deleted:
 			if s.Name == "" {
 				s.Name = n.names[s.ID]
@@ -184,8 +212,8 @@ func (n *notifying) learn(list []News) {
 }
 
 func (n *notifying) stop() {
-	if n != nil && n.cancel != nil {
-		n.cancel()
+	if n != nil && n.watch != nil {
+		n.watch.Close()
 	}
 }
 
@@ -212,10 +240,10 @@ func (c *conn) tellWatched(ctx context.Context) error {
 	}
 	for i := range boxes {
 		b := &boxes[i]
-		if b.NoSelect || b.Foreign || c.isSelected(b.ID) {
+		if b.NoSelect || c.isSelected(b) {
 			continue
 		}
-		if events := c.notifying.eventsOf(b.Name, known[b.Name]); events&imap.NotifyMessages != 0 {
+		if events := c.notifying.eventsOf(b.Name, b.Foreign, known[b.Name]); events&imap.NotifyMessages != 0 {
 			if err := c.tellStatus(ctx, b.Name, *b, c.watchedItems(events)); err != nil {
 				return err
 			}
@@ -241,9 +269,9 @@ func (c *conn) watchedItems(events imap.NotifyEvents) []imap.StatusItem {
 	return items
 }
 
-// isSelected tells whether one of the user's own mailboxes is the selected one.
-func (c *conn) isSelected(id mail.MailboxID) bool {
-	return c.view != nil && c.view.owner == 0 && c.view.told.Status().ID == id
+// isSelected tells whether a mailbox is the selected one.
+func (c *conn) isSelected(s *Status) bool {
+	return c.view != nil && c.view.owner == s.Owner && c.view.told.Status().ID == s.ID
 }
 
 // newsAllowed gives what may be told of the selected mailbox with a command
@@ -288,10 +316,10 @@ func (c *conn) tellNews(n news, withUID bool, command string) error {
 // tellOthers tells of mailboxes that are not selected. RFC 5465 §5
 func (c *conn) tellOthers(ctx context.Context) error {
 	w := c.notifying
-	if w.changed == nil {
+	if w.watch == nil {
 		return nil
 	}
-	list, now, err := c.account.News(ctx, w.since)
+	list, err := w.watch.News(ctx)
 	if errors.Is(err, ErrOverflow) { // RFC 5465 §5.8
 		c.out.line("* OK [NOTIFICATIONOVERFLOW] Too much has happened")
 		c.stopNotify()
@@ -302,17 +330,16 @@ func (c *conn) tellOthers(ctx context.Context) error {
 		c.info.Log.Error("mailboxes cannot be watched", obs.Err, err)
 		return nil
 	}
-	w.since = max(w.since, now)
 	w.learn(list)
 	var l *lister
 	for i := range list {
 		n := &list[i]
-		events := w.eventsOf(n.Status.Name, n.Subscribed)
+		events := w.eventsOf(n.Status.Name, n.Status.Foreign, n.Subscribed)
 		if n.Before != "" {
-			events |= w.eventsOf(n.Before, n.Subscribed)
+			events |= w.eventsOf(n.Before, n.Status.Foreign, n.Subscribed)
 		}
 		if n.Status.ID == 0 {
-			events = w.eventsOf("", false)
+			events = w.eventsOf("", false, false)
 		}
 		if err := c.tellMailbox(ctx, &l, list, n, events); err != nil {
 			return err
@@ -338,7 +365,7 @@ func (c *conn) tellMailbox(ctx context.Context, l **lister, all []News, n *News,
 	if len(n.Noted) > 0 && (n.Status.ID == 0 && events&imap.NotifyServerMetadata != 0 || n.Status.ID != 0 && events&imap.NotifyMailboxMetadata != 0) {
 		c.tellNoted(n)
 	}
-	if n.Deleted || n.Status.NoSelect || n.Status.ID == 0 || c.isSelected(n.Status.ID) {
+	if n.Deleted || n.Status.NoSelect || n.Status.ID == 0 || c.isSelected(&n.Status) {
 		return nil
 	}
 	if n.Added && events&imap.NotifyNew != 0 || n.Expunged && events&imap.NotifyExpunge != 0 || n.Flags && events&imap.NotifyFlags != 0 {
@@ -478,10 +505,10 @@ func (c *conn) listen(poked *atomic.Bool) (stop func()) {
 	if c.view != nil && (c.notifying == nil || c.notifying.selected != 0) {
 		cancel = c.view.mailbox.Subscribe(poke)
 	}
-	if c.notifying == nil || c.notifying.changed == nil {
+	if c.notifying == nil || c.notifying.watch == nil {
 		return cancel
 	}
-	others := c.notifying.changed
+	others := c.notifying.watch.Changed()
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -489,12 +516,9 @@ func (c *conn) listen(poked *atomic.Bool) (stop func()) {
 			select {
 			case <-end:
 				return
-			case _, open := <-others:
-				if !open {
-					others = nil
-				}
+			case <-others:
+				poke()
 			}
-			poke()
 		}
 	}()
 	return func() { close(end); <-ended; cancel() }
