@@ -48,8 +48,9 @@ func TestDMARCReports(t *testing.T) {
 
 	var sent []adminapi.SentReport
 	ours.eventually("a report that was sent", func() bool {
+		sent = nil
 		out := ours.run(ours.Program(), "report", "sent", "--since", "5d", "--json", "--dir", ours.Dir)
-		return json.Unmarshal([]byte(out), &sent) == nil && len(sent) == 2
+		return json.Unmarshal([]byte(out), &sent) == nil && len(sent) > 1 && sent[0].Ended != nil // it may just be going
 	})
 	for _, wanted := range []string{
 		"not sent to reports@elsewhere.test: its domain has no record sender.test._report._dmarc.elsewhere.test", "sent to dmarc-reports@sender.test",
@@ -59,6 +60,7 @@ func TestDMARCReports(t *testing.T) {
 
 	var all []adminapi.DMARCSummary
 	theirs.eventually("a report that was read", func() bool {
+		all = nil
 		out := theirs.run(theirs.Program(), "report", "dmarc", "--json", "--dir", theirs.Dir)
 		return json.Unmarshal([]byte(out), &all) == nil && len(all) == 1
 	})
@@ -88,20 +90,22 @@ func twoDaysAgo(t *testing.T, dir string) {
 	now := time.Now()
 	store := reports.New(db, reports.Options{})
 	waiting, err := store.Waiting(t.Context(), reports.DMARC, reports.DayOf(now)+1)
-	if err != nil || len(waiting) != 1 {
+	if err != nil || len(waiting) == 0 {
 		t.Fatalf("%v is counted, %v", waiting, err)
 	}
-	g, err := store.Gathered(t.Context(), waiting[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range g.Rows {
-		store.Count(now.Add(-48*time.Hour), reports.DMARC, waiting[0].Domain, g.About, row.Data, row.Count)
+	for _, subject := range waiting { // two, if it is midnight
+		g, err := store.Gathered(t.Context(), subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range g.Rows {
+			store.Count(now.Add(-48*time.Hour), reports.DMARC, subject.Domain, g.About, row.Data, row.Count)
+		}
+		if err := store.End(t.Context(), now, subject, "moved"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := store.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.End(t.Context(), now, waiting[0], "moved"); err != nil {
 		t.Fatal(err)
 	}
 }
