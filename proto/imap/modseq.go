@@ -108,6 +108,9 @@ func (s *scanner) fetchModifiers(c *Fetch) {
 			c.Vanished = true
 		case "PARTIAL":
 			s.sp()
+			if c.Page != nil {
+				s.fail("two PARTIAL ranges")
+			}
 			page := s.pageRange()
 			c.Page = &page
 		default:

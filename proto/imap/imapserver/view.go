@@ -209,6 +209,7 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 	}
 	if grown := v.meet(d.Added); v.meet(d.Changed) || grown {
 		c.tellFlags()
+		c.tellPermanent() // which lists the keywords, too. RFC 9051 §7.1
 	}
 	if len(d.Added) > 0 {
 		c.out.count(next.Len(), "EXISTS")
