@@ -75,7 +75,7 @@ func (c accountShowCmd) Run(ctx context.Context, s streams) error {
 		}
 		facts := []string{
 			"account", a.Address, "id", a.ID, "name", a.Name, "admin", yes(a.Admin),
-			"disabled", yes(a.Disabled), "sending paused", a.Paused, "quota", quota(a.Quota), "since", when(a.Created),
+			"disabled", yes(a.Disabled), "sending paused", a.Paused, "moved to", a.Moved, "quota", quota(a.Quota), "since", when(a.Created),
 		}
 		if a.Used != nil && a.Messages != nil {
 			facts = append(facts, "used", octets(a.Used), "messages", strconv.Itoa(*a.Messages),
@@ -147,10 +147,12 @@ type accountSetCmd struct {
 	Quota    *size   `help:"The most that its mailboxes may hold, such as 5GB; 0 for the server's default." placeholder:"SIZE"`
 
 	Recoverable *size `help:"How much deleted mail is kept to be brought back, such as 5GB; 0 for the server's default." placeholder:"SIZE"`
+
+	Moved *string `help:"The server that mail programs are referred to because the account's mail is there; empty for none." placeholder:"HOST[:PORT]"`
 }
 
 func (c accountSetCmd) Run(ctx context.Context, s streams) error {
-	change := adminapi.AccountChange{Name: c.Name, Admin: c.Admin, Disabled: c.Disabled}
+	change := adminapi.AccountChange{Name: c.Name, Admin: c.Admin, Disabled: c.Disabled, Moved: c.Moved}
 	if c.Quota != nil {
 		n := int64(*c.Quota)
 		change.Quota = &n

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,6 +27,7 @@ func accountOf(a directory.Account) Account {
 		Disabled: a.Disabled,
 		Quota:    int64(a.Quota),
 		Created:  utc(a.Created),
+		Moved:    a.Settings[directory.SettingMoved],
 	}
 }
 
@@ -160,6 +162,9 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 			return nil, problemf(http.StatusUnprocessableEntity, "a quota cannot be negative; 0 is the server's default")
 		}
 	}
+	if change.Moved != nil && !serverName(*change.Moved) {
+		return nil, problemf(http.StatusUnprocessableEntity, "moved: %q is not a server's name, with or without a port", *change.Moved)
+	}
 	account, err := a.account(r)
 	if err != nil {
 		return nil, err
@@ -181,6 +186,9 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 		if change.Quota != nil {
 			d.Quota = mail.ByteCount(*change.Quota)
 		}
+		if change.Moved != nil {
+			setting(d, directory.SettingMoved, *change.Moved)
+		}
 		return nil
 	})
 	if err != nil {
@@ -188,6 +196,32 @@ func (a *API) changeAccount(r *http.Request) (any, error) {
 	}
 	answer := accountOf(account)
 	return answer, a.usage(r.Context(), account.ID, &answer)
+}
+
+// setting changes a setting of an account; an empty one goes.
+func setting(d *directory.Account, key, value string) {
+	if value == "" {
+		delete(d.Settings, key)
+		return
+	}
+	if d.Settings == nil {
+		d.Settings = map[string]string{}
+	}
+	d.Settings[key] = value
+}
+
+// serverName tells whether a text is a server's name, with or without a port,
+// or empty.
+func serverName(text string) bool {
+	host, port, with := strings.Cut(text, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); with && (err != nil || n == 0) {
+		return false
+	}
+	if text == "" {
+		return true
+	}
+	_, err := mail.ParseAddress("x@" + host)
+	return err == nil && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == ""
 }
 
 // set changes what is to be changed.

@@ -33,6 +33,10 @@ type Account struct {
 	Quota    int64     `json:"quota"` // octets; 0 for the server's default
 	Created  time.Time `json:"created"`
 
+	// Moved is the server that mail programs are referred to, where it is
+	// another.
+	Moved string `json:"moved,omitempty"`
+
 	// Paused is why the account may not send for now; empty if it may.
 	Paused string `json:"paused,omitempty"`
 
@@ -68,6 +72,8 @@ type AccountChange struct {
 	Quota    *int64  `json:"quota,omitempty"`
 
 	Recoverable *int64 `json:"recoverable,omitempty"`
+
+	Moved *string `json:"moved,omitempty"` // empty: to none
 }
 
 // NewPassword is a PUT.

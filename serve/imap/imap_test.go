@@ -170,7 +170,7 @@ func TestTranscripts(t *testing.T) {
 		h := newHouse(t, mailbox.Options{Quota: mail.ByteCount(quota)})
 		h.change(o["admin"], func(a *directory.Account) { a.Admin = true })
 		if who, host, moved := strings.Cut(o["moved"], " "); moved {
-			h.change(who, func(a *directory.Account) { a.Settings = map[string]string{SettingMoved: host} })
+			h.change(who, func(a *directory.Account) { a.Settings = map[string]string{directory.SettingMoved: host} })
 		}
 		n, _ := strconv.Atoi(o["short"])
 		for i := range n {

@@ -11,10 +11,9 @@ import (
 	"waxwing/store/directory"
 )
 
-// SettingMoved is the setting of an account whose mail is on another server:
-// the server's name, with a port where it is not the usual one. Its owner, and
-// who shares its mailboxes, are told where to go. RFC 2221, RFC 2193
-const SettingMoved = "imap.moved"
+// The owner of an account whose mail is on another server, by
+// directory.SettingMoved, and who shares its mailboxes are told where to go.
+// RFC 2221, RFC 2193
 
 // referral is the URL of a mailbox of an account elsewhere, or of the account
 // itself where mailbox is empty. RFC 5092, RFC 2221 §4.1
@@ -43,7 +42,7 @@ func (a *account) movedAway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if host := own.Settings[SettingMoved]; host != "" {
+	if host := own.Settings[directory.SettingMoved]; host != "" {
 		return &imap.Refusal{Code: "REFERRAL " + referral(own.Address, host, ""), Text: "The account is on another server"}
 	}
 	return nil
@@ -55,7 +54,7 @@ func (a *account) moved(p *place, otherwise error) error {
 	if p.owner == nil {
 		return otherwise
 	}
-	host := p.owner.Settings[SettingMoved]
+	host := p.owner.Settings[directory.SettingMoved]
 	if host == "" || !p.neighbour {
 		return otherwise
 	}

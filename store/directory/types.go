@@ -63,6 +63,10 @@ type Account struct {
 	Settings map[string]string `cbor:"8,keyasint,omitempty" json:"settings,omitempty"`
 }
 
+// SettingMoved is the setting of an account whose mail programs have to go to
+// another server: its name, with a port where it is not the usual one.
+const SettingMoved = "imap.moved"
+
 // An Alias is an address that leads to others.
 type Alias struct {
 	Address mail.Address   `cbor:"1,keyasint" json:"address"`
