@@ -222,6 +222,7 @@ func (d *Deliverer) Deliver(ctx context.Context, now time.Time, a *Arrival, env 
 		submissions = append(submissions, *notice)
 	}
 	if len(submissions) == 0 {
+		d.done(ctx, now, a, env)
 		return nil
 	}
 	ids, err := d.queue.Enqueue(ctx, now, submissions...)

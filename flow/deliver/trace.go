@@ -46,6 +46,17 @@ func (d *Deliverer) queued(ctx context.Context, now time.Time, ids []outqueue.ID
 	}
 }
 
+// done tells that nothing of a message is left to do. Of what comes from the
+// queue, which has a token, the relay tells.
+func (d *Deliverer) done(ctx context.Context, now time.Time, a *Arrival, env mail.Envelope) {
+	if a.Token == "" {
+		d.trace.Record(ctx, trace.Event{
+			Time: now, Step: trace.Done, Message: a.ID, Service: "deliver", Account: a.Origin.Account, From: env.From.String(),
+			Reason: "nothing of it waits to be delivered",
+		})
+	}
+}
+
 func recipients(n int) string {
 	if n == 1 {
 		return "for one recipient"

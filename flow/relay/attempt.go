@@ -41,6 +41,8 @@ type attempt struct {
 	seat    *seat           // the place that it came with, until it is used; guarded by mu
 	calls   []outqueue.Call // guarded by mu
 	brought bool            // somebody was given something, or may have been; guarded by mu
+
+	noticed []outqueue.Submission // notifications on their way, not told of yet; guarded by mu
 }
 
 // attempt tries one leased item and records what came of it. When ctx ends

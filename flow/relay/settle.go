@@ -29,6 +29,7 @@ const notSentAgain = 30 * time.Second
 func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := time.Now() // what is recorded and what is told are of one moment
 	a.open -= len(g.indexes)
 	last := a.open == 0
 	for n, i := range g.indexes {
@@ -36,16 +37,17 @@ func (a *attempt) settle(ctx context.Context, g *group, answers []answer) {
 	}
 	a.forgetInterrupted()
 	if last {
-		a.conclude(ctx)
+		a.conclude(ctx, now)
 	} else {
-		done := a.delivered(ctx, time.Now())
+		done := a.delivered(ctx, now)
 		a.record(ctx, done)
 		closeBodies(done.Then)
 	}
 	for n, i := range g.indexes {
 		a.say(ctx, i, answers[n])
-		a.tell(ctx, i, answers[n])
+		a.tell(ctx, now, i, answers[n])
 	}
+	a.tellNotices(ctx)
 	if last && a.left == 0 {
 		a.tellDone(ctx)
 	}
@@ -116,8 +118,7 @@ func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt
 }
 
 // conclude records the rest and gives the item back to the queue.
-func (a *attempt) conclude(ctx context.Context) {
-	now := time.Now()
+func (a *attempt) conclude(ctx context.Context, now time.Time) {
 	tried := len(a.answers) > 0
 	// That nobody could be reached is found out again, if need be.
 	end := outqueue.Attempt{Patient: tried && !a.brought, Try: outqueue.Try{Began: a.began, Took: now.Sub(a.began), Calls: a.calls}}
@@ -237,10 +238,17 @@ func describe(w answer) string {
 		return w.reply
 	}
 	var refusal *smtp.Refusal
-	if errors.As(w.err, &refusal) && said(w.err) {
+	if errors.As(w.err, &refusal) && (said(w.err) || explained(refusal)) {
 		return refusal.Reply().String()
 	}
 	return w.err.Error()
+}
+
+// explained tells whether what a refusal of ours says ends as its error does,
+// which then says nothing new: "cannot connect to host: connection refused".
+func explained(r *smtp.Refusal) bool {
+	_, why, ok := strings.Cut(r.Text, ": ")
+	return ok && r.Err != nil && strings.HasSuffix(r.Err.Error(), why)
 }
 
 // record makes results durable. It does not give up while the lease is ours:
@@ -252,6 +260,7 @@ func (a *attempt) record(ctx context.Context, done outqueue.Attempt) {
 	for {
 		err := a.queue.Result(context.WithoutCancel(ctx), time.Now(), a.lease, done)
 		if err == nil {
+			a.noticed = append(a.noticed, done.Then...)
 			return
 		}
 		a.log.Error("cannot record an attempt", obs.Queue, a.name, obs.Err, err)

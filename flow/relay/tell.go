@@ -10,12 +10,11 @@ import (
 )
 
 // tell tells what an answer means for a recipient. That one has to wait for a
-// place is no step.
-func (a *attempt) tell(ctx context.Context, i int, w answer) {
+// place is no step. Whether it comes again was decided at the time now.
+func (a *attempt) tell(ctx context.Context, now time.Time, i int, w answer) {
 	if errors.Is(w.err, context.Canceled) {
 		return
 	}
-	now := time.Now()
 	_, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)
 	if again && (errors.Is(w.err, errCrowded) || errors.Is(w.err, errNotSent)) {
 		return
@@ -42,6 +41,21 @@ func (a *attempt) tell(ctx context.Context, i int, w answer) {
 		}
 	}
 	a.trace.Record(ctx, e)
+}
+
+// tellNotices tells that the sender is told of it; mu is held.
+func (a *attempt) tellNotices(ctx context.Context) {
+	for _, n := range a.noticed {
+		e := trace.Event{
+			Step: trace.Notified, Message: a.item.Message, Queue: a.name, Service: "relay", Account: a.item.Origin.Account, From: a.from,
+			Reason: "a notification is on its way, as message " + n.Message,
+		}
+		for _, to := range n.Envelope.To {
+			e.To = append(e.To, to.Address.String())
+		}
+		a.trace.Record(ctx, e)
+	}
+	a.noticed = nil
 }
 
 // tellDone tells that the item has left the queue; mu is held.
