@@ -99,10 +99,14 @@ func (s *scanner) searchProgram(c *Search) {
 		s.sp()
 	}
 	c.Program = and(s.searchKeys(false))
-	if c.Return&ReturnRelevancy != 0 && !c.Program.Asks(SearchFuzzy) {
+	if c.Return&ReturnRelevancy != 0 && !c.Program.mayBeFuzzy() {
 		s.fail("RELEVANCY needs FUZZY") // RFC 6203 §4
 	}
 }
+
+// mayBeFuzzy tells whether something in a program is fuzzy, or may be: what a
+// filter holds is not known here.
+func (k SearchKey) mayBeFuzzy() bool { return k.Asks(SearchFuzzy) || k.Asks(SearchFilter) }
 
 // ParseSearch reads a search program, without RETURN and CHARSET.
 func ParseSearch(text string) (SearchKey, error) {

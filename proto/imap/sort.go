@@ -125,7 +125,7 @@ func parseSort(s *scanner, uid bool) Command {
 	for _, k := range c.Keys {
 		fuzzy = fuzzy || k.Field == SortRelevancy
 	}
-	if fuzzy && !c.Program.Asks(SearchFuzzy) {
+	if fuzzy && !c.Program.mayBeFuzzy() {
 		s.fail("RELEVANCY needs FUZZY") // RFC 6203 §6
 	}
 	return c

@@ -261,7 +261,7 @@ func (c *conn) update(ctx context.Context, x *searchContext, uids []mail.UID, fo
 			list = append(list, match{place: place, uid: uid})
 		}
 	}
-	ordered, err := c.inOrder(ctx, result{c.view, list}, x.keys)
+	ordered, err := c.inOrder(ctx, result{view: c.view, found: list}, x.keys)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ func (c *conn) checkSearch(cmd *imap.Search) error {
 type result struct {
 	view  *view
 	found []match
+
+	// What the program has asked for, its filters with it. RFC 5466 §3.1
+	fuzzy, modseq bool
 }
 
 // runSearch gives the messages that match, in the mailbox's order.
@@ -50,8 +53,14 @@ func (c *conn) runSearch(ctx context.Context, v *view, cmd *imap.Search) (result
 	}
 	first := cmd.Return&^imap.ReturnSave == imap.ReturnMin // the first is enough
 	found, err := s.run([]span{{0, v.told.Len()}}, first)
-	return result{v, found}, err
+	if err == nil && cmd.Return&imap.ReturnRelevancy != 0 && len(s.fuzzy) == 0 {
+		err = errNotFuzzy
+	}
+	return result{v, found, len(s.fuzzy) > 0, s.modseq}, err
 }
+
+// errNotFuzzy is of a program that nothing can be relevant to. RFC 6203 §4, §6
+var errNotFuzzy = &imap.SyntaxError{Text: "RELEVANCY needs FUZZY"}
 
 // save keeps what was found for "$", and passes an error on: nothing is kept
 // after a NO. RFC 5182 §2.1
@@ -119,7 +128,7 @@ func (c *conn) tellSearch(word string, r result, cmd *imap.Search) {
 			return
 		}
 	}
-	if len(r.found) > 0 && cmd.Program.Asks(imap.SearchModSeq) { // RFC 7162 §3.1.6
+	if len(r.found) > 0 && r.modseq { // RFC 7162 §3.1.6
 		c.out.b = append(appendUint(append(c.out.b, " (MODSEQ "...), r.view.highestOf(r.found)), ')')
 	}
 	c.out.b = append(c.out.b, '\r', '\n')
@@ -177,7 +186,7 @@ func (c *conn) tellESearch(r result, cmd *imap.Search, where string) {
 		}
 		b = append(b, ')')
 	}
-	if len(found) > 0 && cmd.Program.Asks(imap.SearchModSeq) {
+	if len(found) > 0 && r.modseq {
 		switch {
 		case options&(imap.ReturnAll|imap.ReturnCount) != 0 || options&(imap.ReturnMin|imap.ReturnMax) != 0:
 			named = told(found, options)

@@ -44,6 +44,7 @@ type searcher struct {
 	inHeader bool // some of them are looked for in the header too
 	filters  int  // that have been put in
 	fuzzy    []*fuzzyTest
+	modseq   bool // a modseq is asked for
 	found    []match
 	since    time.Time
 	waiting  []candidate // those that need more than the entry

@@ -101,6 +101,7 @@ func (s *searcher) compileKey(k *imap.SearchKey, label string, fuzzy bool) (test
 		t.thread, err = s.view.mailbox.Thread(s.ctx, ownID(s.view.owner, k.Text))
 	case imap.SearchModSeq:
 		s.conn.useModSeq()
+		s.modseq = true
 	case imap.SearchKeyword:
 		t.Keyword, t.sets = k.Keyword.Fold(), map[KeywordSet]bool{}
 	case imap.SearchSentBefore, imap.SearchSentOn, imap.SearchSentSince:

@@ -17,6 +17,9 @@ func (c *conn) sort(ctx context.Context, cmd imap.Sort) (reply, error) {
 	whole := cmd.Search
 	whole.Return &^= imap.ReturnMin // the first of the order is not the first of the mailbox
 	r, err := c.runSearch(ctx, c.view, &whole)
+	if err == nil && !r.fuzzy && slices.ContainsFunc(cmd.Keys, func(k imap.SortKey) bool { return k.Field == imap.SortRelevancy }) {
+		err = errNotFuzzy
+	}
 	if err == nil {
 		r.found, err = c.inOrder(ctx, r, cmd.Keys)
 	}
