@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func stepText(e adminapi.StoryStep, told map[string]bool) string {
 	}
 	parts := []string{
 		e.Reason, named("to", strings.Join(e.To, " ")), named("by", e.Service), once(named("from", e.From)), once(named("host", e.Remote)),
-		once(named("hello", e.Hello)), once(e.TLS), once(named("account", e.Account)), once(named("queue", e.Queue)),
+		once(named("hello", e.Hello)), once(e.TLS), once(named("account", cmp.Or(e.Owner, e.Account))), once(named("queue", e.Queue)),
 		once(named("message-id", e.MessageID)), size, took,
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Facts)) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"waxwing/mail"
 	"waxwing/store/trace"
 )
 
@@ -27,6 +28,7 @@ type StoryStep struct {
 	Hello     string            `json:"hello,omitempty"`
 	TLS       string            `json:"tls,omitempty"`
 	Account   string            `json:"account,omitempty"`
+	Owner     string            `json:"owner,omitempty"` // the account's address, if there still is one
 	From      string            `json:"from,omitempty"`
 	To        []string          `json:"to,omitempty"`
 	Size      int64             `json:"size,omitempty"`
@@ -66,13 +68,24 @@ func (a *API) findSteps(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p := page[Story]{Items: []Story{}}
+	owners := map[mail.AccountID]string{}
+	owner := func(id mail.AccountID) string {
+		address, known := owners[id]
+		if !known {
+			if account, err := a.o.Directory.Account(r.Context(), id); err == nil {
+				address = account.Address.String()
+			}
+			owners[id] = address
+		}
+		return address
+	}
 	for _, s := range stories {
-		p.Items = append(p.Items, storyOf(s))
+		p.Items = append(p.Items, storyOf(s, owner))
 	}
 	return p, nil
 }
 
-func storyOf(s trace.Story) Story {
+func storyOf(s trace.Story, owner func(mail.AccountID) string) Story {
 	story := Story{Message: s.Message}
 	for _, e := range s.Events {
 		step := StoryStep{
@@ -80,7 +93,7 @@ func storyOf(s trace.Story) Story {
 			Hello: e.Hello, TLS: e.TLS, From: e.From, To: e.To, Size: int64(e.Size), Reason: e.Reason, Seconds: e.Took.Seconds(),
 		}
 		if e.Account != 0 {
-			step.Account = e.Account.String()
+			step.Account, step.Owner = e.Account.String(), owner(e.Account)
 		}
 		for _, f := range e.Facts {
 			if step.Facts == nil {
