@@ -76,6 +76,7 @@ func (c *conn) tellSelected(ctx context.Context, cmd imap.Select) (reply, error)
 	c.out.line("* OK [UIDNEXT %d] Predicted next UID", info.UIDNext)
 	c.out.line("* OK [%s] Highest", c.highestModSeq())                                 // RFC 7162 §3.1.2.1
 	c.out.line("* OK [MAILBOXID (%s)] Mailbox of this id", objectID(v.owner, info.ID)) // RFC 8474 §4.2
+	c.out.line("* OK [%s] URLs may be authorized", urlMech)                            // RFC 4467 §8
 	if c.rev2 {
 		l, err := c.newLister(ctx)
 		if err != nil {

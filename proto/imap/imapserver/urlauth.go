@@ -18,6 +18,10 @@ import (
 // internalMechanism is the one mechanism that authorizes URLs. RFC 4467 §2.4.1
 const internalMechanism = "INTERNAL"
 
+// urlMech is the response code that says so. Of RESETKEY other sessions hear
+// nothing: which mechanisms there are never changes.
+const urlMech = "URLMECH " + internalMechanism
+
 // urlToken calculates a URL's token: which algorithm it is, and the result.
 // RFC 4467 §2.4.1, §5
 func urlToken(key []byte, rump string) string {
@@ -43,7 +47,7 @@ func (c *conn) resetKey(ctx context.Context, cmd imap.ResetKey) (reply, error) {
 	if _, err := c.account.AccessKey(ctx, name, true, true); err != nil {
 		return reply{}, err
 	}
-	return reply{code: "URLMECH " + internalMechanism, text: "Key has been changed"}, nil
+	return reply{code: urlMech, text: "Key has been changed"}, nil
 }
 
 // genURLAuth is GENURLAUTH. RFC 4467 §7
