@@ -77,6 +77,9 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 		if _, err := tx.Get(freezeKey(f.Name)); !errors.Is(err, kv.ErrNotFound) {
 			return errors.Join(err, ErrExists)
 		}
+		if err := roomForRule(tx); err != nil {
+			return err
+		}
 		tx.Put(freezeKey(f.Name), append([]byte{version}, b...))
 		edition, err = republish(tx)
 		return err
@@ -93,6 +96,21 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 		}
 		return nil
 	})
+}
+
+// roomForRule fails if there are as many rules as are looked at.
+func roomForRule(tx kv.Txn) error {
+	n := 0
+	for _, err := range tx.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{KeysOnly: true, Limit: maxFreezes}) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	if n == maxFreezes {
+		return fmt.Errorf("there are %d rules already, and no more are looked at: thaw one first", n)
+	}
+	return nil
 }
 
 // Thaw removes a rule, and releases what it holds.
