@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
   gcc libc6-dev # for the race detector
   curl swaks libnet-ssleay-perl python3 openssl gnutls-bin ca-certificates procps bsdutils
-  mutt neomutt alpine tmux thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
+  mutt neomutt alpine tmux claws-mail xvfb thunderbird libsasl2-modules isync offlineimap3 fetchmail getmail6 msmtp
   postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd knot knot-dnssecutils unbound ssl-cert
   roundcube-core roundcube-sqlite3 php-cli php-cgi php-sqlite3 # of PHP no web server
   postgresql
