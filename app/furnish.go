@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -96,6 +97,15 @@ func (a *App) furnish(o Options, now time.Time) error {
 		Log:    a.log.With(obs.Service, serviceAdmin),
 	})
 
+	a.addWorkers(server, resolver)
+	a.addMailDoors(o, incoming, outgoing, logins)
+	a.addPages(o, pages, admin)
+	return nil
+}
+
+// addWorkers adds what runs beside the doors.
+func (a *App) addWorkers(server *serverKeys, names resolver) {
+	s := a.stores
 	a.workers = append(a.workers,
 		worker{"directory", s.directory.Run},
 		worker{"peers", s.peers.Run},
@@ -114,13 +124,17 @@ func (a *App) furnish(o Options, now time.Time) error {
 		worker{"purge", a.purge},
 		worker{"signing keys", a.runSigning},
 		worker{"keys of certificates", server.run},
-		worker{"names", a.openNames(resolver).run},
+		worker{"names", a.openNames(names).run},
 		worker{"search", s.index.Run},
 	)
 	for _, run := range a.certs.runs {
 		a.workers = append(a.workers, worker{"certificates", run})
 	}
+}
 
+// addMailDoors adds the doors for mail and its readers.
+func (a *App) addMailDoors(o Options, incoming *receive.Receiver, outgoing *submit.Submitter, logins *auth.Authenticator) {
+	c, s := a.config, a.stores
 	a.addDoor(serviceMX, smtpserver.New(mx.Door(incoming, c.Hostname), a.mxOptions()))
 	a.addDoor(serviceLMTP, smtpserver.New(lmtp.Door(incoming, c.Hostname), a.lmtpOptions()))
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
@@ -135,10 +149,13 @@ func (a *App) furnish(o Options, now time.Time) error {
 	for _, service := range []string{servicePOP3, servicePOP3S} {
 		a.addDoor(service, pop3server.New(maildrops.Open, a.pop3Options(service, logins, o)))
 	}
-	a.addDoor(serviceHTTPS, a.httpServer(serviceHTTPS, a.wellKnown(cmp.Or(o.Server, c.Hostname), pages)))
+}
+
+// addPages adds the doors for browsers and administrators.
+func (a *App) addPages(o Options, pages http.Handler, admin *adminapi.API) {
+	a.addDoor(serviceHTTPS, a.httpServer(serviceHTTPS, a.wellKnown(cmp.Or(o.Server, a.config.Hostname), pages)))
 	a.addDoor(serviceHTTP, a.httpServer(serviceHTTP, a.plainPages()))
 	a.addDoor(serviceAdmin, a.httpServer(serviceAdmin, admin.Handler()))
-	return nil
 }
 
 // A server accepts connections until its context ends, and returns when those

@@ -37,9 +37,6 @@ const (
 	Pinned Level = "fingerprint" // TLS, and a certificate or key that is known
 )
 
-// Levels are all of them, the weakest first.
-func Levels() []Level { return []Level{NoTLS, May, Needed, DANE, Verify, Pinned} }
-
 // transportFor gives the first that fits the domain; nil if there is none.
 func transportFor(all []Transport, domain string) *Transport {
 	for i := range all {

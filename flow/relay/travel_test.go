@@ -179,7 +179,7 @@ func TestWishesOrder(t *testing.T) {
 			for _, records := range [][]dns.TLSA{nil, {odd}, {usable}} {
 				for _, mode := range []mtasts.Mode{"", mtasts.None, mtasts.Testing, mtasts.Enforce} {
 					for _, mx := range []string{"mx.example.org", "other.example"} {
-						for _, l := range append(Levels(), "") {
+						for _, l := range []Level{NoTLS, May, Needed, DANE, Verify, Pinned, ""} {
 							f := roadFacts{host: "mx.example.org", domain: "example.org", source: s, security: security, sts: sts(mode, mx)}
 							if l != "" {
 								f.transport = &Transport{Level: l}
