@@ -43,11 +43,7 @@ type TrackedKey struct {
 func Trusted(configured []*wire.DS, tracked []TrackedKey) []*wire.DS {
 	var anchors []*wire.DS
 	for _, ds := range configured {
-		if !slices.ContainsFunc(tracked, func(k TrackedKey) bool {
-			plain := *k.Key
-			plain.Flags &^= flagRevoke
-			return k.State == KeyRevoked && matches(ds, &plain)
-		}) {
+		if !slices.ContainsFunc(tracked, func(k TrackedKey) bool { return k.State == KeyRevoked && names([]*wire.DS{ds}, k.Key) }) {
 			anchors = append(anchors, ds)
 		}
 	}
@@ -79,7 +75,7 @@ func (c *Check) Track(tracked []TrackedKey, configured []*wire.DS, set *Set) ([]
 		i := slices.IndexFunc(next, func(k TrackedKey) bool { return sameKey(k.Key, record) })
 		if i < 0 && len(next) < maxTracked && record.Flags&flagRevoke == 0 {
 			state := KeyPending
-			if slices.ContainsFunc(configured, func(ds *wire.DS) bool { return matches(ds, record) }) {
+			if names(configured, record) {
 				state = KeyValid
 			}
 			next = append(next, TrackedKey{Key: record, State: state, Since: c.Now})
@@ -93,7 +89,7 @@ func (c *Check) Track(tracked []TrackedKey, configured []*wire.DS, set *Set) ([]
 	}
 	kept := next[:0]
 	for i, k := range next {
-		if !seen[i] && !c.missed(&k) {
+		if !seen[i] && !c.missed(&k, configured) {
 			continue
 		}
 		kept = append(kept, k)
@@ -117,13 +113,14 @@ func (c *Check) seen(k *TrackedKey, record *wire.DNSKEY, set *Set) {
 }
 
 // missed notes that a key is not in the set, and tells whether it is still to
-// be tracked.
-func (c *Check) missed(k *TrackedKey) bool {
+// be tracked. A configured one that was revoked is so for good: who forgot that
+// would trust it again. RFC 5011 §4.2
+func (c *Check) missed(k *TrackedKey, configured []*wire.DS) bool {
 	switch k.State {
 	case KeyPending: // it must stay all the time, RFC 5011 §2.2
 		return false
 	case KeyRevoked:
-		return c.Now.Sub(k.Since) < removeHoldDown
+		return c.Now.Sub(k.Since) < removeHoldDown || names(configured, k.Key)
 	case KeyValid:
 		k.State, k.Since = KeyMissing, c.Now
 	}
@@ -139,6 +136,13 @@ func (c *Check) signedBy(set *Set, record *wire.DNSKEY) bool {
 	}
 	_, finding := c.Verify(set, &Keys{Zone: set.Name, keys: []key{k}})
 	return finding.Security == dns.Secure
+}
+
+// names tells whether one of some DS records speaks of a key, revoked or not.
+func names(all []*wire.DS, record *wire.DNSKEY) bool {
+	plain := *record
+	plain.Flags &^= flagRevoke
+	return slices.ContainsFunc(all, func(ds *wire.DS) bool { return matches(ds, &plain) })
 }
 
 func sameKey(a, b *wire.DNSKEY) bool {

@@ -97,10 +97,27 @@ func TestRollover(t *testing.T) {
 	now = now.Add(31 * day)
 	track([]*signer{fresh}, fresh.record, third.record)
 	track([]*signer{third}, third.record)
-	if state(fresh) != KeyMissing || state(third) != KeyValid || !trusts(fresh) || state(old) != "" {
-		t.Errorf("missing: %q, %q, %q", state(fresh), state(third), state(old))
+	if state(fresh) != KeyMissing || state(third) != KeyValid || !trusts(fresh) {
+		t.Errorf("missing: %q, %q", state(fresh), state(third))
 	}
-	track([]*signer{fresh}, fresh.record, third.record)
+	// The configuration still names the old one, which must not be trusted again.
+	now = now.Add(400 * day)
+	track([]*signer{third}, third.record, fresh.record)
+	if state(old) != KeyRevoked || trusts(old) {
+		t.Errorf("a year after it was revoked: %q, trusted: %v", state(old), trusts(old))
+	}
+	// One that nobody has configured is forgotten.
+	gone := *third.record
+	gone.Flags |= flagRevoke
+	leaver := *third
+	leaver.record = &gone
+	track([]*signer{&leaver, fresh}, &gone, fresh.record)
+	now = now.Add(31 * day)
+	track([]*signer{fresh}, fresh.record)
+	if state(third) != "" {
+		t.Errorf("a learnt key, revoked and gone: %q", state(third))
+	}
+	track([]*signer{fresh}, fresh.record)
 	if state(fresh) != KeyValid {
 		t.Errorf("back again: %q", state(fresh))
 	}
