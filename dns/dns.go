@@ -80,11 +80,31 @@ type Resolver interface {
 	// (RFC 7505) is one record with Host ".".
 	LookupMX(ctx context.Context, name string) ([]MX, Result, error)
 	LookupAddr(ctx context.Context, name string) ([]netip.Addr, Result, error) // A and AAAA
-	LookupTXT(ctx context.Context, name string) ([]string, Result, error)      // strings of a record joined
+	// LookupFamily gives the addresses of one family. Who needs no others asks
+	// so: trouble with those is none of his then, and theirs is not hidden.
+	LookupFamily(ctx context.Context, name string, f Family) ([]netip.Addr, Result, error)
+	LookupTXT(ctx context.Context, name string) ([]string, Result, error) // strings of a record joined
 	LookupPTR(ctx context.Context, ip netip.Addr) ([]string, Result, error)
 	// LookupTLSA gives the TLSA records of a name such as
 	// "_25._tcp.mx.example.org". They count only if the result is Secure.
 	LookupTLSA(ctx context.Context, name string) ([]TLSA, Result, error)
+}
+
+// A Family is one kind of addresses.
+type Family uint8
+
+// The families.
+const (
+	IPv4 Family = iota
+	IPv6
+)
+
+// FamilyOf gives the family of an address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Unmap().Is4() {
+		return IPv4
+	}
+	return IPv6
 }
 
 // An MX is one mail exchanger. RFC 1035 §3.3.9

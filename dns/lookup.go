@@ -123,6 +123,14 @@ func (l Lookups) LookupAddr(ctx context.Context, name string) ([]netip.Addr, Res
 	return nil, result, err4
 }
 
+// LookupFamily implements Resolver.
+func (l Lookups) LookupFamily(ctx context.Context, name string, f Family) ([]netip.Addr, Result, error) {
+	if f == IPv6 {
+		return l.addresses(ctx, name, wire.TypeAAAA)
+	}
+	return l.addresses(ctx, name, wire.TypeA)
+}
+
 func (l Lookups) addresses(ctx context.Context, name string, qtype uint16) ([]netip.Addr, Result, error) {
 	records, result, err := l.lookup(ctx, name, qtype)
 	if err != nil {

@@ -55,6 +55,16 @@ func (z Zone) LookupAddr(_ context.Context, name string) ([]netip.Addr, dns.Resu
 	return addrs, result, err
 }
 
+// LookupFamily implements dns.Resolver.
+func (z Zone) LookupFamily(ctx context.Context, name string, f dns.Family) ([]netip.Addr, dns.Result, error) {
+	all, result, err := z.LookupAddr(ctx, name)
+	some := slices.DeleteFunc(all, func(a netip.Addr) bool { return dns.FamilyOf(a) != f })
+	if err == nil && len(some) == 0 {
+		return nil, result, &dns.Error{Name: name, Type: "A", Detail: "of the other family only", Err: dns.ErrNotFound}
+	}
+	return some, result, err
+}
+
 // LookupTXT implements dns.Resolver.
 func (z Zone) LookupTXT(_ context.Context, name string) ([]string, dns.Result, error) {
 	return answer(z, z.TXT, name, "TXT")

@@ -64,7 +64,7 @@ func reverseName(ctx context.Context, r dns.Resolver, ip netip.Addr) policy.Reve
 	}
 	known := true
 	for _, name := range names[:min(len(names), maxNames)] {
-		addrs, _, err := r.LookupAddr(ctx, name)
+		addrs, _, err := r.LookupFamily(ctx, name, dns.FamilyOf(ip)) // RFC 8601 §3
 		if slices.Contains(addrs, ip) {
 			return policy.ReverseName{State: policy.NameConfirmed, Name: strings.TrimSuffix(name, ".")}
 		}

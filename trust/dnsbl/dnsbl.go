@@ -205,7 +205,7 @@ var answers = netip.MustParsePrefix("127.0.0.0/8")
 
 // listed gives the answer of a list that counts; the zero Addr for none.
 func (c *Checker) listed(ctx context.Context, w *watched, name string, now time.Time) (netip.Addr, error) {
-	all, _, err := c.resolver.LookupAddr(ctx, strings.TrimSuffix(name, ".")+"."+w.Zone)
+	all, _, err := c.resolver.LookupFamily(ctx, strings.TrimSuffix(name, ".")+"."+w.Zone, dns.IPv4) // RFC 5782 §2.1
 	if err != nil {
 		if errors.Is(err, dns.ErrNotFound) {
 			err = nil
@@ -213,7 +213,7 @@ func (c *Checker) listed(ctx context.Context, w *watched, name string, now time.
 		return netip.Addr{}, err
 	}
 	for _, a := range all {
-		if a.Is4() && refusals.Contains(a) {
+		if refusals.Contains(a) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			c.fail(w, now, brokenLasts, fmt.Errorf("%w: %s", errRefused, a))
@@ -221,7 +221,7 @@ func (c *Checker) listed(ctx context.Context, w *watched, name string, now time.
 		}
 	}
 	for _, a := range all {
-		if !a.Is4() || !answers.Contains(a) {
+		if !answers.Contains(a) {
 			continue // a parked domain points to a web server
 		}
 		if len(w.Codes) == 0 || slices.ContainsFunc(w.Codes, func(code Code) bool { return code.matches(a) }) {
@@ -269,7 +269,7 @@ func (w *watched) isBroken(now time.Time) bool {
 
 // holds tells whether a list has any entry for a name.
 func (c *Checker) holds(ctx context.Context, w *watched, name string) (bool, error) {
-	all, _, err := c.resolver.LookupAddr(ctx, name+"."+w.Zone)
+	all, _, err := c.resolver.LookupFamily(ctx, name+"."+w.Zone, dns.IPv4)
 	if errors.Is(err, dns.ErrNotFound) {
 		return false, nil
 	}

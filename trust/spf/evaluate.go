@@ -204,28 +204,23 @@ func (c *check) included(ctx context.Context, target string) (bool, []string, er
 	return false, nil, nil
 }
 
-// addresses looks a host up. Those of the other family do not count.
-func (c *check) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	all, result, err := c.resolver.LookupAddr(ctx, host)
+// addresses looks a host up. Those of the other family are not asked for: they
+// do not count, nor does trouble with them. RFC 7208 §5
+func (c *check) addresses(ctx context.Context, host string, f dns.Family) ([]netip.Addr, error) {
+	ips, result, err := c.resolver.LookupFamily(ctx, host, f)
 	c.authentic = c.authentic && result.Authentic
-	if err != nil && !errors.Is(err, dns.ErrNotFound) {
+	switch {
+	case err != nil && !errors.Is(err, dns.ErrNotFound):
 		return nil, err
-	}
-	var some []netip.Addr
-	for _, ip := range all {
-		if ip.Is4() == c.query.IP.Is4() {
-			some = append(some, ip)
-		}
-	}
-	if len(some) == 0 {
+	case len(ips) == 0:
 		return nil, c.empty()
 	}
-	return some, nil
+	return ips, nil
 }
 
 // hasAddress is the mechanism a. RFC 7208 §5.3
 func (c *check) hasAddress(ctx context.Context, host string, d directive) (bool, error) {
-	ips, err := c.addresses(ctx, host)
+	ips, err := c.addresses(ctx, host, dns.FamilyOf(c.query.IP))
 	if err != nil {
 		return false, err
 	}
@@ -268,17 +263,8 @@ func (c *check) hasExchanger(ctx context.Context, domain string, d directive) (b
 // resolves is the mechanism exists: an A record, whatever the host's address
 // is. RFC 7208 §5.7
 func (c *check) resolves(ctx context.Context, name string) (bool, error) {
-	ips, result, err := c.resolver.LookupAddr(ctx, name)
-	c.authentic = c.authentic && result.Authentic
-	if err != nil && !errors.Is(err, dns.ErrNotFound) {
-		return false, err
-	}
-	for _, ip := range ips {
-		if ip.Is4() {
-			return true, nil
-		}
-	}
-	return false, c.empty()
+	ips, err := c.addresses(ctx, name, dns.IPv4)
+	return len(ips) > 0, err
 }
 
 // hasName is the mechanism ptr. RFC 7208 §5.5
@@ -313,7 +299,7 @@ func (c *check) names(ctx context.Context) []string {
 		if !lookable(name) {
 			continue
 		}
-		ips, _, err := c.resolver.LookupAddr(ctx, name)
+		ips, _, err := c.resolver.LookupFamily(ctx, name, dns.FamilyOf(c.query.IP))
 		if err != nil {
 			continue
 		}

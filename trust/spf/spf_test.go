@@ -1,11 +1,13 @@
 package spf
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"waxwing/dns"
 	"waxwing/dns/dnstest"
 )
 
@@ -32,6 +34,44 @@ func TestTerm(t *testing.T) {
 		v := Check(t.Context(), z, q)
 		if v.Result != tt.result || v.Term != tt.term || !v.Authentic || v.Explanation != "" {
 			t.Errorf("%+v: %+v", tt, v)
+		}
+	}
+}
+
+// half has one family of addresses that nobody answers for.
+type half struct {
+	dnstest.Zone
+	silent dns.Family
+}
+
+func (h half) LookupFamily(ctx context.Context, name string, f dns.Family) ([]netip.Addr, dns.Result, error) {
+	if f == h.silent {
+		return nil, dns.Result{}, &dns.Error{Name: name, Type: "A", Detail: "made to fail", Err: dns.ErrTemporary}
+	}
+	return h.Zone.LookupFamily(ctx, name, f)
+}
+
+// Trouble with the addresses of the other family is no trouble; with those of
+// the host's own it must not look as if there were none. RFC 7208 §5
+func TestOtherFamily(t *testing.T) {
+	z := dnstest.Zone{
+		TXT: map[string][]string{"a.example": {"v=spf1 exists:%{l}.list.example a:mx.a.example -all"}},
+		A:   map[string][]string{"mx.a.example": {"192.0.2.1", "2001:db8::1"}},
+	}
+	for _, tt := range []struct {
+		ip     string
+		silent dns.Family
+		result Result
+	}{
+		{"192.0.2.1", dns.IPv6, Pass},
+		{"192.0.2.1", dns.IPv4, TempError},
+		{"2001:db8::1", dns.IPv6, TempError},
+		{"2001:db8::2", dns.IPv6, TempError},
+		{"2001:db8::1", dns.IPv4, TempError}, // exists asks for A always
+	} {
+		q := Query{IP: netip.MustParseAddr(tt.ip), Helo: "mx.example", Sender: "ann@a.example"}
+		if v := Check(t.Context(), half{z, tt.silent}, q); v.Result != tt.result {
+			t.Errorf("%s, no answers of family %d: %+v, want %s", tt.ip, tt.silent, v, tt.result)
 		}
 	}
 }

@@ -39,6 +39,12 @@ func (r *recall) LookupAddr(ctx context.Context, name string) ([]netip.Addr, dns
 	return found, result, err
 }
 
+func (r *recall) LookupFamily(ctx context.Context, name string, f dns.Family) ([]netip.Addr, dns.Result, error) {
+	found, result, err := r.resolver.LookupFamily(ctx, name, f)
+	r.note(err)
+	return found, result, err
+}
+
 func (r *recall) LookupTXT(ctx context.Context, name string) ([]string, dns.Result, error) {
 	found, result, err := r.resolver.LookupTXT(ctx, name)
 	r.note(err)
