@@ -6,6 +6,7 @@
 //	policy.go    the policy, and what it allows
 //	fetch.go     getting it from its host
 //	policies.go  finding a domain's policy, remembered for as long as it says
+//	search.go    who waits for that, and how long
 //	refresh.go   fetching what is remembered anew before it expires
 //
 // Whether a connection is as a policy wants it is for those to judge who make

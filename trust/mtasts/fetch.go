@@ -19,7 +19,7 @@ import (
 
 const (
 	// fetchTimeout is how long a policy may take. RFC 8461 §3.3 has a minute for
-	// it; mail waits meanwhile.
+	// it.
 	fetchTimeout = 20 * time.Second
 	// maxAddresses is how many addresses of a host are tried.
 	maxAddresses = 4

@@ -71,15 +71,21 @@ type Policies struct {
 	memory   Memory
 	log      *slog.Logger
 
-	mu    sync.Mutex // not held while anybody is asked
-	known map[string]*entry
+	life     context.Context // of searches
+	end      context.CancelFunc
+	searches sync.WaitGroup // those that nobody need wait for
+
+	mu      sync.Mutex // not held while anybody is asked
+	known   map[string]*entry
+	running int  // searches
+	ended   bool // none begins any more that outlives who began it
 }
 
 // An entry is what is known of a domain.
 type entry struct {
 	finding Finding
 	until   time.Time
-	looking chan struct{} // closed when who looks it up is done; nil if nobody does
+	search  *search // nil if it is not looked up now
 
 	failed   string    // the id of the policy that could not be fetched
 	trouble  *Error    // why
@@ -92,33 +98,27 @@ func New(r dns.Resolver, fetch func(ctx context.Context, domain string) (Policy,
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Policies{resolver: r, fetch: fetch, memory: m, log: log, known: map[string]*entry{}}
+	ps := &Policies{resolver: r, fetch: fetch, memory: m, log: log, known: map[string]*entry{}}
+	ps.life, ps.end = context.WithCancel(context.Background())
+	return ps
 }
 
 // Find gives the policy of a domain, in lower case and A-labels. It looks the
 // record up and fetches what is new, once for all who ask at the same time, and
-// costs nothing for a while afterwards. It fails if ctx ends, or the Memory does.
+// costs nothing for a while afterwards. What takes long goes on without the
+// caller, who gets what is known so far, with an Error of the kind Unknown: the
+// policy that was kept, or none. It fails if ctx ends, or the Memory does.
 func (ps *Policies) Find(ctx context.Context, now time.Time, domain string) (Finding, error) {
-	for {
-		e, first := ps.enter(now, domain)
-		if e == nil {
-			return Finding{}, errors.New("too many policies are being looked up")
-		}
-		if first {
-			return ps.look(ctx, now, domain, e)
-		}
-		ps.mu.Lock()
-		finding, looking := e.finding, e.looking
-		ps.mu.Unlock()
-		if looking == nil {
-			return finding, nil
-		}
-		select {
-		case <-looking: // who looked may have been called off
-		case <-ctx.Done():
-			return Finding{}, ctx.Err()
-		}
+	finding, s, first := ps.enter(now, domain)
+	switch {
+	case s == nil && first:
+		return Finding{}, errors.New("too many policies are being looked up")
+	case s == nil:
+		return finding, nil
+	case first:
+		ps.begin(ctx, now, domain, s)
 	}
+	return s.wait(ctx)
 }
 
 // Doubt has the record of a domain looked up again by the next Find: mail could
@@ -131,24 +131,25 @@ func (ps *Policies) Doubt(domain string) {
 	}
 }
 
-// enter gives what is known of a domain. first says that the caller is to look:
-// nothing is known, or for too long.
-func (ps *Policies) enter(now time.Time, domain string) (e *entry, first bool) {
+// enter gives what is known of a domain, or the search for it. first says that
+// the caller is to begin that: nothing is known, or for too long. Without a
+// search there is no room for one then.
+func (ps *Policies) enter(now time.Time, domain string) (f Finding, s *search, first bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	e = ps.known[domain]
+	e := ps.known[domain]
 	if e == nil {
 		if !ps.makeRoom() {
-			return nil, false
+			return Finding{}, nil, true
 		}
 		e = &entry{}
 		ps.known[domain] = e
 	}
-	if e.looking == nil && !now.Before(e.until) {
-		e.looking = make(chan struct{})
-		return e, true
+	if e.search == nil && !now.Before(e.until) {
+		e.search = newSearch(e)
+		return Finding{}, e.search, true
 	}
-	return e, false
+	return e.finding, e.search, false
 }
 
 // makeRoom drops what somebody can find out again; mu is held.
@@ -157,34 +158,27 @@ func (ps *Policies) makeRoom() bool {
 		if len(ps.known) < maxKnown {
 			break
 		}
-		if e.looking == nil {
+		if e.search == nil {
 			delete(ps.known, domain)
 		}
 	}
 	return len(ps.known) < maxKnown
 }
 
-// look finds out, and tells those who wait.
-func (ps *Policies) look(ctx context.Context, now time.Time, domain string, e *entry) (Finding, error) {
-	finding, until, err := ps.discover(ctx, now, domain, e)
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if err == nil {
-		e.finding, e.until = finding, until
-	}
-	close(e.looking)
-	e.looking = nil
-	return finding, err
-}
-
 // discover looks at the Memory and the record, and fetches the policy if it is
-// new. It is the only one who does so for the domain. RFC 8461 §5.1
-func (ps *Policies) discover(ctx context.Context, now time.Time, domain string, e *entry) (Finding, time.Time, error) {
+// new. It is the only one who does so for the domain. known is told what holds
+// meanwhile. RFC 8461 §5.1
+func (ps *Policies) discover(ctx context.Context, now time.Time, domain string, e *entry, known func(Finding)) (Finding, time.Time, error) {
 	kept, holds, err := ps.memory.Load(ctx, domain)
 	if err != nil {
 		return Finding{}, time.Time{}, fmt.Errorf("policy of %s: %w", domain, err)
 	}
 	holds = holds && now.Before(kept.Expires())
+	if holds {
+		known(Finding{Policy: kept.Policy, ID: kept.ID, Err: errNotYet})
+	} else {
+		known(Finding{Err: errNotYet})
+	}
 	id, trouble := ps.record(ctx, domain)
 	if err := ctx.Err(); err != nil {
 		return Finding{}, time.Time{}, err

@@ -244,11 +244,11 @@ func TestPolicyExpires(t *testing.T) {
 	})
 }
 
-// Many ask at once, and the first is called off: another does his work.
+// Many ask at once, and the first is called off: what was begun for him goes on.
 func TestFoundOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage("v=STSv1; id=1;", enforce)
-		s.takes = 5 * time.Second
+		s.takes = 4 * time.Second
 		first, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var called, found atomic.Int32
@@ -267,8 +267,57 @@ func TestFoundOnce(t *testing.T) {
 			})
 		}
 		asking.Wait()
-		if called.Load() != 1 || found.Load() != 50 || s.fetched.Load() != 2 {
+		if called.Load() != 1 || found.Load() != 50 || s.fetched.Load() != 1 {
 			t.Errorf("%d called off, %d found it, %d fetched", called.Load(), found.Load(), s.fetched.Load())
+		}
+	})
+}
+
+// A policy that is long in coming keeps mail waiting for a moment only, and
+// counts from when it is there. One that was kept counts meanwhile.
+func TestSlowPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage("v=STSv1; id=1;", enforce)
+		s.takes = 12 * time.Second
+		began := time.Now()
+		s.want(t, "", Unknown, 1)
+		if took := time.Since(began); took != patience {
+			t.Errorf("mail has waited for %v", took)
+		}
+		s.want(t, "", Unknown, 1) // another message waits, too
+		time.Sleep(2 * time.Second)
+		s.want(t, Enforce, 0, 1)
+		if took := time.Since(began); took != 12*time.Second {
+			t.Errorf("the policy was there after %v", took)
+		}
+		s.set("v=STSv1; id=2;", testingOnly, nil)
+		s.Doubt("example.org")
+		s.want(t, Enforce, Unknown, 2)
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
+		s.want(t, Testing, 0, 2)
+	})
+}
+
+// Who stops does not leave a search behind; a search that is begun after that
+// is its caller's.
+func TestSearchesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage("v=STSv1; id=1;", enforce)
+		s.takes = 12 * time.Second
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.Run(ctx) }()
+		began := time.Now()
+		s.want(t, "", Unknown, 1)
+		stop()
+		<-done
+		if took := time.Since(began); took != patience {
+			t.Errorf("stopped after %v", took)
+		}
+		s.want(t, Enforce, 0, 2)
+		if took := time.Since(began); took != patience+s.takes {
+			t.Errorf("found after %v", took)
 		}
 	})
 }

@@ -19,8 +19,10 @@ const (
 )
 
 // Run fetches policies anew, a day after they were, until ctx ends: so that
-// nobody who keeps us from fetching one at the right moment gets rid of it.
+// nobody who keeps us from fetching one at the right moment gets rid of it. It
+// ends the searches that nobody waits for any more.
 func (ps *Policies) Run(ctx context.Context) error {
+	defer ps.finish()
 	tick := time.NewTicker(refreshTick)
 	defer tick.Stop()
 	for {
