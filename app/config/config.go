@@ -334,7 +334,8 @@ type Trust struct {
 	SPF string `toml:"spf"`
 
 	// Unknown says what becomes of mail that cannot be verified because the DNS
-	// does not answer: "accept" or "defer", for the sender to try again later.
+	// does not answer: "accept" or "defer", for the sender to try again later. What
+	// is accepted goes to Junk if its author's domain wants unproven mail kept out.
 	Unknown string `toml:"unknown"`
 
 	// Indicators has the picture looked up that a domain wants shown beside its

@@ -73,14 +73,11 @@ type Proven struct {
 // Message decides about a message by what is proven of it. The verdict's Reason
 // says why it is set aside, or why it is taken though DMARC fails.
 func (r Rules) Message(h Host, m Proven) Verdict {
-	if r.Trust.Defer && m.notYet() && !allowed(h) {
-		return refuse(451, 4, 4, 3, // RFC 7208 §8.6
-			"it cannot be found out for now whether this message is genuine, try later",
-			"it could not be verified: %s", m.trouble())
-	}
 	switch {
 	case m.DMARC.Result == dmarc.Fail:
 		return r.unproven(h, m)
+	case m.DMARC.Result == dmarc.TempError:
+		return r.unsettled(h, m)
 	case len(m.Authors) > 1 && r.Trust.DMARC != HeedNot && !allowed(h):
 		// Two authors make it unclear whose word counts; forgers like that.
 		// RFC 9989 §11.5
@@ -89,6 +86,25 @@ func (r Rules) Message(h Host, m Proven) Verdict {
 		// RFC 7372 §3.2: SPF validation failed. RFC 7208 §8.4
 		return refuse(550, 5, 7, 23, fmt.Sprintf("%s does not let your address send its mail", m.SPF.Domain),
 			"SPF fails by %s, and DMARC says nothing", termOf(m.SPF))
+	}
+	return Verdict{}
+}
+
+// unsettled decides about a message of which cannot be found out for now whether
+// it is proven: no policy of its author applies then (RFC 9989 §5.3.6). Where
+// there is one that would keep forged mail out, it stays out of sight at least:
+// forgers can choose signatures whose keys nobody finds.
+func (r Rules) unsettled(h Host, m Proven) Verdict {
+	switch author := m.DMARC.Author; {
+	case allowed(h):
+	case r.Trust.Defer:
+		return refuse(451, 4, 4, 3, // RFC 7208 §8.6
+			"it cannot be found out for now whether this message is genuine, try later",
+			"it could not be verified: %s", m.DMARC.Problem)
+	case m.Sealer != "" || r.Trust.heed(author) == HeedNot:
+	case m.DMARC.Domain != "" && m.DMARC.Wanted != dmarc.None:
+		return Verdict{Override: LocalPolicy, Junk: true, Reason: fmt.Sprintf("set aside: it cannot be found out for now whether it is from %s, "+
+			"which wants mail kept out that is not: %s", author, m.DMARC.Problem)}
 	}
 	return Verdict{}
 }
@@ -121,27 +137,6 @@ func (r Rules) unproven(h Host, m Proven) Verdict {
 	// RFC 7372 §3.4: multiple authentication checks failed
 	return refuse(550, 5, 7, 26, fmt.Sprintf("this message is not proven to be from %s, which wants such mail refused (DMARC)", author),
 		"DMARC fails, and %s wants such mail refused", m.DMARC.Domain)
-}
-
-// notYet tells whether a check that counts could not be made for now.
-func (m Proven) notYet() bool {
-	return m.DMARC.Result == dmarc.TempError || m.DMARC.Result == dmarc.Fail && m.trouble() != ""
-}
-
-// trouble says what keeps a check from being made for now.
-func (m Proven) trouble() string {
-	if m.DMARC.Result == dmarc.TempError {
-		return m.DMARC.Problem
-	}
-	if m.SPF.Result == spf.TempError {
-		return m.SPF.Problem
-	}
-	for _, s := range m.DKIM {
-		if s.Status == dkim.TempError {
-			return s.Reason
-		}
-	}
-	return ""
 }
 
 // carrier is a domain that stands with its own name for having passed the

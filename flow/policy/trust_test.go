@@ -46,6 +46,7 @@ func TestMessage(t *testing.T) {
 	twoAuthors := func(m *policy.Proven) {
 		m.Authors, m.DMARC = []string{"a.example", "b.example"}, dmarc.Verdict{Result: dmarc.PermError}
 	}
+	unasked := func(m *policy.Proven) { m.DMARC = dmarc.Verdict{Result: dmarc.TempError, Author: "mail.a.example"} }
 	noKey := func(m *policy.Proven) { m.DKIM = []dkim.Result{{Status: dkim.TempError, Reason: "no answer"}} }
 
 	heeds := func(h policy.Heed, domains ...string) policy.Rules {
@@ -97,9 +98,14 @@ func TestMessage(t *testing.T) {
 		"of an allowed host, junk":      {usual, stranger(allowed), message(wants(dmarc.Quarantine)), "yes", "allowed"},
 		"two authors":                   {usual, stranger(), message(twoAuthors), "junk", "a.example and b.example"},
 		"... and nobody cares":          {off, stranger(), message(twoAuthors), "yes", ""},
-		"no answer":                     {usual, stranger(), message(result(dmarc.TempError)), "yes", ""},
+		"no answer":                     {usual, stranger(), message(result(dmarc.TempError)), "junk", "for now whether it is from mail.a.example"},
+		"no answer, to postmaster":      {usual, stranger(), message(result(dmarc.TempError), postmaster), "junk", "for now"},
+		"no answer, not heeded":         {off, stranger(), message(result(dmarc.TempError)), "yes", ""},
+		"no answer, nothing wanted":     {usual, stranger(), message(result(dmarc.TempError), wants(dmarc.None)), "yes", ""},
+		"no answer, vouched for":        {usual, stranger(), message(result(dmarc.TempError), vouched), "yes", ""},
+		"no answer about a policy":      {usual, stranger(), message(unasked), "yes", ""},
 		"no answer, put off":            {deferring, stranger(), message(result(dmarc.TempError)), "451 4.4.3", "no answer"},
-		"no key, put off":               {deferring, stranger(), message(noKey), "451 4.4.3", "no answer"},
+		"a stranger's key, put off":     {deferring, stranger(), message(noKey), "550 5.7.26", ""},
 		"no key, proven otherwise":      {deferring, stranger(), message(noKey, result(dmarc.Pass)), "yes", ""},
 		"no answer about allowed hosts": {deferring, stranger(allowed), message(result(dmarc.TempError)), "yes", ""},
 	} {

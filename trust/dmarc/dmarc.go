@@ -10,6 +10,7 @@ package dmarc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,10 @@ type Evidence struct {
 	SPF string
 	// DKIM are the domains whose signatures passed.
 	DKIM []string
+	// MaybeSPF and MaybeDKIM are those of which it could not be found out for now
+	// whether they pass.
+	MaybeSPF  string
+	MaybeDKIM []string
 }
 
 // A Verdict is what was found out.
@@ -112,19 +117,32 @@ func (rs *Records) Check(ctx context.Context, r dns.Resolver, author string, e E
 	}
 	v.Result = Fail
 	var trouble error
-	v.DKIM, trouble = w.anyAligned(ctx, author, e.DKIM, v.Record.StrictDKIM)
-	if e.SPF != "" {
-		var err error
-		v.SPF, err = w.aligned(ctx, author, e.SPF, v.Record.StrictSPF)
-		trouble = errors.Join(trouble, err)
-	}
-	switch {
-	case v.SPF || v.DKIM:
+	if v.SPF, v.DKIM, trouble = w.anyProof(ctx, &v, e.SPF, e.DKIM); v.SPF || v.DKIM {
 		v.Result = Pass
-	case trouble != nil: // RFC 9989 §5.3.6: then it neither passes nor fails
+		return v
+	}
+	if trouble == nil {
+		var spf, dkim bool
+		if spf, dkim, trouble = w.anyProof(ctx, &v, e.MaybeSPF, e.MaybeDKIM); spf || dkim {
+			trouble = fmt.Errorf("the DNS does not tell for now whether %s vouches for it", author)
+		}
+	}
+	if trouble != nil { // RFC 9989 §5.3.6: then it neither passes nor fails
 		v.Result, v.Problem = TempError, trouble.Error()
 	}
 	return v
+}
+
+// anyProof tells whether a domain that SPF, or one that a signature has proven is
+// the author's.
+func (w *walker) anyProof(ctx context.Context, v *Verdict, sender string, signers []string) (spf, dkim bool, err error) {
+	dkim, err = w.anyAligned(ctx, v.Author, signers, v.Record.StrictDKIM)
+	if sender != "" {
+		var trouble error
+		spf, trouble = w.aligned(ctx, v.Author, sender, v.Record.StrictSPF)
+		err = errors.Join(err, trouble)
+	}
+	return spf, dkim, err
 }
 
 // canonical gives a name in lower case without the last dot.
@@ -316,11 +334,16 @@ func (w *walker) aligned(ctx context.Context, author, domain string, strict bool
 		return domain == author, nil
 	}
 	if top := func(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }; top(author) != top(domain) {
-		return false, nil // they can have nothing in common
+		return false, nil // they can have nothing in common, and none is walked from
 	}
 	ours, err := w.walk(ctx, author)
 	if err != nil {
 		return false, err
+	}
+	// Who lies outside of the author's organization is not asked: else whoever
+	// has a domain that does not answer could keep any mail from failing.
+	if o := organizational(author, ours); domain != o && !strings.HasSuffix(domain, "."+o) {
+		return false, nil
 	}
 	theirs, err := w.walk(ctx, domain)
 	if err != nil {

@@ -92,9 +92,11 @@ func world() dnstest.Zone {
 		},
 		A: map[string][]string{"mail.example.com": {"192.0.2.1"}, "shop.suffix": {"192.0.2.1"}},
 		Fail: map[string]bool{
-			"_dmarc.broken.example":   true,
-			"_dmarc.sub.broken2.net":  true,
-			"_dmarc.else.example.net": true,
+			"_dmarc.broken.example":       true,
+			"_dmarc.sub.broken2.net":      true,
+			"_dmarc.else.example.net":     true,
+			"_dmarc.forger.com":           true,
+			"_dmarc.trouble2.example.com": true,
 		},
 	}
 }
@@ -130,7 +132,15 @@ func TestCheck(t *testing.T) {
 		{"noise.example", Evidence{}, Fail, "noise.example", Quarantine},
 		{"broken.example", Evidence{}, TempError, "", ""},
 		// What cannot be found out proves nothing, and nothing else either.
-		{"trouble.example.net", Evidence{SPF: "else.example.net"}, TempError, "trouble.example.net", Reject},
+		{"trouble.example.net", Evidence{SPF: "x.trouble.example.net"}, Pass, "trouble.example.net", Reject},
+		{"x.example.com", Evidence{MaybeDKIM: []string{"y.example.com"}}, TempError, "example.com", Reject},
+		{"x.example.com", Evidence{MaybeSPF: "y.example.com", SPF: "example.com"}, Pass, "example.com", Reject},
+		{"strict.example.com", Evidence{MaybeSPF: "example.com", MaybeDKIM: []string{"example.com"}}, Fail, "strict.example.com", Reject},
+		// A stranger who does not answer is no reason to believe that he might have
+		// been the author.
+		{"example.com", Evidence{SPF: "forger.com", DKIM: []string{"forger.com"}, MaybeSPF: "forger.com", MaybeDKIM: []string{"forger.com"}}, Fail, "example.com", Reject},
+		{"trouble.example.net", Evidence{SPF: "else.example.net"}, Fail, "trouble.example.net", Reject},
+		{"x.broken2.example.com", Evidence{SPF: "trouble2.example.com"}, TempError, "example.com", Reject},
 		{"trouble.example.net", Evidence{SPF: "else.example.net", DKIM: []string{"trouble.example.net"}}, Pass, "trouble.example.net", Reject},
 		{"", Evidence{}, PermError, "", ""},
 		{"org", Evidence{}, NoRecord, "", ""},

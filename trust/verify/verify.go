@@ -174,7 +174,7 @@ type Findings struct {
 	// List-Id, or "a mailing list"; "" if it says nothing of one. RFC 2919
 	List string
 	// Sealer is the domain that is believed to have seen DMARC pass, though it
-	// fails here; "" if there is none. RFC 8617 §7.2.1
+	// does not here; "" if there is none. RFC 8617 §7.2.1
 	Sealer string
 	// BIMI is where the picture is that the author's domain wants shown; its
 	// result is "" if that was not asked.
@@ -197,7 +197,7 @@ func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
 		return f
 	}
 	f.DMARC = m.v.records.Check(ctx, m.v.resolver, f.Authors[0], f.evidence())
-	if f.DMARC.Result == dmarc.Fail {
+	if f.DMARC.Result == dmarc.Fail || f.DMARC.Result == dmarc.TempError {
 		f.Sealer = f.believed(m.v.o.Sealers)
 	}
 	if m.v.o.Indicators {
@@ -219,12 +219,18 @@ func (m *Message) wait(ctx context.Context) {
 // evidence is what DMARC goes by.
 func (f Findings) evidence() dmarc.Evidence {
 	var e dmarc.Evidence
-	if f.SPF.Result == spf.Pass {
+	switch f.SPF.Result {
+	case spf.Pass:
 		e.SPF = f.SPF.Domain
+	case spf.TempError:
+		e.MaybeSPF = f.SPF.Domain
 	}
 	for _, r := range f.DKIM {
-		if r.Status == dkim.Pass {
+		switch r.Status {
+		case dkim.Pass:
 			e.DKIM = append(e.DKIM, r.Domain)
+		case dkim.TempError:
+			e.MaybeDKIM = append(e.MaybeDKIM, r.Domain)
 		}
 	}
 	return e
