@@ -34,10 +34,7 @@ func (f Form) AppendField(b, field []byte) []byte {
 	b = append(appendLower(b, bytes.TrimRight(field[:colon], " \t")), ':')
 	start, space := len(b), false
 	for rest := field[colon+1:]; len(rest) > 0; {
-		n := 0
-		for n < len(rest) && rest[n] != ' ' && rest[n] != '\t' && rest[n] != '\r' && rest[n] != '\n' {
-			n++
-		}
+		n := word(rest)
 		if n == 0 { // line ends are unfolded
 			space = space || rest[0] == ' ' || rest[0] == '\t'
 			rest = rest[1:]

@@ -3,7 +3,6 @@ package dkim
 import (
 	"bytes"
 	"iter"
-	"slices"
 )
 
 // A Header is the header of a message whose fields have been found. It is not
@@ -14,6 +13,12 @@ type Header struct {
 	names  []string         // that occur, in lower case, each once
 	number map[string]int32 // of a name in names; nil while there are few
 	last   []int32          // the last field with a name, by the name's number
+
+	room struct { // for those of most headers
+		fields [few]field
+		names  [few]string
+		last   [few]int32
+	}
 }
 
 // A field is where one is in the octets.
@@ -30,7 +35,8 @@ const few = 32
 // The octets are kept and must not change. Lines that are no field count as one
 // that has no name.
 func ParseHeader(octets []byte) *Header {
-	h := &Header{octets: octets, fields: make([]field, 0, few), names: make([]string, 0, few), last: make([]int32, 0, few)}
+	h := &Header{octets: octets}
+	h.fields, h.names, h.last = h.room.fields[:0], h.room.names[:0], h.room.last[:0]
 	var room [512]byte
 	all := room[:0] // the names, one behind the other
 	for from := 0; from < len(octets); {
@@ -137,11 +143,15 @@ func (h *Header) Named(name string) [][]byte {
 	if n < 0 {
 		return nil
 	}
-	var all [][]byte
+	count := 0
 	for at := h.last[n]; at >= 0; at = h.fields[at].above {
-		all = append(all, h.octets[h.fields[at].from:h.fields[at].to])
+		count++
 	}
-	slices.Reverse(all)
+	all := make([][]byte, count)
+	for at := h.last[n]; at >= 0; at = h.fields[at].above {
+		count--
+		all[count] = h.octets[h.fields[at].from:h.fields[at].to]
+	}
 	return all
 }
 
@@ -171,6 +181,16 @@ func Value(field []byte) []byte { return field[bytes.IndexByte(field, ':')+1:] }
 // WithoutSum gives a signature's field with an empty b=, which is how it signs
 // itself. RFC 6376 §3.5, §3.7
 func WithoutSum(field []byte) []byte {
+	before, behind := aroundSum(field)
+	if behind == nil {
+		return before
+	}
+	return append(bytes.Clone(before), behind...)
+}
+
+// aroundSum gives what of a signature's field stands before the value of b=,
+// and behind it.
+func aroundSum(field []byte) (before, behind []byte) {
 	at := bytes.IndexByte(field, ':') + 1
 	for at < len(field) {
 		end := len(field)
@@ -178,14 +198,13 @@ func WithoutSum(field []byte) []byte {
 			end = at + n
 		}
 		tag := field[at:end]
-		if eq := bytes.IndexByte(tag, '='); eq >= 0 && string(bytes.Trim(tag[:eq], " \t\r\n")) == "b" {
-			rest := field[end:]
+		if eq := bytes.IndexByte(tag, '='); eq >= 0 && string(trim(tag[:eq])) == "b" {
 			if end == len(field) { // the line end is not the tag's
-				rest = nil
+				return field[:at+eq+1], nil
 			}
-			return append(bytes.Clone(field[:at+eq+1]), rest...)
+			return field[:at+eq+1], field[end:]
 		}
 		at = end + 1
 	}
-	return field
+	return field, nil
 }

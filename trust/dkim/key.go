@@ -79,7 +79,7 @@ func (k *Keys) parse(text string) (Key, error) {
 
 // Lookup is LookupKey.
 func (k *Keys) Lookup(ctx context.Context, r dns.Resolver, domain, selector string) (Key, dns.Result, error) {
-	texts, result, err := r.LookupTXT(ctx, selector+"._domainkey."+domain)
+	texts, result, err := r.LookupTXT(ctx, selector+keysBelow+domain)
 	switch {
 	case errors.Is(err, dns.ErrNotFound):
 		return Key{}, result, &KeyError{Reason: "no key for the signature", Err: err}

@@ -64,28 +64,46 @@ func (s Signature) Acceptable() error {
 // have in common: all but v= and i=.
 func FromTags(tags Tags) (Signature, error) {
 	s := Signature{Length: -1}
-	get := func(name string) string { v, _ := tags.Get(name); return v }
-	s.Mark = beginning64(get("b"))
-	s.Domain, s.Selector, s.Algorithm = canonicalName(get("d")), canonicalName(get("s")), strings.ToLower(get("a"))
-	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
-		if get(name) == "" {
-			return s, fmt.Errorf("tag %s is missing", name)
+	var a, b, bh, c, d, h, sel string
+	for _, tag := range tags {
+		switch tag.Name {
+		case "a":
+			a = tag.Value
+		case "b":
+			b = tag.Value
+		case "bh":
+			bh = tag.Value
+		case "c":
+			c = tag.Value
+		case "d":
+			d = tag.Value
+		case "h":
+			h = tag.Value
+		case "s":
+			sel = tag.Value
 		}
 	}
-	if !lookable(s.Selector + "._domainkey." + s.Domain) {
+	s.Mark = beginning64(b)
+	s.Domain, s.Selector, s.Algorithm = canonicalName(d), canonicalName(sel), strings.ToLower(a)
+	for _, must := range [...]Tag{{"a", a}, {"b", b}, {"bh", bh}, {"d", d}, {"h", h}, {"s", sel}} {
+		if must.Value == "" {
+			return s, fmt.Errorf("tag %s is missing", must.Name)
+		}
+	}
+	if !lookable(s.Selector, s.Domain) {
 		return s, errors.New("the domain or the selector is not a name")
 	}
 	var err error
-	if s.Sum, err = decodeBase64(get("b")); err != nil {
+	if s.Sum, err = decodeBase64(b); err != nil {
 		return s, errors.New("tag b is not base64")
 	}
-	if s.BodyHash, err = decodeBase64(get("bh")); err != nil {
+	if s.BodyHash, err = decodeBase64(bh); err != nil {
 		return s, errors.New("tag bh is not base64")
 	}
-	if s.Header, s.Body, err = parseForms(get("c")); err != nil {
+	if s.Header, s.Body, err = parseForms(c); err != nil {
 		return s, err
 	}
-	names := strings.ToLower(squeeze(get("h")))
+	names := strings.ToLower(squeeze(h))
 	s.Headers = make([]string, 0, strings.Count(names, ":")+1)
 	for name := range strings.SplitSeq(names, ":") {
 		if name == "" {
@@ -200,20 +218,29 @@ func canonicalName(s string) string {
 	return strings.ToLower(s)
 }
 
-// lookable reports whether a name can be asked for.
-func lookable(name string) bool {
-	if len(name) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 {
-			return false
-		}
-	}
+// keysBelow stands between a selector and the domain. RFC 6376 §3.6.2.1
+const keysBelow = "._domainkey."
+
+// lookable reports whether the key of a selector can be asked for.
+func lookable(selector, domain string) bool {
+	return len(selector)+len(keysBelow)+len(domain) <= 253 && hasLabels(selector) && hasLabels(domain)
+}
+
+// hasLabels reports whether a name has labels of visible ASCII.
+func hasLabels(name string) bool {
+	label := 0
 	for i := range len(name) {
-		if c := name[i]; c <= ' ' || c >= 0x7f {
+		switch c := name[i]; {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label = 0
+		case c <= ' ' || c >= 0x7f || label == 63:
 			return false
+		default:
+			label++
 		}
 	}
-	return true
+	return label > 0
 }

@@ -24,19 +24,22 @@ func ParseTags(s string) (Tags, error) {
 	for more {
 		var spec string
 		spec, rest, more = strings.Cut(rest, ";")
-		if trim(spec) == "" {
+		equals := strings.IndexByte(spec, '=')
+		if equals < 0 {
+			if spec = trim(spec); spec != "" {
+				return nil, fmt.Errorf("malformed tag %q", short(spec))
+			}
 			if more || len(tags) == 0 {
 				return nil, errors.New("an empty tag")
 			}
 			break // RFC 6376 §3.2: one semicolon may stand at the end
 		}
-		name, value, ok := strings.Cut(spec, "=")
-		name, value = trim(name), trim(value)
-		if !ok || !isTagName(name) {
+		name, value := trim(spec[:equals]), trim(spec[equals+1:])
+		if !isTagName(name) {
 			return nil, fmt.Errorf("malformed tag %q", short(trim(spec)))
 		}
 		for i := range len(value) {
-			if c := value[i]; (c < 0x21 || c == 0x7f) && !isSpace(c) {
+			if c := value[i]; c <= ' ' && !isSpace(c) || c == 0x7f {
 				return nil, fmt.Errorf("a control character in tag %s", name)
 			}
 		}
@@ -72,32 +75,47 @@ func isTagName(s string) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-func trim(s string) string { return strings.Trim(s, " \t\r\n") }
+func trim[S string | []byte](s S) S {
+	for len(s) > 0 && isSpace(s[0]) {
+		s = s[1:]
+	}
+	for len(s) > 0 && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
-// squeeze takes all white space out. RFC 6376 §2.10: a base64string may be folded
-// anywhere.
+// word gives the length of what stands before the first white space.
+func word[S string | []byte](s S) int {
+	n := 0
+	for n < len(s) && (s[n] > ' ' || !isSpace(s[n])) {
+		n++
+	}
+	return n
+}
+
+// appendSqueezed appends s without its white space. RFC 6376 §2.10: a
+// base64string may be folded anywhere.
+func appendSqueezed(b []byte, s string) []byte {
+	for s = trim(s); s != ""; s = trim(s) {
+		n := word(s)
+		b, s = append(b, s[:n]...), s[n:]
+	}
+	return b
+}
+
+// squeeze takes all white space out.
 func squeeze(s string) string {
-	if !strings.ContainsAny(s, " \t\r\n") {
+	if word(s) == len(s) {
 		return s
 	}
-	b := make([]byte, 0, len(s))
-	for i := range len(s) {
-		if !isSpace(s[i]) {
-			b = append(b, s[i])
-		}
-	}
-	return string(b)
+	return string(appendSqueezed(make([]byte, 0, len(s)), s))
 }
 
 // decodeBase64 takes white space, and padding that is missing.
 func decodeBase64(s string) ([]byte, error) {
-	text := make([]byte, 0, 512)
-	for i := range len(s) {
-		if c := s[i]; !isSpace(c) {
-			text = append(text, c)
-		}
-	}
-	text = bytes.TrimRight(text, "=")
+	var room [512]byte
+	text := bytes.TrimRight(appendSqueezed(room[:0], s), "=")
 	return base64.RawStdEncoding.AppendDecode(make([]byte, 0, base64.RawStdEncoding.DecodedLen(len(text))), text)
 }
 

@@ -152,10 +152,14 @@ func HeaderDigest(h *Header, field []byte, s Signature) []byte {
 	for f := range h.selected(s.Headers) {
 		b = append(s.Header.AppendField(b, f), crlf...)
 	}
-	b = s.Header.AppendField(b, WithoutSum(field))
-	sum := sha256.Sum256(b)
-	if cap(b) <= 64<<10 {
-		*scratch = b
+	// Its own is put together behind the others, and then into its form.
+	before, behind := aroundSum(field)
+	joined := append(append(b, before...), behind...)
+	whole := s.Header.AppendField(joined, joined[len(b):])
+	n := copy(whole[len(b):], whole[len(joined):])
+	sum := sha256.Sum256(whole[:len(b)+n])
+	if cap(whole) <= 64<<10 {
+		*scratch = whole[:0]
 		scratches.Put(scratch)
 	}
 	return sum[:]
