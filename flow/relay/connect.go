@@ -142,6 +142,13 @@ func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Ro
 // *smtp.Refusal (the peer's or ours), *unmet or *smtpclient.Lost.
 func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.AddrPort, r Route, dm demand) (*link, error) {
 	l, err := d.session(ctx, conn, host, at, r, dm)
+	if errors.Is(err, errOutlived) {
+		if conn, err = d.call(ctx, host, at, r); err != nil {
+			return nil, err
+		}
+		dm.afresh = true
+		l, err = d.session(ctx, conn, host, at, r, dm)
+	}
 	var failed *handshakeError
 	if !errors.As(err, &failed) {
 		if err == nil {
@@ -162,6 +169,10 @@ func (d *dialer) open(ctx context.Context, conn net.Conn, host string, at netip.
 	}
 	return l, err
 }
+
+// errOutlived says that a session was resumed which does not prove any more what
+// is demanded.
+var errOutlived = errors.New("the resumed session has outlived its certificate")
 
 // A handshakeError says that STARTTLS was accepted and TLS did not come about.
 type handshakeError struct{ err error }
@@ -211,6 +222,12 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 		_ = conn.Close()
 		return nil, err
 	}
+	if (r.Host == "" || r.MX) && !strings.HasPrefix(host, "[") && isOurName(d.hostname, helo(c.Greeting())) {
+		c.Quit(ctx)
+		loop := ownRefusal(5, 4, 6, "mail loops back to us: the mail host %s greets with our own name", remote(host, at))
+		loop.Err = errOurselves
+		return nil, loop
+	}
 	l := &link{Client: c, host: host, line: line{at, r.name}, roots: d.tls.RootCAs}
 	if dm.must != inClear && c.TLS() == nil && c.Extensions().Has(smtp.STARTTLS) {
 		err := c.StartTLS(ctx, d.config(dm))
@@ -223,7 +240,15 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 			return nil, &handshakeError{err}
 		}
 	}
-	if unmet := l.look(dm, time.Now()); unmet != nil {
+	unmet := l.look(dm, time.Now())
+	if dm.proof != noProof && !l.found.proven {
+		d.sessionsFor(dm).forget(dm.server)
+	}
+	if l.outlived(dm) {
+		l.Quit(ctx)
+		return nil, errOutlived
+	}
+	if unmet != nil {
 		l.Quit(ctx)
 		return nil, unmet
 	}
@@ -234,14 +259,23 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 	return l, nil
 }
 
+// errOurselves says that a mail host is this server, by another name or address
+// than those that are known here. Hosts that are less preferred are not asked
+// then. RFC 5321 §5.1
+var errOurselves = errors.New("the host greets with our own name")
+
+// isOurName tells whether a host greets with our name. One that is no name in
+// the DNS may be anybody's.
+func isOurName(ours, greets string) bool {
+	return strings.Contains(ours, ".") && strings.EqualFold(ours, greets)
+}
+
 // config gives the client's settings for a host. Who it is shows afterwards:
 // certificates are looked at by link.look, by whatever is demanded.
 func (d *dialer) config(dm demand) *tls.Config {
 	config := d.tls.Clone()
 	config.ServerName, config.InsecureSkipVerify = dm.server, true
-	if dm.proof != noProof {
-		config.ClientSessionCache = nil // it would show the certificate that the host had then
-	}
+	config.ClientSessionCache = d.sessionsFor(dm)
 	return config
 }
 

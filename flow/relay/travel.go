@@ -84,6 +84,7 @@ type demand struct {
 	names        []string   // that a certificate may have
 	tlsa         []dns.TLSA // usable ones
 	fingerprints []Fingerprint
+	afresh       bool // no TLS session is resumed
 
 	// refuse says that the host must not be called at all; nil if it may be.
 	refuse *unmet
