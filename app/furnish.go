@@ -140,8 +140,11 @@ func (a *App) addMailDoors(o Options, incoming *receive.Receiver, outgoing *subm
 	for _, service := range []string{serviceSubmission, serviceSubmissions} {
 		a.addDoor(service, smtpserver.New(submission.Door(outgoing, c.Hostname), a.submissionOptions(service, logins, o)))
 	}
-	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{Directory: s.directory, Index: s.index, Answers: answersFor(s.memory)})
+	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{
+		Directory: s.directory, Index: s.index, Answers: answersFor(s.memory), Stored: s.db, Log: a.log,
+	})
 	a.accounts = accounts
+	a.workers = append(a.workers, worker{"answers", accounts.Run})
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}

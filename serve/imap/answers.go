@@ -6,43 +6,21 @@ import (
 	"time"
 	"weak"
 
-	"waxwing/mail"
 	"waxwing/proto/imap/imapserver"
 	"waxwing/store/mailbox"
+	"waxwing/store/sheaves"
 )
 
 // Answers to FETCH that never change for a message are kept as they are sent:
 // envelopes and structures of a mailbox that somebody lists are copied from
 // memory. They belong to the open mailbox (mailbox.View), whose UIDs mean the
-// same as long as it is open or rests.
-
-// A sheaf holds one kind of answer for up to sheafSize UIDs that differ in
-// their last bits only. It never changes.
-type sheaf struct {
-	emails [sheafSize]mail.EmailID // zero where there is no answer
-	ends   [sheafSize]uint32       // in octets, where the answer before it begins
-	octets []byte
-}
-
-const sheafSize = 256
+// same as long as it is open or rests. What is worth it is stored as well
+// (keeper.go), and found again after a start.
 
 // sheafCost is what a sheaf takes besides its octets.
-const sheafCost = sheafSize*12 + 200
+const sheafCost = sheaves.Size*12 + 200
 
-func (s *sheaf) cost() int64 { return sheafCost + int64(cap(s.octets)) }
-
-// at gives the answer for an entry, nil if it is not there.
-func (s *sheaf) at(e *imapserver.Entry) []byte {
-	i := e.UID % sheafSize
-	if s.emails[i] != e.Email {
-		return nil
-	}
-	from := uint32(0)
-	if i > 0 {
-		from = s.ends[i-1]
-	}
-	return s.octets[from:s.ends[i]:s.ends[i]]
-}
+func costOf(s *sheaves.Sheaf) int64 { return sheafCost + int64(cap(s.Octets)) }
 
 // A sheafKey says what a sheaf is about.
 type sheafKey struct {
@@ -64,9 +42,10 @@ type answers struct {
 }
 
 type keptSheaf struct {
-	key   sheafKey
-	sheaf *sheaf
-	last  time.Time // it was used
+	key    sheafKey
+	sheaf  *sheaves.Sheaf
+	stored int       // how many of its answers are stored
+	last   time.Time // it was used
 }
 
 // recent is how long a sheaf stays after it has been used.
@@ -76,18 +55,18 @@ func newAnswers(limit int64) *answers {
 	return &answers{limit: limit, of: make(map[sheafKey]*list.Element)}
 }
 
-// get gives a sheaf, nil if there is none.
-func (a *answers) get(key sheafKey, now time.Time) *sheaf {
+// get gives a sheaf, nil if there is none, and how many of its answers are stored.
+func (a *answers) get(key sheafKey, now time.Time) (s *sheaves.Sheaf, stored int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	el := a.of[key]
 	if el == nil {
-		return nil
+		return nil, 0
 	}
 	k := el.Value.(*keptSheaf)
 	k.last = now
 	a.used.MoveToFront(el)
-	return k.sheaf
+	return k.sheaf, k.stored
 }
 
 // room tells whether a sheaf of some size may be put, which may make others go.
@@ -104,20 +83,31 @@ func (a *answers) room(size int64, now time.Time) bool {
 	return true
 }
 
-// put keeps a sheaf in the place of any that was there.
-func (a *answers) put(key sheafKey, s *sheaf, now time.Time) {
+// put keeps a sheaf, of which so many answers are stored, in the place of any that
+// was there.
+func (a *answers) put(key sheafKey, s *sheaves.Sheaf, stored int, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.of[key]; old != nil {
 		a.drop(old)
 	}
-	a.of[key] = a.used.PushFront(&keptSheaf{key, s, now})
-	a.size += s.cost()
+	a.of[key] = a.used.PushFront(&keptSheaf{key, s, stored, now})
+	a.size += costOf(s)
+}
+
+// noteStored is told that a sheaf has been stored.
+func (a *answers) noteStored(key sheafKey, s *sheaves.Sheaf) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if el := a.of[key]; el != nil {
+		k := el.Value.(*keptSheaf)
+		k.stored = max(k.stored, s.Count())
+	}
 }
 
 // drop forgets a sheaf. mu is held.
 func (a *answers) drop(el *list.Element) {
 	k := a.used.Remove(el).(*keptSheaf)
 	delete(a.of, k.key)
-	a.size -= k.sheaf.cost()
+	a.size -= costOf(k.sheaf)
 }

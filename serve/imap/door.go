@@ -10,11 +10,13 @@ package imap
 
 import (
 	"context"
+	"log/slog"
 
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/sasl"
 	"waxwing/store/blob"
 	"waxwing/store/directory"
+	"waxwing/store/kv"
 	"waxwing/store/mailbox"
 	"waxwing/store/search"
 )
@@ -27,6 +29,7 @@ type Door struct {
 	claims    claims
 	index     *search.Index
 	answers   *answers
+	keeper    *keeper
 }
 
 // Options of a Door.
@@ -38,6 +41,10 @@ type Options struct {
 	// Answers bounds the memory, in octets, in which answers to FETCH are kept
 	// as they are sent; 0 for 64 MiB.
 	Answers int64
+	// Stored is where Run stores them. Without it, or where Run does not run,
+	// they are made anew after a start.
+	Stored kv.Store
+	Log    *slog.Logger
 }
 
 // New makes a door to the mailboxes; blobs takes large messages while they
@@ -51,7 +58,7 @@ func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
 	}
 	return &Door{
 		mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), index: o.Index,
-		answers: newAnswers(o.Answers),
+		answers: newAnswers(o.Answers), keeper: newKeeper(&o, mailboxes),
 	}
 }
 

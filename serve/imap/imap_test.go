@@ -34,6 +34,7 @@ import (
 // A house is what stands behind the door.
 type house struct {
 	t         testing.TB
+	db        kv.Store
 	mailboxes *mailbox.Store
 	users     *directory.Directory
 	blobs     blob.Store
@@ -51,6 +52,7 @@ func newHouse(t testing.TB, o mailbox.Options) *house {
 	users := directory.New(db)
 	h := &house{
 		t:         t,
+		db:        db,
 		blobs:     blobs,
 		users:     users,
 		mailboxes: mailbox.New(db, blobs, o),

@@ -9,6 +9,7 @@ import (
 	"waxwing/mail"
 	"waxwing/proto/imap/imapserver"
 	"waxwing/store/mailbox"
+	"waxwing/store/sheaves"
 )
 
 // A making is the memory in which answers are made that are not kept yet.
@@ -36,21 +37,24 @@ func (f *folder) Ready(ctx context.Context, answer imapserver.Answer, entries []
 	defer m.release()
 	m.missing, m.ids = m.missing[:0], m.ids[:0]
 	key := sheafKey{view: weak.Make(f.view), answer: answer}
-	var s *sheaf
-	for i := range entries {
-		e := &entries[i]
-		if n := uint32(e.UID / sheafSize); i == 0 || n != key.number {
-			key.number = n
-			s = f.session.door.answers.get(key, now)
+	for rest := entries; len(rest) > 0; {
+		n := alike(rest)
+		key.number = numberOf(&rest[0])
+		s, _ := f.session.door.answers.get(key, now)
+		if s == nil && n >= fewAnswers {
+			s = f.recall(ctx, key, now)
 		}
-		var b []byte
-		if s != nil {
-			b = s.at(e)
+		for i := range rest[:n] {
+			var b []byte
+			if e := &rest[i]; s != nil {
+				b = s.At(e.UID, e.Email)
+			}
+			if b == nil {
+				m.missing, m.ids = append(m.missing, len(got)), append(m.ids, rest[i].Email)
+			}
+			got = append(got, b)
 		}
-		if b == nil {
-			m.missing, m.ids = append(m.missing, i), append(m.ids, e.Email)
-		}
-		got = append(got, b)
+		rest = rest[n:]
 	}
 	if len(m.missing) == 0 {
 		return got, nil
@@ -67,6 +71,18 @@ func (f *folder) Ready(ctx context.Context, answer imapserver.Answer, entries []
 		rest = f.keep(m, rest, key, entries, got, now)
 	}
 	return got, nil
+}
+
+// numberOf gives the number of the sheaf that an entry belongs to.
+func numberOf(e *imapserver.Entry) uint32 { return uint32(e.UID / sheaves.Size) }
+
+// alike tells how many of the entries belong to the sheaf of the first.
+func alike(entries []imapserver.Entry) int {
+	n := 1
+	for n < len(entries) && numberOf(&entries[n]) == numberOf(&entries[0]) {
+		n++
+	}
+	return n
 }
 
 // make makes the answers that are missing, and tells how many.
@@ -101,21 +117,22 @@ func (m *making) octetsOf(i int) []byte {
 // keep gives the answers from lo on whose UIDs belong to one sheaf, and keeps
 // them there if there are enough of them. It tells where the next ones begin.
 func (f *folder) keep(m *making, lo int, key sheafKey, entries []imapserver.Entry, got [][]byte, now time.Time) (hi int) {
-	key.number = uint32(entries[m.missing[lo]].UID / sheafSize)
-	for hi = lo; hi < len(m.missing) && uint32(entries[m.missing[hi]].UID/sheafSize) == key.number; hi++ {
+	key.number = numberOf(&entries[m.missing[lo]])
+	for hi = lo; hi < len(m.missing) && numberOf(&entries[m.missing[hi]]) == key.number; hi++ {
 	}
 	if hi-lo >= fewAnswers {
 		all := f.session.door.answers
-		old := all.get(key, now)
+		old, stored := all.get(key, now)
 		size := m.ends[hi-1] - m.ends[lo] + len(m.octetsOf(lo))
 		if old != nil {
-			size += len(old.octets)
+			size += len(old.Octets)
 		}
 		if all.room(sheafCost+int64(size), now) {
 			s := m.sheaf(old, size, lo, hi, entries)
-			all.put(key, s, now)
+			all.put(key, s, stored, now)
+			f.session.door.keeper.offer(f, key, s, stored)
 			for _, at := range m.missing[lo:hi] {
-				got[at] = s.at(&entries[at])
+				got[at] = s.At(entries[at].UID, entries[at].Email)
 			}
 			return hi
 		}
@@ -129,23 +146,23 @@ func (f *folder) keep(m *making, lo int, key sheafKey, entries []imapserver.Entr
 }
 
 // sheaf makes a sheaf of answers, and of those of an old one: of size octets.
-func (m *making) sheaf(old *sheaf, size, lo, hi int, entries []imapserver.Entry) *sheaf {
-	s := &sheaf{octets: make([]byte, 0, size)}
-	var made [sheafSize]int // places in missing, from 1
+func (m *making) sheaf(old *sheaves.Sheaf, size, lo, hi int, entries []imapserver.Entry) *sheaves.Sheaf {
+	s := &sheaves.Sheaf{Octets: make([]byte, 0, size)}
+	var made [sheaves.Size]int // places in missing, from 1
 	for i := lo; i < hi; i++ {
 		if m.there[i] {
 			e := &entries[m.missing[i]]
-			made[e.UID%sheafSize], s.emails[e.UID%sheafSize] = i+1, e.Email
+			made[e.UID%sheaves.Size], s.Emails[e.UID%sheaves.Size] = i+1, e.Email
 		}
 	}
-	for slot := range sheafSize {
+	for slot := range sheaves.Size {
 		if i := made[slot]; i > 0 {
-			s.octets = append(s.octets, m.octetsOf(i-1)...)
-		} else if old != nil && old.emails[slot] != 0 {
-			e := imapserver.Entry{UID: mail.UID(slot), Email: old.emails[slot]}
-			s.octets, s.emails[slot] = append(s.octets, old.at(&e)...), e.Email
+			s.Octets = append(s.Octets, m.octetsOf(i-1)...)
+		} else if old != nil && old.Emails[slot] != 0 {
+			s.Emails[slot] = old.Emails[slot]
+			s.Octets = append(s.Octets, old.At(mail.UID(slot), s.Emails[slot])...)
 		}
-		s.ends[slot] = uint32(len(s.octets))
+		s.Ends[slot] = uint32(len(s.Octets))
 	}
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/sasl"
 	"waxwing/store/mailbox"
+	"waxwing/store/sheaves"
 )
 
 // manyAnswers writes a message whose answers differ from those of all others.
@@ -112,7 +113,7 @@ func checkAnswers(t *testing.T, a *answers) {
 	size := int64(0)
 	for el := a.used.Front(); el != nil; el = el.Next() {
 		k := el.Value.(*keptSheaf)
-		size += k.sheaf.cost()
+		size += costOf(k.sheaf)
 		if a.of[k.key] != el {
 			t.Error("a sheaf is not where it belongs")
 		}
@@ -130,19 +131,19 @@ func TestAnswersGiveWay(t *testing.T) {
 		if !a.room(sheafCost, now) {
 			t.Fatalf("no room for sheaf %d", i)
 		}
-		a.put(sheafKey{number: i}, new(sheaf), now)
+		a.put(sheafKey{number: i}, new(sheaves.Sheaf), 0, now)
 	}
 	if a.room(sheafCost, now.Add(recent-1)) {
 		t.Error("a sheaf goes that has just been used")
 	}
 	later := now.Add(recent)
-	if a.get(sheafKey{number: 0}, later) == nil {
+	if s, _ := a.get(sheafKey{number: 0}, later); s == nil {
 		t.Error("sheaf 0 has gone")
 	}
 	if !a.room(2*sheafCost, later) || a.used.Len() != 2 || a.of[sheafKey{number: 0}] == nil || a.of[sheafKey{number: 3}] == nil {
 		t.Errorf("%d sheaves are left", a.used.Len())
 	}
-	a.put(sheafKey{number: 3}, new(sheaf), later) // in the place of the old one
+	a.put(sheafKey{number: 3}, new(sheaves.Sheaf), 0, later) // in the place of the old one
 	checkAnswers(t, a)
 	if a.room(5*sheafCost, later.Add(2*recent)) || a.used.Len() != 0 {
 		t.Error("there is room for more than the limit")

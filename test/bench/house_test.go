@@ -32,16 +32,19 @@ func open(b *testing.B) house {
 	return openWith(b, 64, func(*config.Config) {})
 }
 
-// openWith opens one with so many accounts, and a configuration that is a little
-// different.
-func openWith(b *testing.B, accounts int, change func(*config.Config)) house {
-	b.Helper()
+// settings is the configuration of a house, with a directory of its own.
+func settings(b *testing.B) config.Config {
 	c := config.Default()
 	c.Hostname, c.Data = "mx.example.test", filepath.Join(b.TempDir(), "data")
 	free := []string{"127.0.0.1:0"}
 	c.Listen = config.Listen{MX: free, IMAP: free, HTTPS: free}
 	c.TLS.Source = config.SourceOwnCA
-	change(&c)
+	return c
+}
+
+// run runs what a configuration says, until stop is called.
+func run(b *testing.B, c config.Config) (stop func()) {
+	b.Helper()
 	a, err := app.Open(c, app.Options{Log: io.Discard, PlaintextLogins: true})
 	if err != nil {
 		b.Fatal(err)
@@ -49,7 +52,7 @@ func openWith(b *testing.B, accounts int, change func(*config.Config)) house {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	b.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			b.Error(err)
@@ -57,7 +60,23 @@ func openWith(b *testing.B, accounts int, change func(*config.Config)) house {
 		if err := a.Close(); err != nil {
 			b.Error(err)
 		}
-	})
+	}
+}
+
+// openWith opens one with so many accounts, and a configuration that is a little
+// different.
+func openWith(b *testing.B, accounts int, change func(*config.Config)) house {
+	b.Helper()
+	c := settings(b)
+	change(&c)
+	b.Cleanup(run(b, c))
+	return furnished(b, c, accounts)
+}
+
+// furnished gives a house that runs its domain and so many accounts.
+func furnished(b *testing.B, c config.Config, accounts int) house {
+	b.Helper()
+	ctx := b.Context()
 	h := house{data: c.Data, user: func(i int) string { return fmt.Sprintf("user%02d@example.test", i%64) }}
 	admin := adminapi.NewClient(c.Data)
 	if _, err := admin.AddDomain(ctx, adminapi.Domain{Name: "example.test"}); err != nil {
