@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +59,7 @@ type queueFilter struct {
 	Domain   string          `help:"Only those that wait for a recipient of this domain." placeholder:"DOMAIN"`
 	Said     string          `help:"Only those of which the last answer contains this." placeholder:"TEXT"`
 	Frozen   string          `help:"Only those that this rule holds." placeholder:"RULE"`
-	Account  string          `help:"Only those of this account, by its id." placeholder:"ID"`
+	Account  string          `help:"Only those that this account submits, or that go to it." placeholder:"ADDRESS"`
 	Older    config.Duration `help:"Only those that have been here for longer, such as \"2h\"." placeholder:"TIME"`
 	Larger   config.Size     `help:"Only those that are larger, such as \"10MB\"." placeholder:"SIZE"`
 }
@@ -173,7 +175,7 @@ func (c queueShowCmd) Run(ctx context.Context, s streams) error {
 		facts := []string{
 			"item", it.ID, "message", it.Message, "state", stateOf(it), "waits", whyWaits(it, time.Now()), "next try", dueIn(it, time.Now()),
 			"since", when(it.Created), "size", mail.ByteCount(it.Size).String(),
-			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", it.Submitter, "from", sender(it.From), "TLS", it.TLS, "rerouted to", it.Reroute,
+			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", cmp.Or(it.Sender, it.Submitter), "goes to", cmp.Or(it.Owner, it.Account), "from", sender(it.From), "TLS", it.TLS, "rerouted to", it.Reroute,
 		}
 		for _, r := range it.Recipients {
 			facts = append(facts, "to", strings.Join(nonEmpty(r.Address, r.State, answer(r)), ", "))
@@ -262,7 +264,7 @@ func (q queueItems) each(ctx context.Context, s streams, done string, fn func(*a
 			switch {
 			case err == nil:
 				n++
-			case q.All && gone(err): // it has gone meanwhile
+			case q.All && (gone(err) || unfit(err)): // it has gone meanwhile, or is none of those that are meant
 			default:
 				errs = append(errs, fmt.Errorf("%s: %w", id, err))
 			}
@@ -274,7 +276,14 @@ func (q queueItems) each(ctx context.Context, s streams, done string, fn func(*a
 
 func gone(err error) bool {
 	p, ok := errors.AsType[*adminapi.Problem](err)
-	return ok && p.Status == 404
+	return ok && p.Status == http.StatusNotFound
+}
+
+// unfit tells whether an error says that something is not as it must be for what
+// is wanted.
+func unfit(err error) bool {
+	p, ok := errors.AsType[*adminapi.Problem](err)
+	return ok && p.Status == http.StatusConflict
 }
 
 type queueHoldCmd struct{ queueItems }

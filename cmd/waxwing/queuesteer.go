@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -113,7 +114,7 @@ type queueFreezeCmd struct {
 	Name    string `arg:"" help:"A name for the rule."`
 	From    string `help:"Messages whose sender contains this." placeholder:"TEXT"`
 	To      string `help:"Messages with a recipient that contains this." placeholder:"TEXT"`
-	Account string `help:"Messages that this account submits, by its id." placeholder:"ID"`
+	Account string `help:"Messages that this account submits." placeholder:"ADDRESS"`
 	Reason  string `help:"Why, for those who wonder." placeholder:"TEXT"`
 }
 
@@ -142,7 +143,7 @@ func (c queueFreezesCmd) Run(ctx context.Context, s streams) error {
 	return c.with(func(client *adminapi.Client) error {
 		all, err := client.Freezes(ctx)
 		return printList(s, c.JSON, each(all, err), "no rule holds messages", "RULE FROM TO ACCOUNT SINCE REASON", func(f adminapi.QueueFreeze) []string {
-			return []string{f.Name, f.From, f.To, f.Account, when(f.Created), f.Reason}
+			return []string{f.Name, f.From, f.To, cmp.Or(f.Owner, f.Account), when(f.Created), f.Reason}
 		})
 	})
 }

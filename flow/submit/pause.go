@@ -84,7 +84,7 @@ func (s *Submitter) Resume(ctx context.Context, now time.Time, account directory
 	if err := s.o.Peers.Resume(ctx, account.ID); err != nil {
 		return err
 	}
-	released, err := s.steer(ctx, account.ID, "released: the account may send again", s.o.Queue.Release)
+	released, err := s.steer(ctx, account.ID, "released: the account may send again", s.o.Queue.Unhold)
 	s.o.Trace.Record(ctx, trace.Event{
 		Time: now, Step: trace.Steered, Service: "submission", Account: account.ID, From: account.Address.String(),
 		Reason: "the account may send again",

@@ -255,7 +255,9 @@ func TestQueue(t *testing.T) {
 	_, err := h.Freeze(ctx, QueueFreeze{Name: "away", To: "@away"})
 	refused(t, err, http.StatusConflict, "away")
 	_, err = h.Freeze(ctx, QueueFreeze{Name: "all"})
-	refused(t, err, http.StatusUnprocessableEntity, "needs a name")
+	refused(t, err, http.StatusUnprocessableEntity, "needs part of")
+	_, err = h.Freeze(ctx, QueueFreeze{Name: "who", Account: "nobody@example.test"})
+	refused(t, err, http.StatusUnprocessableEntity, "there is no account nobody@example.test")
 	if rules := must(h.Freezes(ctx))(t); len(rules) != 1 || rules[0].Reason != "moving" || len(ids(QueueFilter{Frozen: "away"})) != 1 {
 		t.Errorf("%+v", rules)
 	}
@@ -268,6 +270,7 @@ func TestQueue(t *testing.T) {
 	if !it.Held || len(it.Recipients) != 1 || it.Recipients[0].State != "pending" || it.Size != 17 {
 		t.Errorf("%+v", it)
 	}
+	refused(t, h.Retry(ctx, far[0]), http.StatusConflict, "waxwing queue release")
 	if err := errors.Join(h.Release(ctx, far[0]), h.Retry(ctx, far[0]), h.DeleteItem(ctx, far[0])); err != nil {
 		t.Error(err)
 	}

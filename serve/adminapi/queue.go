@@ -12,7 +12,7 @@ import (
 	"waxwing/store/trace"
 )
 
-func itemOf(it *outqueue.Item) QueueItem {
+func itemOf(it *outqueue.Item, owner owners) QueueItem {
 	item := QueueItem{
 		ID:       it.ID.String(),
 		Message:  it.Message,
@@ -34,10 +34,10 @@ func itemOf(it *outqueue.Item) QueueItem {
 		item.TLS = "optional"
 	}
 	if it.Account != 0 {
-		item.Account = it.Account.String()
+		item.Account, item.Owner = it.Account.String(), owner(it.Account)
 	}
 	if it.Origin.Account != 0 {
-		item.Submitter = it.Origin.Account.String()
+		item.Submitter, item.Sender = it.Origin.Account.String(), owner(it.Origin.Account)
 	}
 	for i, to := range it.Envelope.To {
 		status := it.Status[i]
@@ -89,11 +89,12 @@ func (a *API) listQueue(r *http.Request) (any, error) {
 		}
 	}
 	if s := query.Get("account"); s != "" {
-		if filter.Account, err = mail.ParseAccountID(s); err != nil {
-			return nil, problemf(http.StatusBadRequest, "account: %v", err)
+		if filter.Account, err = a.accountNamed(r.Context(), s); err != nil {
+			return nil, err
 		}
 	}
-	return paged(r, a.o.Queue.List(r.Context(), filter), itemOf,
+	owner := a.owners(r.Context())
+	return paged(r, a.o.Queue.List(r.Context(), filter), func(it *outqueue.Item) QueueItem { return itemOf(it, owner) },
 		func(it *outqueue.Item) string { return it.ID.String() })
 }
 
@@ -122,7 +123,7 @@ func (a *API) getItem(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return itemOf(it), nil
+	return itemOf(it, a.owners(r.Context())), nil
 }
 
 // steer does something to the item that a path names, and has the trace tell
@@ -173,7 +174,11 @@ func (a *API) releaseItem(r *http.Request) (any, error) {
 }
 
 func (a *API) retryItem(r *http.Request) (any, error) {
-	return a.steer(r, "an administrator wants it tried now", func(id outqueue.ID) error {
+	answer, err := a.steer(r, "an administrator wants it tried now", func(id outqueue.ID) error {
 		return a.o.Queue.Retry(r.Context(), time.Now(), id)
 	})
+	if errors.Is(err, outqueue.ErrHeld) {
+		return nil, problemf(http.StatusConflict, "the message is held, and not tried until then: waxwing queue release %s", r.PathValue("id"))
+	}
+	return answer, err
 }

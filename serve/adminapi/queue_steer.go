@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"waxwing/flow/relay"
-	"waxwing/mail"
 	"waxwing/store/outqueue"
 	"waxwing/store/trace"
 )
@@ -102,10 +101,11 @@ func (a *API) listFreezes(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p := page[QueueFreeze]{Items: []QueueFreeze{}}
+	owner := a.owners(r.Context())
 	for _, f := range rules {
 		rule := QueueFreeze{Name: f.Name, From: f.From, To: f.To, Reason: f.Reason, Created: utc(f.Created)}
 		if f.Account != 0 {
-			rule.Account = f.Account.String()
+			rule.Account, rule.Owner = f.Account.String(), owner(f.Account)
 		}
 		p.Items = append(p.Items, rule)
 	}
@@ -119,21 +119,23 @@ func (a *API) freeze(r *http.Request) (any, error) {
 	}
 	rule := outqueue.Freeze{Name: wanted.Name, From: wanted.From, To: wanted.To, Reason: wanted.Reason, Created: time.Now()}
 	if wanted.Account != "" {
-		if rule.Account, err = mail.ParseAccountID(wanted.Account); err != nil {
-			return nil, problemf(http.StatusUnprocessableEntity, "account: %v", err)
+		if rule.Account, err = a.accountNamed(r.Context(), wanted.Account); err != nil {
+			return nil, err
 		}
 	}
-	if rule.Name == "" || rule.From == "" && rule.To == "" && rule.Account == 0 {
-		return nil, problemf(http.StatusUnprocessableEntity, "a rule needs a name, and part of a sender's or recipient's address, or an account")
-	}
 	n, err := a.o.Queue.Freeze(r.Context(), rule)
-	if errors.Is(err, outqueue.ErrExists) {
+	switch {
+	case errors.Is(err, outqueue.ErrExists):
 		return nil, problemf(http.StatusConflict, "there is a rule %q; see: waxwing queue freezes", rule.Name)
+	case errors.Is(err, outqueue.ErrTooMany):
+		return nil, problemf(http.StatusConflict, "there are %d rules, and there may be no more: remove one with waxwing queue thaw", outqueue.MaxFreezes)
+	case errors.Is(err, outqueue.ErrRule):
+		return nil, problemf(http.StatusUnprocessableEntity, "%v", err)
+	case err != nil:
+		return nil, err
 	}
-	if err == nil {
-		a.tellFrozen(r.Context(), rule, n)
-	}
-	return QueueChanged{n}, err
+	a.tellFrozen(r.Context(), rule, n)
+	return QueueChanged{n}, nil
 }
 
 // maxFrozenTold is of how many messages that a rule holds the trace is told one

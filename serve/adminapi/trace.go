@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"waxwing/mail"
 	"waxwing/store/trace"
 )
 
@@ -68,24 +67,14 @@ func (a *API) findSteps(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p := page[Story]{Items: []Story{}}
-	owners := map[mail.AccountID]string{}
-	owner := func(id mail.AccountID) string {
-		address, known := owners[id]
-		if !known {
-			if account, err := a.o.Directory.Account(r.Context(), id); err == nil {
-				address = account.Address.String()
-			}
-			owners[id] = address
-		}
-		return address
-	}
+	owner := a.owners(r.Context())
 	for _, s := range stories {
 		p.Items = append(p.Items, storyOf(s, owner))
 	}
 	return p, nil
 }
 
-func storyOf(s trace.Story, owner func(mail.AccountID) string) Story {
+func storyOf(s trace.Story, owner owners) Story {
 	story := Story{Message: s.Message}
 	for _, e := range s.Events {
 		step := StoryStep{

@@ -130,7 +130,9 @@ type QueueItem struct {
 	Service    string           `json:"service,omitempty"`   // by which door it came
 	Remote     string           `json:"remote,omitempty"`    // from where
 	Account    string           `json:"account,omitempty"`   // id of the account that it goes to, if it is one of ours
+	Owner      string           `json:"owner,omitempty"`     // that account's address, if there still is one
 	Submitter  string           `json:"submitter,omitempty"` // id of the account whose submission it is
+	Sender     string           `json:"sender,omitempty"`    // that account's address, if there still is one
 	Priority   int              `json:"priority,omitempty"`
 	Reroute    string           `json:"reroute,omitempty"` // where an administrator sends it
 	Frozen     string           `json:"frozen,omitempty"`  // the rule that holds it
@@ -183,7 +185,8 @@ type QueueFreeze struct {
 	Name    string    `json:"name"`
 	From    string    `json:"from,omitempty"`    // part of the reverse-path
 	To      string    `json:"to,omitempty"`      // part of a recipient's address
-	Account string    `json:"account,omitempty"` // id of the account that submits
+	Account string    `json:"account,omitempty"` // id or address of the account that submits; answers have the id
+	Owner   string    `json:"owner,omitempty"`   // that account's address, if there still is one
 	Reason  string    `json:"reason,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 }
@@ -223,7 +226,7 @@ type QueueFilter struct {
 	Domain   string // of a recipient who still waits
 	Said     string // part of the last answer
 	Frozen   string // the rule that holds it
-	Account  string // id of the account that submits, or that it goes to
+	Account  string // id or address of the account that submits, or that it goes to
 	Older    time.Duration
 	Larger   int64 // octets
 }

@@ -179,31 +179,59 @@ func (q *Queue) page(ctx context.Context, at ID, f Filter) (items []*Item, next 
 	return items, next, err
 }
 
-// Hold keeps items from being tried until Release. An attempt that is under
-// way goes on. Items that do not exist give ErrNotFound, after the others.
+// Hold keeps items from being tried until Release, whatever becomes of a rule
+// that holds them, too. An attempt that is under way goes on. Items that do not
+// exist give ErrNotFound, after the others.
 func (q *Queue) Hold(ctx context.Context, ids ...ID) error {
-	return q.change(ctx, "hold", ids, func(_ *shardTxn, s *state) { s.held = true })
+	return q.edit(ctx, "hold", ids, func(it *Item, s *state) error {
+		s.held, it.Frozen = true, ""
+		return nil
+	})
 }
 
-// Release ends Hold; the items keep their times.
+// Release ends Hold, and makes an exception of the rules that hold the items;
+// they keep their times.
 func (q *Queue) Release(ctx context.Context, ids ...ID) error {
-	return q.change(ctx, "release", ids, func(_ *shardTxn, s *state) { s.held = false })
+	return q.edit(ctx, "release", ids, func(it *Item, s *state) error {
+		s.held, it.Frozen = false, ""
+		return nil
+	})
 }
 
-// Retry makes items due now, if nobody is at them.
+// Unhold ends Hold; what a rule holds stays.
+func (q *Queue) Unhold(ctx context.Context, ids ...ID) error {
+	rules, err := q.Freezes(ctx)
+	if err != nil {
+		return err
+	}
+	return q.edit(ctx, "release", ids, func(it *Item, s *state) error {
+		it.Frozen = frozenBy(rules, it)
+		s.held = it.Frozen != ""
+		return nil
+	})
+}
+
+// Retry makes items due now, if nobody is at them. It fails with ErrHeld for
+// those that are held.
 func (q *Queue) Retry(ctx context.Context, now time.Time, ids ...ID) error {
-	return q.change(ctx, "retry", ids, func(_ *shardTxn, s *state) {
-		if !s.taken() {
+	return q.change(ctx, "retry", ids, func(id ID, s *state) error {
+		switch {
+		case s.held:
+			return fmt.Errorf("%s: %w", id, ErrHeld)
+		case !s.taken():
 			s.due = now.UnixNano()
 		}
+		return nil
 	})
 }
 
 // change changes the states of items and pokes the relay.
-func (q *Queue) change(ctx context.Context, what string, ids []ID, fn func(*shardTxn, *state)) error {
+func (q *Queue) change(ctx context.Context, what string, ids []ID, fn func(ID, *state) error) error {
 	err := q.each(ctx, ids, func(tx *shardTxn, id ID, old state) error {
 		s := old
-		fn(tx, &s)
+		if err := fn(id, &s); err != nil {
+			return err
+		}
 		if s != old {
 			tx.schedule(id, old, s)
 		}

@@ -34,17 +34,23 @@ type freezeRecord struct {
 }
 
 const (
-	// maxFreezes bounds the rules: each new message is compared with all.
-	maxFreezes = 1000
-	// maxFreezeName bounds a rule's name.
+	// MaxFreezes bounds the rules: each new message is compared with all.
+	MaxFreezes = 1000
+	// maxFreezeName bounds a rule's name, and maxFreezeText what else it says.
 	maxFreezeName = 100
+	maxFreezeText = 4096
 	// rulesFor is how long the rules are believed without a look whether
 	// another process has changed them.
 	rulesFor = 5 * time.Second
 )
 
-// ErrExists says that there is a rule of that name.
-var ErrExists = errors.New("there is a rule of that name")
+// Errors of Freeze.
+var (
+	ErrExists  = errors.New("there is a rule of that name")
+	ErrTooMany = errors.New("there are as many rules as are looked at")
+	// ErrRule says that a rule cannot be as it is.
+	ErrRule = errors.New("not a rule that holds mail")
+)
 
 func (f *Freeze) filter() Filter { return Filter{Account: f.Account, From: f.From, To: f.To} }
 
@@ -62,11 +68,11 @@ func (q *Queue) Freezes(ctx context.Context) ([]Freeze, error) {
 func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	switch {
 	case f.Name == "" || len(f.Name) > maxFreezeName:
-		return 0, errors.New("freeze: the rule needs a name of at most 100 octets")
+		return 0, fmt.Errorf("%w: it needs a name of at most %d octets", ErrRule, maxFreezeName)
 	case f.From == "" && f.To == "" && f.Account == 0:
-		return 0, errors.New("freeze: the rule fits everything")
-	case len(f.From)+len(f.To)+len(f.Reason) > 4096:
-		return 0, fmt.Errorf("freeze: %w", ErrTooLarge)
+		return 0, fmt.Errorf("%w: it needs part of a sender's or recipient's address, or an account", ErrRule)
+	case len(f.From)+len(f.To)+len(f.Reason) > maxFreezeText:
+		return 0, fmt.Errorf("%w: it has more than %d octets of text", ErrRule, maxFreezeText)
 	}
 	b, err := cbor.Marshal(freezeRecord{From: f.From, To: f.To, Account: uint64(f.Account), Reason: f.Reason, Created: unixNano(f.Created)})
 	if err != nil {
@@ -101,14 +107,14 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 // roomForRule fails if there are as many rules as are looked at.
 func roomForRule(tx kv.Txn) error {
 	n := 0
-	for _, err := range tx.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{KeysOnly: true, Limit: maxFreezes}) {
+	for _, err := range tx.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{KeysOnly: true, Limit: MaxFreezes}) {
 		if err != nil {
 			return err
 		}
 		n++
 	}
-	if n == maxFreezes {
-		return fmt.Errorf("there are %d rules already, and no more are looked at: thaw one first", n)
+	if n == MaxFreezes {
+		return ErrTooMany
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ var (
 	ErrFull = errors.New("queue is full")
 	// ErrUnderway says that somebody is at the item, which must not change then.
 	ErrUnderway = errors.New("the item is being tried")
+	// ErrHeld says that the item is not tried until it is released.
+	ErrHeld = errors.New("the item is held")
 	// ErrTooLarge says that an envelope is over the limits.
 	ErrTooLarge = errors.New("envelope is too large for the queue")
 )

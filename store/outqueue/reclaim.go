@@ -23,10 +23,11 @@ func (q *Queue) Reclaim(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return fmt.Errorf("reclaim queue items: %w", err)
 		}
-		err = q.change(ctx, "reclaim", leased, func(_ *shardTxn, s *state) {
+		err = q.change(ctx, "reclaim", leased, func(_ ID, s *state) error {
 			if s.leased {
 				s.leased, s.due = false, min(s.due, now.UnixNano())
 			}
+			return nil
 		})
 		if err != nil {
 			return err

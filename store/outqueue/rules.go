@@ -49,7 +49,7 @@ func (q *Queue) readRules(ctx context.Context) (book ruleBook, err error) {
 		if book.edition, err = readEdition(r); err != nil {
 			return err
 		}
-		for row, err := range r.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{Limit: maxFreezes}) {
+		for row, err := range r.Scan(freezeKey(""), []byte{keys.QueueFreeze + 1}, kv.ScanOptions{Limit: MaxFreezes}) {
 			if err != nil {
 				return err
 			}

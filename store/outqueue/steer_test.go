@@ -2,9 +2,13 @@ package outqueue_test
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"waxwing/store/keys"
+	"waxwing/store/kv"
 	"waxwing/store/outqueue"
 )
 
@@ -115,4 +119,66 @@ func countItems(t *testing.T, r room, f outqueue.Filter) (n int) {
 		n++
 	}
 	return n
+}
+
+// What an administrator says of one message counts for more than the rule that
+// holds it, and what is held for another reason stays held when the rule goes.
+func TestRulesAndHolds(t *testing.T) {
+	r := open(t, outqueue.Options{})
+	ctx := t.Context()
+	ids := r.enqueue(t, start, r.submission(t, 10, "a@b.example"), r.submission(t, 10, "b@b.example"), r.submission(t, 10, "c@b.example"))
+	freeze := func() {
+		t.Helper()
+		if _, err := r.Freeze(ctx, outqueue.Freeze{Name: "b", To: "@b.example"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func(what string, want ...bool) {
+		t.Helper()
+		for i, id := range ids {
+			if it, err := r.Get(ctx, id); err != nil || it.Held != want[i] || it.Frozen != "" && !it.Held {
+				t.Errorf("%s: item %d: held %t by %q, %v", what, i, it.Held, it.Frozen, err)
+			}
+		}
+	}
+	freeze()
+	held("frozen", true, true, true)
+	if err := errors.Join(r.Release(ctx, ids[0]), r.Hold(ctx, ids[1])); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Retry(ctx, start, ids[1]); !errors.Is(err, outqueue.ErrHeld) {
+		t.Errorf("one that is held is tried: %v", err)
+	}
+	held("steered", false, true, true)
+	if n, err := r.Thaw(ctx, "b"); err != nil || n != 1 {
+		t.Errorf("%d released, %v", n, err)
+	}
+	held("thawed", false, true, false)
+	freeze()
+	if err := errors.Join(r.Hold(ctx, ids...), r.Unhold(ctx, ids...)); err != nil {
+		t.Fatal(err)
+	}
+	held("held no more, but by the rule", true, true, true)
+}
+
+// No more rules are made than are looked at.
+func TestTooManyRules(t *testing.T) {
+	r := open(t, outqueue.Options{Shards: 1})
+	err := kv.Apply(t.Context(), r.db, keys.Common, func(tx kv.Txn) error {
+		for i := range outqueue.MaxFreezes {
+			tx.Put(append([]byte{keys.QueueFreeze}, strconv.Itoa(i)...), []byte{1, 0xa0})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Freeze(t.Context(), outqueue.Freeze{Name: "more", To: "x"}); !errors.Is(err, outqueue.ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	for _, bad := range []outqueue.Freeze{{Name: "x"}, {To: "x"}, {Name: strings.Repeat("x", 101), To: "x"}, {Name: "x", To: strings.Repeat("x", 5000)}} {
+		if _, err := r.Freeze(t.Context(), bad); !errors.Is(err, outqueue.ErrRule) {
+			t.Errorf("%.20s %.20s: %v", bad.Name, bad.To, err)
+		}
+	}
 }
