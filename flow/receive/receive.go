@@ -200,6 +200,9 @@ func (r *Receiver) MessageEach(ctx context.Context, env mail.Envelope, to []deli
 	return arrival.ID, outcomes, nil
 }
 
+// Trace gives who is told what becomes of messages.
+func (r *Receiver) Trace() trace.Recorder { return r.o.Trace }
+
 // Filters gives those who are asked about what comes; nil for nobody.
 func (r *Receiver) Filters() *spam.Filters { return r.o.Filters }
 

@@ -76,6 +76,14 @@ func (v *Visit) Note(to mail.Address, why error) {
 	v.refusals.Add(e, to.String())
 }
 
+// NoteSender remembers that the host was refused a transaction before Mail was
+// asked.
+func (v *Visit) NoteSender(from mail.Address, why error) {
+	e := v.event(why)
+	e.Time, e.From = time.Now(), from.String()
+	v.refusals.Add(e, "")
+}
+
 // event begins a step of the visit.
 func (v *Visit) event(why error) trace.Event {
 	return trace.Event{

@@ -127,10 +127,16 @@ type Xclient struct {
 type Reset struct{}
 
 // Verify asks whether a mailbox exists. RFC 5321 §4.1.1.6
-type Verify struct{ Who string }
+type Verify struct {
+	Who  string
+	UTF8 bool // SMTPUTF8: the answer may hold UTF-8. RFC 6531 §3.7.4.2
+}
 
 // Expand asks who is on a list. RFC 5321 §4.1.1.7
-type Expand struct{ List string }
+type Expand struct {
+	List string
+	UTF8 bool // as with Verify
+}
 
 // Help asks for help. RFC 5321 §4.1.1.8
 type Help struct{ Topic string }

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -62,8 +63,8 @@ var verbs = map[string]func(args string) (Command, error){
 	"STARTTLS": bare(StartTLS{}), // no parameters, RFC 3207 §4
 	"NOOP":     func(string) (Command, error) { return Noop{}, nil },
 	"HELP":     func(args string) (Command, error) { return Help{Topic: args}, nil },
-	"VRFY":     func(args string) (Command, error) { return withString(Verify{Who: args}, args) },
-	"EXPN":     func(args string) (Command, error) { return withString(Expand{List: args}, args) },
+	"VRFY":     parseVerify,
+	"EXPN":     parseExpand,
 	"AUTH":     parseAuth,
 	"SEND":     obsolete, // RFC 5321 §F.6
 	"SOML":     obsolete,
@@ -92,11 +93,26 @@ func bare(c Command) func(string) (Command, error) {
 	}
 }
 
-func withString(c Command, args string) (Command, error) {
+func parseVerify(args string) (Command, error) {
+	who, utf8, err := parseString(args)
+	return Verify{Who: who, UTF8: utf8}, err
+}
+
+func parseExpand(args string) (Command, error) {
+	list, utf8, err := parseString(args)
+	return Expand{List: list, UTF8: utf8}, err
+}
+
+// parseString reads what VRFY and EXPN ask for. RFC 6531 §3.7.4.2:
+// String [ SP "SMTPUTF8" ]
+func parseString(args string) (s string, utf8 bool, err error) {
 	if args == "" {
-		return nil, argumentError("Command needs an argument")
+		return "", false, argumentError("Command needs an argument")
 	}
-	return c, nil
+	if i := strings.LastIndexAny(args, " \t"); i > 0 && strings.EqualFold(args[i+1:], "SMTPUTF8") {
+		return strings.TrimRight(args[:i], " \t"), true, nil
+	}
+	return args, false, nil
 }
 
 func obsolete(string) (Command, error) {
@@ -143,7 +159,7 @@ func parseMail(args string) (Command, error) {
 	from, rest, err := parsePath(rest, true)
 	if err != nil {
 		// RFC 3463 §3.2: bad sender's mailbox address syntax
-		return nil, &Refusal{Code: 501, Enhanced: Enhanced{5, 1, 7}, Text: "Bad sender address: " + err.Error()}
+		return nil, &Refusal{Code: 501, Enhanced: Enhanced{5, 1, 7}, Text: "Bad sender address: " + err.Error(), Err: asSaid(args)}
 	}
 	m := Mail{From: from}
 	if err := parseParameters(rest, mailParameters, &m, &m.Uses); err != nil {
@@ -160,7 +176,7 @@ func parseRcpt(args string) (Command, error) {
 	to, rest, err := parsePath(rest, false)
 	if err != nil {
 		// RFC 3463 §3.2: bad destination mailbox address syntax
-		return nil, &Refusal{Code: 501, Enhanced: Enhanced{5, 1, 3}, Text: "Bad recipient address: " + err.Error()}
+		return nil, &Refusal{Code: 501, Enhanced: Enhanced{5, 1, 3}, Text: "Bad recipient address: " + err.Error(), Err: asSaid(args)}
 	}
 	r := Rcpt{To: to}
 	if err := parseParameters(rest, rcptParameters, &r, &r.Uses); err != nil {
@@ -168,6 +184,10 @@ func parseRcpt(args string) (Command, error) {
 	}
 	return r, nil
 }
+
+// asSaid is what was said where an address was expected, for the log: somebody
+// will ask what was wrong with it.
+func asSaid(args string) error { return fmt.Errorf("%.200q", args) }
 
 // cutFold cuts a prefix without regard to case.
 func cutFold(s, prefix string) (string, bool) {

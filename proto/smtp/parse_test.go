@@ -30,6 +30,10 @@ func TestParse(t *testing.T) {
 		{"HELP MAIL", Help{Topic: "MAIL"}},
 		{"VRFY ann b", Verify{Who: "ann b"}},
 		{"EXPN staff", Expand{List: "staff"}},
+		// RFC 6531 §3.7.4.2
+		{"VRFY jürgen  smtputf8", Verify{Who: "jürgen", UTF8: true}},
+		{"VRFY SMTPUTF8", Verify{Who: "SMTPUTF8"}},
+		{"EXPN staff SMTPUTF8", Expand{List: "staff", UTF8: true}},
 		{"QUIT", Quit{}},
 		{"StartTLS", StartTLS{}},
 		{"AUTH plain", Auth{Mechanism: "PLAIN"}},

@@ -31,6 +31,10 @@ type Reply struct {
 	Code     int      // RFC 5321 §4.2.1
 	Enhanced Enhanced // RFC 2034; the zero value where none belongs
 	Text     string   // lines separated by "\n"
+
+	// UTF8 lets the text hold UTF-8 on the wire, which only those are to get
+	// who have asked for it. RFC 6531 §3.7.4
+	UTF8 bool
 }
 
 // maxReplyText keeps a line within 512 octets with code and CRLF.
@@ -39,8 +43,8 @@ const maxReplyText = 480
 
 // Append writes the reply as it goes over the wire. The enhanced code stands
 // on every line (RFC 2034 §4). Control characters in the text become spaces,
-// so that no text can end a line; lines that are too long are folded into
-// several.
+// so that no text can end a line, and what is not ASCII a question mark, but
+// where UTF8 lets it be; lines that are too long are folded into several.
 func (r Reply) Append(dst []byte) []byte {
 	rest, more := r.Text, true
 	for more {
@@ -55,12 +59,12 @@ func (r Reply) Append(dst []byte) []byte {
 			}
 			line, more = line[:cut], true
 		}
-		dst = r.appendLine(dst, line, more)
+		dst = r.appendLine(dst, line, more, r.UTF8)
 	}
 	return dst
 }
 
-func (r Reply) appendLine(dst []byte, text string, more bool) []byte {
+func (r Reply) appendLine(dst []byte, text string, more, utf8 bool) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Code), 10)
 	if more {
 		dst = append(dst, '-')
@@ -73,8 +77,14 @@ func (r Reply) appendLine(dst []byte, text string, more bool) []byte {
 	}
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		if c < ' ' || c == 0x7f {
+		switch {
+		case c < ' ' || c == 0x7f:
 			c = ' '
+		case c < 0x80 || utf8:
+		case c&0xC0 == 0x80:
+			continue // one mark for a character
+		default:
+			c = '?'
 		}
 		dst = append(dst, c)
 	}
@@ -95,7 +105,7 @@ func splitPoint(line string) int {
 
 // String gives the reply as one line for logs.
 func (r Reply) String() string {
-	b := r.appendLine(nil, strings.ReplaceAll(r.Text, "\n", " / "), false)
+	b := r.appendLine(nil, strings.ReplaceAll(r.Text, "\n", " / "), false, true)
 	return string(b[:len(b)-2])
 }
 

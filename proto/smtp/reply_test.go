@@ -19,7 +19,10 @@ func TestReplyAppend(t *testing.T) {
 		{Reply{Code: 250, Text: "a\rb\x00c\x7fd"}, "250 a b c d\r\n"},
 		{Reply{Code: 250, Text: strings.Repeat("x", 490) + "\ny"}, "250-" + strings.Repeat("x", 480) + "\r\n250-" + strings.Repeat("x", 10) + "\r\n250 y\r\n"},
 		{Reply{Code: 250, Text: strings.Repeat("x", 470) + " " + strings.Repeat("y", 20)}, "250-" + strings.Repeat("x", 470) + " \r\n250 " + strings.Repeat("y", 20) + "\r\n"},
-		{Reply{Code: 250, Text: strings.Repeat("x", 479) + "ü"}, "250-" + strings.Repeat("x", 479) + "\r\n250 ü\r\n"},
+		{Reply{Code: 250, Text: strings.Repeat("x", 479) + "ü"}, "250-" + strings.Repeat("x", 479) + "\r\n250 ?\r\n"},
+		// RFC 6531 §3.7.4: UTF-8 is for those who have asked for it.
+		{Reply{Code: 553, Text: "<jürgen@例.example>"}, "553 <j?rgen@?.example>\r\n"},
+		{Reply{Code: 250, Text: "<jürgen@例.example>", UTF8: true}, "250 <jürgen@例.example>\r\n"},
 	}
 	for _, tt := range tests {
 		if got := string(tt.reply.Append(nil)); got != tt.want {

@@ -21,13 +21,14 @@ import (
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
 	"waxwing/proto/smtp/smtpserver"
+	"waxwing/store/trace"
 )
 
 // Door gives what makes a session for each connection. The hostname stands in
 // Received fields.
 func Door(r *receive.Receiver, hostname string) smtpserver.Newer {
 	return func(_ context.Context, info *smtpserver.Info) (smtpserver.Session, error) {
-		return &session{receiver: r, hostname: hostname, info: info}, nil
+		return &session{receiver: r, hostname: hostname, info: info, refusals: trace.Gather(r.Trace())}, nil
 	}
 }
 
@@ -36,8 +37,10 @@ type session struct {
 	receiver   *receive.Receiver
 	hostname   string
 	info       *smtpserver.Info
+	refusals   *trace.Refusals
 	envelope   mail.Envelope
 	recipients []deliver.Recipient
+	message    string // the id, once it has one
 }
 
 var _ smtpserver.Distributor = (*session)(nil)
@@ -58,6 +61,7 @@ func (s *session) Mail(_ context.Context, m smtp.Mail) error {
 func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 	to, err := s.receiver.Recipient(ctx, r.Recipient())
 	if err != nil {
+		s.note(s.envelope.From, r.To, err)
 		return err
 	}
 	s.recipients = append(s.recipients, to)
@@ -74,6 +78,7 @@ func (s *session) DataEach(ctx context.Context, body io.Reader) ([]smtp.Reply, e
 	}
 	id, outcomes, err := s.receiver.MessageEach(ctx, s.envelope, s.recipients, hop, body)
 	to := s.recipients
+	s.message = id
 	s.Reset()
 	if err != nil {
 		return nil, err
@@ -108,8 +113,26 @@ func (s *session) Verify(context.Context, string) (smtp.Reply, error) { return s
 
 func (s *session) Expand(context.Context, string) (smtp.Reply, error) { return smtp.Reply{}, notHere }
 
-func (s *session) Reset() {
-	s.envelope, s.recipients = mail.Envelope{}, nil
+// Declined implements smtpserver.Bystander.
+func (s *session) Declined(cmd smtp.Command, why *smtp.Refusal) {
+	switch cmd := cmd.(type) {
+	case smtp.Mail:
+		s.note(cmd.From, mail.Address{}, why)
+	case smtp.Rcpt:
+		s.note(s.envelope.From, cmd.To, why)
+	}
 }
 
-func (s *session) Close() {}
+// note remembers a refusal, for the trace.
+func (s *session) note(from, to mail.Address, why error) {
+	s.refusals.Add(trace.Event{
+		Time: time.Now(), Service: "lmtp", Remote: s.info.Addr().String(), Hello: s.info.Hello, From: from.String(), Reason: why.Error(),
+	}, to.String())
+}
+
+func (s *session) Reset() {
+	s.refusals.Tell(context.Background(), s.message)
+	s.envelope, s.recipients, s.message = mail.Envelope{}, nil, ""
+}
+
+func (s *session) Close() { s.Reset() }

@@ -132,6 +132,16 @@ func (s *session) Reset() {
 	s.visit.Reset()
 }
 
+// Declined implements smtpserver.Bystander.
+func (s *session) Declined(cmd smtp.Command, why *smtp.Refusal) {
+	switch cmd := cmd.(type) {
+	case smtp.Mail:
+		s.visit.NoteSender(cmd.From, why)
+	case smtp.Rcpt:
+		s.visit.Note(cmd.To, why)
+	}
+}
+
 // Unknown implements smtpserver.Listener.
 func (s *session) Unknown(ctx context.Context, line string) error { return s.checks.Unknown(ctx, line) }
 

@@ -91,6 +91,16 @@ func (s *session) Rcpt(ctx context.Context, r smtp.Rcpt) error {
 	return err
 }
 
+// Declined implements smtpserver.Bystander.
+func (s *session) Declined(cmd smtp.Command, why *smtp.Refusal) {
+	switch cmd := cmd.(type) {
+	case smtp.Mail:
+		s.note(cmd.From, "", why)
+	case smtp.Rcpt:
+		s.note(s.envelope.From, cmd.To.String(), why)
+	}
+}
+
 // note remembers a refusal, for the trace. Who has not logged in is nobody.
 func (s *session) note(from mail.Address, to string, why error) {
 	who := s.info.Identity

@@ -186,6 +186,12 @@ func (s *chunks) await(readBy time.Time) error {
 			} else {
 				c.noop(s.ctx, cmd)
 			}
+		case smtp.Verify, smtp.Expand, smtp.Turn:
+			// They change nothing (RFC 5321 §4.1.4), and what the Session knows
+			// cannot be asked while it reads.
+			if c.mayIdle() {
+				c.aside(s.ctx, cmd)
+			}
 		default:
 			s.instead = cmd
 			return errAbandoned
@@ -195,6 +201,15 @@ func (s *chunks) await(readBy time.Time) error {
 		return c.failed
 	}
 	return errAbandoned
+}
+
+// aside answers what has nothing to do with the message that is under way.
+func (c *conn) aside(ctx context.Context, cmd smtp.Command) {
+	if _, is := cmd.(smtp.Turn); is {
+		c.turn(ctx, cmd)
+		return
+	}
+	c.reply(ok(252, 0, 0, "Cannot look that up within a message")) // RFC 5321 §3.5.3
 }
 
 // skip reads the rest of the chunk. RFC 3030 §2: what fails is answered after

@@ -90,6 +90,15 @@ type Listener interface {
 	Unknown(ctx context.Context, line string) error
 }
 
+// A Bystander is a Session that hears of mail which the machine has refused
+// without asking it: too large, say, or with an address that is none.
+type Bystander interface {
+	Session
+	// Declined tells of a smtp.Mail or smtp.Rcpt, which is zero if it could not
+	// be read.
+	Declined(cmd smtp.Command, why *smtp.Refusal)
+}
+
 // Info is what is known of a connection.
 type Info struct {
 	// Conn numbers the connections of a server.

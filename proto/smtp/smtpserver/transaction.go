@@ -2,6 +2,7 @@ package smtpserver
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"waxwing/obs"
@@ -13,7 +14,8 @@ func (c *conn) mail(ctx context.Context, cmd smtp.Command) {
 	m := cmd.(smtp.Mail)
 	c.rcpts = 0
 	if r := c.state.checkMail(m, c.options, time.Now()); r != nil {
-		c.refuse(r)
+		c.declined(m, r)
+		c.refuse(r, obs.From, m.From.String())
 		return
 	}
 	if most := c.options.MaxMessages; most > 0 && c.messages >= most {
@@ -55,12 +57,13 @@ func (c *conn) rcpt(ctx context.Context, cmd smtp.Command) {
 		c.hangUp(refuse(421, 4, 7, 0, "Too many recipients"))
 		return
 	}
-	if refusal := c.state.checkRcpt(r, c.options); refusal != nil {
-		c.refuse(refusal)
-		return
+	refusal := c.state.checkRcpt(r, c.options)
+	if refusal == nil && c.tooManyDomains(r) {
+		refusal = refuse(452, 4, 5, 3, "Too many domains in one transaction") // RFC 9422 §4.3
 	}
-	if c.tooManyDomains(r) {
-		c.refuse(refuse(452, 4, 5, 3, "Too many domains in one transaction")) // RFC 9422 §4.3
+	if refusal != nil {
+		c.declined(r, refusal)
+		c.refuse(refusal, obs.Rcpt, r.To.String())
 		return
 	}
 	if err := c.session.Rcpt(ctx, r); err != nil {
@@ -121,20 +124,29 @@ func (c *conn) help(context.Context, smtp.Command) {
 
 // verify answers what the Session knows. RFC 5321 §4.1.1.6
 func (c *conn) verify(ctx context.Context, cmd smtp.Command) {
-	reply, err := c.session.Verify(ctx, cmd.(smtp.Verify).Who)
-	c.answer(reply, err)
+	v := cmd.(smtp.Verify)
+	reply, err := c.session.Verify(ctx, v.Who)
+	c.answer(reply, v.UTF8, err)
 }
 
 // expand answers what the Session knows. RFC 5321 §4.1.1.7
 func (c *conn) expand(ctx context.Context, cmd smtp.Command) {
-	reply, err := c.session.Expand(ctx, cmd.(smtp.Expand).List)
-	c.answer(reply, err)
+	e := cmd.(smtp.Expand)
+	reply, err := c.session.Expand(ctx, e.List)
+	c.answer(reply, e.UTF8, err)
 }
 
-func (c *conn) answer(reply smtp.Reply, err error) {
-	if err != nil {
+// answer says what the Session knows; if that needs UTF-8, only to those who
+// can take it.
+func (c *conn) answer(reply smtp.Reply, utf8 bool, err error) {
+	switch {
+	case err != nil:
 		c.refuse(err)
-		return
+	case !utf8 && strings.ContainsFunc(reply.Text, func(r rune) bool { return r >= 0x80 }):
+		// RFC 6531 §3.7.4.2: 252 or 550, and X.6.8
+		c.reply(ok(252, 6, 8, "The answer needs UTF-8: ask with SMTPUTF8"))
+	default:
+		reply.UTF8 = utf8
+		c.reply(reply)
 	}
-	c.reply(reply)
 }
