@@ -19,12 +19,23 @@ import (
 // RFC 5321 §4.5.3.1.8
 const usualRecipients = 100
 
-// mostRecipients is how many recipients a transaction may have.
-func (l *link) mostRecipients() int {
-	if n := l.Limits().Recipients; n > 0 {
-		return n // RFC 9422 §4.2
+// most is how many of these recipients one transaction may have.
+func (l *link) most(to []smtp.Rcpt) int {
+	limits, n := l.Limits(), usualRecipients
+	if limits.Recipients > 0 {
+		n = limits.Recipients // RFC 9422 §4.2
 	}
-	return usualRecipients
+	n = min(n, len(to))
+	if limits.Domains == 0 {
+		return n
+	}
+	domains := map[string]bool{} // RFC 9422 §4.3
+	for i, r := range to[:n] {
+		if domains[r.To.Domain] = true; len(domains) > limits.Domains {
+			return i
+		}
+	}
+	return n
 }
 
 // spent tells whether the peer takes no more messages on this connection.

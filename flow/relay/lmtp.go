@@ -41,7 +41,7 @@ func (a *attempt) bring(ctx, work context.Context, route Route, t transfer, answ
 // limits want (RFC 9422), and sets the answers.
 func (r *Relay) over(work context.Context, l *link, t transfer, answers []answer) {
 	for at := 0; at < len(t.to); {
-		n := min(len(t.to)-at, l.mostRecipients())
+		n := l.most(t.to[at:])
 		l.sent++
 		outcome, err := l.transmit(work, t.part(at, n))
 		l.note(outcome, err, answers[at:at+n])

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/dns"
 	"waxwing/dns/dnstest"
 	"waxwing/flow/relay"
 	"waxwing/mail"
@@ -262,6 +263,23 @@ func TestLimits(t *testing.T) {
 	send(t, h, text, env)
 	emptied(t, h)
 	if len(far.got()) != 3 || far.connections != 1 {
+		t.Errorf("%d transactions on %d connections", len(far.got()), far.connections)
+	}
+}
+
+// RFC 9422 §4.3: nor of more domains, where several have the same hosts.
+func TestDomainLimit(t *testing.T) {
+	h := house.New(t)
+	far := newHost(t, offering(nil, "LIMITS RCPTDOMAINMAX=1"))
+	same := []dns.MX{{Host: "mx.both.test", Preference: 10}}
+	world := dnstest.Zone{
+		MX: map[string][]dns.MX{"one.test": same, "two.test": same},
+		A:  map[string][]string{"mx.both.test": {"127.0.0.1"}},
+	}
+	runIn(t, h, world, relay.Options{Port: far.port()})
+	send(t, h, text, mail.Envelope{To: []mail.Recipient{rcpt("a@one.test", 0), rcpt("b@two.test", 0), rcpt("c@one.test", 0)}})
+	emptied(t, h)
+	if len(far.got()) != 2 || far.connections != 1 {
 		t.Errorf("%d transactions on %d connections", len(far.got()), far.connections)
 	}
 }

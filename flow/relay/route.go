@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -44,13 +45,7 @@ func exchangers(ctx context.Context, resolver dns.Resolver, domain, self string)
 	if len(records) == 1 && records[0].Host == "." {
 		return nil, road{}, &smtp.Refusal{Code: 556, Enhanced: smtp.Enhanced{5, 1, 10}, Text: "the domain " + domain + " takes no mail (null MX)"} // RFC 7505 §4.1
 	}
-	var hosts []string
-	for _, mx := range records {
-		if strings.EqualFold(mx.Host, self) {
-			break // what follows is no better than we are
-		}
-		hosts = append(hosts, mx.Host)
-	}
+	hosts := better(records, self)
 	if len(hosts) == 0 {
 		return nil, road{}, &smtp.Refusal{
 			Code: 554, Enhanced: smtp.Enhanced{5, 4, 6},
@@ -62,6 +57,19 @@ func exchangers(ctx context.Context, resolver dns.Resolver, domain, self string)
 		way.source = byProvenMX // RFC 7672 §2.2.1
 	}
 	return hosts[:min(len(hosts), maxHosts)], way, nil
+}
+
+// better gives the hosts before ourselves: who is no better than we are would
+// give the message back to us. RFC 5321 §5.1
+func better(records []dns.MX, self string) (hosts []string) {
+	at := slices.IndexFunc(records, func(mx dns.MX) bool { return strings.EqualFold(mx.Host, self) })
+	for _, mx := range records {
+		if at >= 0 && mx.Preference >= records[at].Preference {
+			break
+		}
+		hosts = append(hosts, mx.Host)
+	}
+	return hosts
 }
 
 // addresses gives the addresses of one exchanger. Errors are *smtp.Refusal.

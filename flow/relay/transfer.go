@@ -84,7 +84,7 @@ func (r *Relay) send(ctx, work context.Context, h hop, t transfer, answers []ans
 			return used
 		}
 		trouble = graver(trouble, w)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(w.err, errOurselves) {
 			break
 		}
 	}
@@ -153,6 +153,9 @@ func (r *Relay) sendTo(ctx, work context.Context, h hop, host string, addrs []ne
 			w := answer{err: err, remote: remote(host, at), network: !said(err) && !isUnmet(err)}
 			t.noteCall(began, w.remote, nil, []answer{w})
 			trouble = graver(trouble, w)
+			if errors.Is(err, errOurselves) {
+				return w, nil
+			}
 			continue
 		}
 		l.Heed(work)
@@ -181,7 +184,7 @@ func (r *Relay) try(work context.Context, l *link, t transfer, answers []answer)
 		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
 		return own, nil
 	}
-	n := min(len(t.to), l.mostRecipients())
+	n := l.most(t.to)
 	outcome, err := l.transmit(work, t.part(0, n))
 	l.sent++
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
