@@ -42,18 +42,20 @@ func ParseReply(b []byte) (r Reply, n int, err error) {
 		if enhanced != (Enhanced{}) {
 			r.Enhanced = enhanced
 		}
-		lines = append(lines, text)
 		if !more {
 			// Where the lines disagree the last one counts.
 			// RFC 5321 §4.2.1 wants them to be the same.
-			r.Code = code
+			r.Code, r.Text = code, text
 			break
 		}
+		lines = append(lines, text)
 	}
 	if int(r.Enhanced[0]) != r.Code/100 {
 		r.Enhanced = Enhanced{}
 	}
-	r.Text = strings.Join(lines, "\n")
+	if lines != nil {
+		r.Text = strings.Join(append(lines, r.Text), "\n")
+	}
 	return r, n, nil
 }
 
@@ -68,14 +70,22 @@ func parseReplyLine(line []byte) (code int, more bool, text string, ok bool) {
 	if line[3] != ' ' && line[3] != '-' {
 		return 0, false, "", false
 	}
-	text = strings.ToValidUTF8(string(line[4:]), "?")
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
+	return code, line[3] == '-', printable(line[4:]), true
+}
+
+// printable gives a peer's words without what nobody can read.
+func printable(b []byte) string {
+	for _, c := range b {
+		if c < ' ' || c >= 0x7f {
+			return strings.Map(func(r rune) rune {
+				if r < ' ' || r == 0x7f {
+					return ' '
+				}
+				return r
+			}, strings.ToValidUTF8(string(b), "?"))
 		}
-		return r
-	}, text)
-	return code, line[3] == '-', text, true
+	}
+	return string(b)
 }
 
 // cutEnhanced takes an enhanced code off the start of a reply's text. It must

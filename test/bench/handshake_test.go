@@ -93,6 +93,14 @@ func startBareTLS(t *testing.T, dir string) (addr string, pid int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBareTLS$", "-test.v")
 	cmd.Env = append(os.Environ(), bareTLS+"="+dir)
+	addr = listening(t, cmd)
+	return addr, cmd.Process.Pid
+}
+
+// listening starts a program, until the end of the test, and gives the address
+// that it says it listens on.
+func listening(t *testing.T, cmd *exec.Cmd) (addr string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +120,7 @@ func startBareTLS(t *testing.T, dir string) (addr string, pid int) {
 		for line := range strings.Lines(string(b[:n])) {
 			if _, err := fmt.Sscanf(line, "listening on %s", &addr); err == nil {
 				go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the program
-				return addr, cmd.Process.Pid
+				return addr
 			}
 		}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // Mail that comes in on port 25, is queued durably, and goes out to a host that
-// accepts at once, counted when the queue is empty again.
+// accepts at once, counted when the queue is empty again; against Postfix, and
+// against a program that does nothing besides.
 func TestRelay(t *testing.T) {
 	port := smtpSink(t)
 	w := system.Start(t, "--smtp-out-port", strconv.Itoa(port))
@@ -53,14 +54,18 @@ initial_destination_concurrency = 20
 		}
 		return true
 	}
+	bare, bareEmpty := startBareRelay(t, "127.0.0.1:"+strconv.Itoa(port))
 	ours.relay(t, oursEmpty, 1, time.Second) // cold caches
 	theirs.relay(t, theirsEmpty, 1, time.Second)
-	t.Log("| 4 KiB, connections at once | Waxwing msg/s | processor time | Postfix msg/s | processor time | ratio of rates | of processor time |")
-	t.Log("|---|---|---|---|---|---|---|")
+	bare.relay(t, bareEmpty, 1, time.Second)
+	t.Log("| 4 KiB, connections at once | Waxwing msg/s | processor time | Postfix msg/s | processor time | ratio of rates | of processor time | bare Go msg/s | processor time | Postfix's processor time to it | ours to it |")
+	t.Log("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, connections := range []int{1, 16, 64} {
 		a, cpu := ours.relay(t, oursEmpty, connections, loadTime)
 		b, more := theirs.relay(t, theirsEmpty, connections, loadTime)
-		t.Logf("| %d | %.0f | %.0f µs | %.0f | %.0f µs | %.1f | %.1f |", connections, a, cpu, b, more, a/b, more/cpu)
+		c, least := bare.relay(t, bareEmpty, connections, loadTime)
+		t.Logf("| %d | %.0f | %.0f µs | %.0f | %.0f µs | %.1f | %.1f | %.0f | %.0f µs | %.1f | %.1f |", connections,
+			a, cpu, b, more, a/b, more/cpu, c, least, more/least, cpu/least)
 	}
 }
 
