@@ -92,7 +92,12 @@ func (a *account) Quota(ctx context.Context, root string) ([]imapserver.Resource
 	if u.MaxMessages > 0 {
 		list = append(list, imapserver.Resource{Name: "MESSAGE", Usage: int64(u.Messages), Limit: int64(u.MaxMessages)})
 	}
-	return append(list, imapserver.Resource{Name: "MAILBOX", Usage: int64(u.Mailboxes), Limit: int64(u.MaxMailboxes)}), nil
+	return append(list,
+		imapserver.Resource{Name: "MAILBOX", Usage: int64(u.Mailboxes), Limit: int64(u.MaxMailboxes)},
+		// Of mailboxes and the server (RFC 5464): messages have none here.
+		// RFC 9208 §5.4
+		imapserver.Resource{Name: "ANNOTATION-STORAGE", Usage: kibi(u.Annotations), Limit: kibi(u.MaxAnnotations)},
+	), nil
 }
 
 // kibi gives octets in the units of STORAGE, rounded up. RFC 9208 §5.1
@@ -114,6 +119,8 @@ func (a *account) SetQuota(ctx context.Context, root string, limits []imap.Resou
 			set.Messages = int(max(min(n, math.MaxUint32), 1))
 		case "MAILBOX":
 			set.Mailboxes = int(max(min(n, math.MaxUint32), 1))
+		case "ANNOTATION-STORAGE":
+			set.Annotations = mail.ByteCount(max(min(n, math.MaxInt64/1024)*1024, 1))
 		default:
 			return &imap.Refusal{Code: imap.CodeCannot, Text: "There are no limits of that resource"}
 		}

@@ -171,6 +171,9 @@ type Usage struct {
 	MaxMessages  int // zero: no limit
 	Mailboxes    int
 	MaxMailboxes int
+
+	Annotations    mail.ByteCount // octets of those that the account keeps
+	MaxAnnotations mail.ByteCount
 }
 
 // Usage tells how full the account is.
@@ -180,7 +183,8 @@ func (a *Account) Usage(ctx context.Context) (Usage, error) {
 		return Usage{}, err
 	}
 	u := Usage{Bytes: h.bytes, Quota: a.store.quota(&h), Recoverable: h.goneBytes, Messages: int(h.messages), RecoverableOwn: h.recoverable,
-		MaxMessages: int(h.maxMessages), Mailboxes: int(h.boxes), MaxMailboxes: a.store.maxBoxes(&h)}
+		MaxMessages: int(h.maxMessages), Mailboxes: int(h.boxes), MaxMailboxes: a.store.maxBoxes(&h),
+		Annotations: h.notes, MaxAnnotations: h.notesLimit()}
 	if most := a.store.recoverable(&h); most < math.MaxInt64 {
 		u.RecoverableQuota = most
 	}

@@ -20,10 +20,10 @@ const (
 	MaxAnnotation        = 32 << 10 // octets of a value
 	maxAnnotationName    = 512
 	maxAnnotations       = 100 // of a mailbox or the server, shared and private each
-	maxAnnotationsOctets = 16 << 20
+	maxAnnotationsOctets = 16 << 20 // of an account, unless SetLimits says otherwise
 )
 
-// ErrAnnotations says that a mailbox, or the account, has too many.
+// ErrAnnotations says that a mailbox, or the server, has too many.
 var ErrAnnotations = errors.New("too many annotations")
 
 // An Annotation is a named value beside a mailbox. RFC 5464 §3
@@ -112,7 +112,8 @@ func readAnnotations(r kv.Reader, prefix []byte) ([]Annotation, error) {
 }
 
 // Annotate sets annotations, or takes away those without a value, all or none.
-// Fails with ErrNoMailbox, ErrTooLarge or ErrAnnotations. A mailbox of another
+// Fails with ErrNoMailbox, ErrTooLarge, ErrAnnotations, or ErrOverQuota where all
+// of the account's would have too many octets. A mailbox of another
 // account is not looked for.
 func (a *Account) Annotate(ctx context.Context, now time.Time, of Noted, list ...Annotation) error {
 	for _, n := range list {
@@ -138,7 +139,7 @@ func (a *Account) Annotate(ctx context.Context, now time.Time, of Noted, list ..
 }
 
 func (t *txn) annotate(of Noted, list []Annotation, at, got [][]byte) error {
-	more := map[byte]int{}
+	more, before := map[byte]int{}, t.head.notes
 	for i := range list {
 		n, scope := &list[i], at[i][notedKeyLen-17]
 		was := mail.ByteCount(len(got[i]))
@@ -161,8 +162,8 @@ func (t *txn) annotate(of Noted, list []Annotation, at, got [][]byte) error {
 		t.head.notes -= was
 		t.logNoted(of, n.Name)
 	}
-	if t.head.notes > maxAnnotationsOctets && len(t.items) > 0 {
-		return ErrAnnotations
+	if t.head.notes > max(before, t.head.notesLimit()) {
+		return fmt.Errorf("annotations: %w", ErrOverQuota)
 	}
 	for scope, added := range more {
 		if added > 0 {
@@ -217,14 +218,15 @@ func (t *txn) dropAnnotations(id mail.MailboxID) error {
 	return nil
 }
 
-// copyAnnotations notes one mailbox with what another is noted with.
+// copyAnnotations notes one mailbox with what another is noted with, unless
+// that would be too much.
 func (a *Account) copyAnnotations(ctx context.Context, now time.Time, from, to mail.MailboxID) error {
 	for _, private := range [...]bool{false, true} {
 		list, err := a.Annotations(ctx, Noted{Mailbox: from}, private)
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		if err := a.Annotate(ctx, now, Noted{Mailbox: to}, list...); err != nil {
+		if err := a.Annotate(ctx, now, Noted{Mailbox: to}, list...); err != nil && !errors.Is(err, ErrOverQuota) {
 			return err
 		}
 	}

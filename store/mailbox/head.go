@@ -16,7 +16,7 @@ var errCorrupt = errors.New("mailbox: record is corrupt")
 // Every value begins with the version of its format. Readers know all older
 // ones.
 const (
-	headFormat   = 4 // 1 has no recoverable, 2 no stamp, 3 nothing after it
+	headFormat   = 5 // 1 has no recoverable, 2 no stamp, 3 nothing after it, 4 no maxNotes
 	boxFormat    = 1
 	boxSheets    = 2 // of a mailbox that has sheets
 	entryFormat  = 1
@@ -57,12 +57,13 @@ type head struct {
 	maxMessages int64          // as SetLimits has it, 0 for no limit
 	maxBoxes    int64          // the same, 0 for the Store's own
 	notes       mail.ByteCount // octets of annotations
+	maxNotes    mail.ByteCount // as SetLimits has it, 0 for the house's own
 }
 
-const headFields = 19
+const headFields = 20
 
 // headLengths is how many fields each format has.
-var headLengths = [1 + headFormat]int{1: 14, 2: 15, 3: 16, 4: headFields}
+var headLengths = [1 + headFormat]int{1: 14, 2: 15, 3: 16, 4: 19, 5: headFields}
 
 var headKey = []byte{keys.AccountRecord}
 
@@ -72,13 +73,18 @@ func (h *head) fields() [headFields]uint64 {
 		uint64(h.mailbox), uint64(h.validity), uint64(h.quota), uint64(h.bytes),
 		uint64(h.messages), uint64(h.goneBytes), uint64(h.boxes), uint64(h.keywords),
 		uint64(h.deletions), uint64(h.pending), uint64(h.recoverable),
-		h.stamp, uint64(h.maxMessages), uint64(h.maxBoxes), uint64(h.notes),
+		h.stamp, uint64(h.maxMessages), uint64(h.maxBoxes), uint64(h.notes), uint64(h.maxNotes),
 	}
 }
 
 func (h *head) append(dst []byte) []byte {
-	dst = append(dst, headFormat)
-	for _, n := range h.fields() {
+	format := headFormat
+	if h.maxNotes == 0 { // what all have can be read by those who do not know it
+		format--
+	}
+	dst = append(dst, byte(format))
+	fields := h.fields()
+	for _, n := range fields[:headLengths[format]] {
 		dst = binary.LittleEndian.AppendUint64(dst, n)
 	}
 	return dst
@@ -108,6 +114,9 @@ func decodeHead(b []byte) (head, error) {
 	}
 	if b[0] > 3 {
 		h.maxMessages, h.maxBoxes, h.notes = int64(n(16)), int64(n(17)), mail.ByteCount(n(18))
+	}
+	if b[0] > 4 {
+		h.maxNotes = mail.ByteCount(n(19))
 	}
 	return h, nil
 }

@@ -12,11 +12,15 @@ import (
 
 // What is written is read back.
 func TestRecords(t *testing.T) {
-	h := head{1, 2, 3, 4, 5, 6, -1, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}
+	h := head{1, 2, 3, 4, 5, 6, -1, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
 	if got, err := decodeHead(h.append(nil)); err != nil || got != h {
 		t.Errorf("head is %+v, %v", got, err)
 	}
+	h.maxNotes = 0
 	old := h.append([]byte(nil))
+	if got, err := decodeHead(old); err != nil || got != h || old[0] != 4 {
+		t.Errorf("head of format %d is %+v, %v", old[0], got, err)
+	}
 	old = append([]byte{3}, old[1:len(old)-3*8]...)
 	if got, err := decodeHead(old); err != nil || got.stamp != 16 || got.maxMessages != 0 {
 		t.Errorf("head of format 3 is %+v, %v", got, err)
