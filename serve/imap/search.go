@@ -16,8 +16,8 @@ func (f *folder) Abstracts(ctx context.Context, ids []mail.EmailID) ([]abstract.
 	return f.index().Rows(ctx, ids)
 }
 
-func (f *folder) Narrow(ctx context.Context, texts [][]byte) ([]imapserver.Candidates, error) {
-	found, err := f.index().Narrow(ctx, texts)
+func (f *folder) Narrow(ctx context.Context, queries []abstract.Query) ([]imapserver.Candidates, error) {
+	found, err := f.index().Narrow(ctx, queries)
 	if err != nil {
 		return nil, err
 	}

@@ -182,6 +182,66 @@ func TestSearchPrograms(t *testing.T) {
 	}
 }
 
+// A fuzzy search finds through the index what it finds by looking everywhere:
+// words with and without their accents, whole, in part, and misspelt.
+func TestFuzzyPrograms(t *testing.T) {
+	h := newHouse(t, mailbox.Options{})
+	alice := h.accounts["alice"]
+	index := search.New(memkv.New(), h.mailboxes, search.Options{})
+	r := rand.New(rand.NewPCG(13, 14))
+	plain, helped := h.searcher(alice, nil), h.searcher(alice, index)
+	needle := func() string {
+		s := []rune(phrase(r, 3))
+		from := r.IntN(len(s))
+		s = s[from : from+r.IntN(min(len(s)-from, 20)+1)]
+		for range r.IntN(3) {
+			at := r.IntN(len(s) + 1)
+			switch {
+			case at == len(s) || r.IntN(3) == 0:
+				s = append(s[:at:at], append([]rune{'o'}, s[at:]...)...)
+			case r.IntN(2) == 0:
+				s = append(s[:at:at], s[at+1:]...)
+			default:
+				s[at] = 'и'
+			}
+		}
+		return string(s)
+	}
+	found := 0
+	n := uint32(0)
+	for round := range 3 {
+		for range 100 {
+			n++
+			m := newSearched(r, n)
+			h.append(m.text)
+		}
+		if round > 0 {
+			if err := index.Update(t.Context(), alice, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 80 {
+			k := imap.SearchKey{Op: imap.SearchFuzzy, Keys: []imap.SearchKey{{Op: imap.SearchText, Text: needle()}}}
+			switch r.IntN(4) {
+			case 0:
+				k.Keys[0].Op = imap.SearchBody
+			case 1:
+				k.Keys[0].Op, k.Keys[0].Field = imap.SearchHeader, []string{"Subject", "List-Id", "From"}[r.IntN(3)]
+			}
+			want := plain(k.String())
+			if got := helped(k.String()); got != want {
+				t.Fatalf("%d messages: %s\nfinds %s\nnot   %s", n, k.String(), got, want)
+			}
+			if want != "" {
+				found++
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d programs found anything", found)
+	}
+}
+
 // searcher gives a function that searches an INBOX over a connection of its
 // own, and gives the UIDs found.
 func (h *house) searcher(id mail.AccountID, index *search.Index) func(program string) string {

@@ -87,36 +87,46 @@ func (a *Account) build(ctx context.Context, s *state) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}}
-	for len(ids) > 0 && len(b.pairs) < maxPairs {
-		began := time.Now()
-		list, err := a.mail.ReadWhole(ctx, ids[:min(len(ids), readAtOnce)])
-		if err != nil {
-			return 0, err
-		}
-		for i := range list {
-			if err := b.add(ctx, ids[i], &list[i]); err != nil {
-				return 0, err
-			}
-		}
-		ids = ids[len(list):]
-		if err := a.x.yield(ctx, time.Since(began)); err != nil {
-			return 0, err
-		}
-	}
-	if err := b.finish(ctx); err != nil {
+	ref, last, err := a.segment(ctx, ids)
+	if err != nil {
 		return 0, err
 	}
-	n := len(b.segment.emails)
 	next := *s
-	next.through = b.segment.emails[n-1]
+	next.through = last
 	sum, _, err := a.mail.Sum(ctx, next.through)
 	if err != nil {
 		return 0, err
 	}
 	next.sum = sum
-	next.segments = append(slices.Clone(s.segments), segmentRef{b.segment.id, n})
-	return n, a.replace(ctx, s, &next, nil)
+	next.segments = append(slices.Clone(s.segments), ref)
+	return ref.docs, a.replace(ctx, s, &next, nil)
+}
+
+// segment makes a segment of emails, at least of the first of them, and tells
+// which one is its last.
+func (a *Account) segment(ctx context.Context, ids []mail.EmailID) (segmentRef, mail.EmailID, error) {
+	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}}
+	for len(ids) > 0 && len(b.pairs) < maxPairs {
+		began := time.Now()
+		list, err := a.mail.ReadWhole(ctx, ids[:min(len(ids), readAtOnce)])
+		if err != nil {
+			return segmentRef{}, 0, err
+		}
+		for i := range list {
+			if err := b.add(ctx, ids[i], &list[i]); err != nil {
+				return segmentRef{}, 0, err
+			}
+		}
+		ids = ids[len(list):]
+		if err := a.x.yield(ctx, time.Since(began)); err != nil {
+			return segmentRef{}, 0, err
+		}
+	}
+	if err := b.finish(ctx); err != nil {
+		return segmentRef{}, 0, err
+	}
+	n := len(b.segment.emails)
+	return segmentRef{b.segment.id, n}, b.segment.emails[n-1], nil
 }
 
 func randomID() uint64 {
@@ -290,13 +300,13 @@ type lease struct {
 const leaseFor = 10 * time.Minute
 
 func (l lease) encode() []byte {
-	b := binary.BigEndian.AppendUint64([]byte{stateFormat}, l.holder)
+	b := binary.BigEndian.AppendUint64([]byte{leaseFormat}, l.holder)
 	return binary.BigEndian.AppendUint64(b, uint64(l.until))
 }
 
 // decodeLease reads a lease; what is none nobody has.
 func decodeLease(b []byte) lease {
-	if len(b) != 17 || b[0] != stateFormat {
+	if len(b) != 17 || b[0] != leaseFormat {
 		return lease{}
 	}
 	return lease{binary.BigEndian.Uint64(b[1:]), int64(binary.BigEndian.Uint64(b[9:]))}

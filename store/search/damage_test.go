@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/format/abstract"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 	"waxwing/store/search"
@@ -66,7 +67,7 @@ func TestDamage(t *testing.T) {
 			})
 			h.index = search.New(h.db, h.mailboxes, search.Options{})
 			for i := 0; i < n; i += 37 {
-				if _, err := h.index.Account(1).Narrow(t.Context(), [][]byte{[]byte(fmt.Sprintf("word%dend", i))}); err != nil {
+				if _, err := h.index.Account(1).Narrow(t.Context(), []abstract.Query{exactly(fmt.Sprintf("word%dend", i))}); err != nil {
 					t.Fatalf("%q: %v", row.Key, err)
 				}
 			}

@@ -1,6 +1,10 @@
 package search
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"waxwing/format/casemap"
+)
 
 // Grams are numbered by a hash of three octets.
 const (
@@ -13,22 +17,49 @@ type gram uint16
 
 func hashGram(three uint32) gram { return gram(three * 0x9E3779B1 >> (32 - gramBits)) }
 
-// A gramSet collects the grams of a text. It is an abstract.Sink.
+// A gramSet collects the grams of a text, and those of the text without its
+// combining marks. It is an abstract.Sink.
 type gramSet struct {
 	seen [allGrams / 64]uint64
-	last uint32 // the last octets of the text
-	n    int    // how many of them there are, gramSize-1 at most
 	list []gram // those seen, in the order in which they were met
+	text lastOctets
+	bare lastOctets // of the text without marks
 }
 
-// Write adds a piece of text.
+// lastOctets are those that the next gram begins with.
+type lastOctets struct {
+	last uint32 // two octets
+	n    int    // how many of them there are
+}
+
+// Write adds a piece of text. Without its marks it has other grams only next to
+// them.
 func (s *gramSet) Write(piece []byte) {
-	last := s.last
-	for len(piece) > 0 && s.n < gramSize-1 {
-		last = last<<8 | uint32(piece[0])
-		piece = piece[1:]
-		s.n++
+	for len(piece) > 0 {
+		from, to := casemap.NextMark(piece)
+		if run := piece[:from]; from > 0 {
+			before := s.text
+			s.text = s.add(s.text, run)
+			if s.bare != before {
+				s.bare = s.add(s.bare, run[:min(from, gramSize-1)])
+			}
+			if s.bare == before || from >= gramSize-1 {
+				s.bare = s.text
+			}
+		}
+		s.text = s.add(s.text, piece[from:to])
+		piece = piece[to:]
 	}
+}
+
+// add adds the grams of a text that goes on.
+func (s *gramSet) add(at lastOctets, piece []byte) lastOctets {
+	for len(piece) > 0 && at.n < gramSize-1 {
+		at.last = at.last<<8 | uint32(piece[0])
+		piece = piece[1:]
+		at.n++
+	}
+	last := at.last
 	for _, c := range piece {
 		last = (last<<8 | uint32(c)) & 0xffffff
 		g := hashGram(last)
@@ -37,11 +68,12 @@ func (s *gramSet) Write(piece []byte) {
 			s.list = append(s.list, g)
 		}
 	}
-	s.last = last
+	at.last = last & 0xffff
+	return at
 }
 
 // End ends a text.
-func (s *gramSet) End() { s.last, s.n = 0, 0 }
+func (s *gramSet) End() { s.text, s.bare = lastOctets{}, lastOctets{} }
 
 // Enough is never: a text is indexed whole, whatever its length.
 func (s *gramSet) Enough() bool { return false }
@@ -71,11 +103,16 @@ func gramsOf(needle []byte) []gram {
 	for i := 0; i < 256 && len(have) < min(n, maxGrams); i++ {
 		// The bits turned round: the beginning, the middle, the quarters.
 		at := int(bits.Reverse8(uint8(i))) * n / 256
-		g := hashGram(uint32(needle[at])<<16 | uint32(needle[at+1])<<8 | uint32(needle[at+2]))
+		g := gramAt(needle, at)
 		if !have[g] {
 			have[g] = true
 			list = append(list, g)
 		}
 	}
 	return list
+}
+
+// gramAt gives the gram of the octets from at on.
+func gramAt(b []byte, at int) gram {
+	return hashGram(uint32(b[at])<<16 | uint32(b[at+1])<<8 | uint32(b[at+2]))
 }

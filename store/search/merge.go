@@ -79,6 +79,7 @@ func (a *Account) rewrite(ctx context.Context, s *state, i, n int) error {
 	}
 	into := segment{id: randomID()}
 	for _, src := range sources {
+		into.old = into.old || src.old
 		live, err := a.live(ctx, src.emails)
 		if err != nil {
 			return err
@@ -239,15 +240,7 @@ func (a *Account) live(ctx context.Context, emails []mail.EmailID) ([]bool, erro
 // they are a quarter of a segment.
 func (a *Account) prune(ctx context.Context, s *state, now time.Time) error {
 	for i := 0; i < len(s.segments); i++ {
-		var known *segment
-		err := a.x.db.View(ctx, a.part, func(r kv.Reader) error {
-			got, err := r.GetMany([][]byte{emailsKey(s.segments[i].id)})
-			if err != nil {
-				return err
-			}
-			known, err = decodeSegment(s.segments[i], got[0])
-			return err
-		})
+		known, err := a.readSegment(ctx, s.segments[i])
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,9 @@ package search
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"waxwing/format/abstract"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/store/kv"
@@ -32,11 +34,11 @@ func (c *Candidates) May(id mail.EmailID) bool {
 // that Candidates can tell apart: a bit each.
 const maxSpan = 1 << 28
 
-// Narrow gives, for each of the folded needles, the emails that may have it in
-// their text; nil where all may. Needles of less than three octets are not
-// narrowed down.
-func (a *Account) Narrow(ctx context.Context, needles [][]byte) ([]*Candidates, error) {
-	list := make([]*Candidates, len(needles))
+// Narrow gives, for each of the queries, the emails that may have its terms in
+// their texts; nil where all may. Terms of less than three octets do not narrow
+// anything down, nor do those of less than six of which a character may be wrong.
+func (a *Account) Narrow(ctx context.Context, queries []abstract.Query) ([]*Candidates, error) {
+	list := make([]*Candidates, len(queries))
 	if a.x.db == nil {
 		return list, nil
 	}
@@ -52,11 +54,11 @@ func (a *Account) Narrow(ctx context.Context, needles [][]byte) ([]*Candidates, 
 		if err != nil || len(segments) == 0 || s.through-segments[0].emails[0] >= maxSpan {
 			return err
 		}
-		for i, needle := range needles {
-			if grams := gramsOf(needle); len(grams) > 0 {
+		for i, q := range queries {
+			if slices.ContainsFunc(q.Terms, narrows) {
 				c := &Candidates{through: s.through, first: segments[0].emails[0]}
 				c.bits = make([]uint64, (c.through-c.first)/64+1)
-				if err := c.find(ctx, r, segments, grams); err != nil {
+				if err := c.find(ctx, r, segments, q); err != nil {
 					return err
 				}
 				list[i] = c
@@ -65,9 +67,18 @@ func (a *Account) Narrow(ctx context.Context, needles [][]byte) ([]*Candidates, 
 		return nil
 	})
 	if errors.Is(err, errCorrupt) {
-		return make([]*Candidates, len(needles)), a.repair(ctx, err)
+		return make([]*Candidates, len(queries)), a.repair(ctx, err)
 	}
 	return list, err
+}
+
+// narrows tells whether a term can be looked up: whether a gram of it is there
+// in any case.
+func narrows(t abstract.Term) bool {
+	if t.Almost {
+		return len(t.Text) >= 2*gramSize
+	}
+	return len(t.Text) >= gramSize
 }
 
 // repair drops an index that cannot be read: it is built anew, and until then
@@ -85,7 +96,7 @@ const (
 	fewLeft        = 4
 )
 
-func (c *Candidates) find(ctx context.Context, r kv.Reader, segments []*segment, grams []gram) error {
+func (c *Candidates) find(ctx context.Context, r kv.Reader, segments []*segment, q abstract.Query) error {
 	for len(segments) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -94,25 +105,17 @@ func (c *Candidates) find(ctx context.Context, r kv.Reader, segments []*segment,
 		segments = segments[len(part):]
 		left := make([]places, len(part))
 		for i, s := range part {
-			left[i] = newPlaces(len(s.emails))
-			for j := range s.emails {
-				left[i].add(j)
-			}
+			left[i] = allPlaces(len(s.emails))
 		}
-		if err := intersect(r, part, left, grams[:min(len(grams), firstGrams)]); err != nil {
-			return err
+		able, rest := part, left
+		if q.Bare {
+			able, rest = only(part, left, func(i int) bool { return !part[i].old })
 		}
-		if len(grams) > firstGrams {
-			var open []*segment
-			var still []places
-			for i, s := range part {
-				if left[i].count() > fewLeft {
-					open, still = append(open, s), append(still, left[i])
-				}
-			}
-			if err := intersect(r, open, still, grams[firstGrams:]); err != nil {
+		for _, t := range q.Terms {
+			if err := intersectTerm(r, able, rest, t); err != nil {
 				return err
 			}
+			able, rest = only(able, rest, func(i int) bool { return rest[i].any() })
 		}
 		for i, s := range part {
 			for j, id := range s.emails {
@@ -128,33 +131,75 @@ func (c *Candidates) find(ctx context.Context, r kv.Reader, segments []*segment,
 	return nil
 }
 
+// only gives the segments for which keep holds, with what is left in them.
+func only(segments []*segment, left []places, keep func(i int) bool) ([]*segment, []places) {
+	var some []*segment
+	var still []places
+	for i, s := range segments {
+		if keep(i) {
+			some, still = append(some, s), append(still, left[i])
+		}
+	}
+	return some, still
+}
+
+// intersectTerm leaves in each segment the places that may have a term.
+func intersectTerm(r kv.Reader, segments []*segment, left []places, t abstract.Term) error {
+	switch {
+	case !narrows(t):
+		return nil
+	case t.Almost:
+		return intersectAlmost(r, segments, left, t.Text)
+	}
+	grams := gramsOf(t.Text)
+	if err := intersect(r, segments, left, grams[:min(len(grams), firstGrams)]); err != nil {
+		return err
+	}
+	if len(grams) > firstGrams {
+		segments, left = only(segments, left, func(i int) bool { return left[i].count() > fewLeft })
+		return intersect(r, segments, left, grams[firstGrams:])
+	}
+	return nil
+}
+
 func (c *Candidates) add(id mail.EmailID) {
 	i := uint64(id - c.first)
 	c.bits[i/64] |= 1 << (i % 64)
 }
 
-// intersect leaves in each segment the places that have all the grams. All
-// blocks are read in one round trip.
+// intersect leaves in each segment the places that have all the grams.
 func intersect(r kv.Reader, segments []*segment, left []places, grams []gram) error {
+	return eachPosting(r, segments, grams, func(i, _ int, found places) {
+		if found == nil {
+			clear(left[i])
+		} else {
+			left[i].and(found)
+		}
+	})
+}
+
+// eachPosting calls fn for each segment and each gram, with the places that have
+// it; nil for none. All blocks are read in one round trip.
+func eachPosting(r kv.Reader, segments []*segment, grams []gram, fn func(segment, gram int, found places)) error {
 	if len(segments) == 0 || len(grams) == 0 {
 		return nil
 	}
 	type lookup struct {
 		segment int
 		first   gram
-		gram    gram
+		gram    int
 	}
 	var want [][]byte
 	var lookups []lookup
 	for i, s := range segments {
-		for _, g := range grams {
+		for k, g := range grams {
 			first, ok := s.block(g)
 			if !ok {
-				clear(left[i])
+				fn(i, k, nil)
 				continue
 			}
 			want = append(want, postingsKey(s.id, first))
-			lookups = append(lookups, lookup{i, first, g})
+			lookups = append(lookups, lookup{i, first, k})
 		}
 	}
 	values, err := r.GetMany(want)
@@ -165,15 +210,11 @@ func intersect(r kv.Reader, segments []*segment, left []places, grams []gram) er
 		if values[i] == nil {
 			return errCorrupt
 		}
-		found, err := find(l.first, values[i], len(segments[l.segment].emails), l.gram)
+		found, err := find(l.first, values[i], len(segments[l.segment].emails), grams[l.gram])
 		if err != nil {
 			return err
 		}
-		if found == nil {
-			clear(left[l.segment])
-			continue
-		}
-		left[l.segment].and(found)
+		fn(l.segment, l.gram, found)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 var errCorrupt = errors.New("search index is corrupt")
@@ -27,6 +28,18 @@ type places []uint64
 
 func newPlaces(docs int) places { return make(places, (docs+63)/64) }
 
+// allPlaces gives all of a segment.
+func allPlaces(docs int) places {
+	p := newPlaces(docs)
+	for i := range p {
+		p[i] = ^uint64(0)
+	}
+	if rest := docs % 64; rest != 0 {
+		p[len(p)-1] = 1<<rest - 1
+	}
+	return p
+}
+
 func (p places) add(i int)      { p[i/64] |= 1 << (i % 64) }
 func (p places) has(i int) bool { return p[i/64]&(1<<(i%64)) != 0 }
 
@@ -36,6 +49,14 @@ func (p places) count() int {
 		n += bits.OnesCount64(w)
 	}
 	return n
+}
+
+func (p places) any() bool { return slices.ContainsFunc(p, func(w uint64) bool { return w != 0 }) }
+
+func (p places) or(other places) {
+	for i := range p {
+		p[i] |= other[i]
+	}
 }
 
 func (p places) and(other places) {

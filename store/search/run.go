@@ -109,7 +109,7 @@ func (x *Index) Update(ctx context.Context, id mail.AccountID, now time.Time) er
 		return err
 	}
 	prune := s.through > 0 && now.Unix()-s.pruned >= int64(pruneEvery/time.Second)
-	if last-min(s.through, last) < minBatch && last >= s.through && !prune {
+	if last-min(s.through, last) < minBatch && last >= s.through && !prune && !s.old {
 		return nil
 	}
 	mine, first, err := a.claim(ctx, now)
@@ -133,21 +133,23 @@ func (x *Index) Update(ctx context.Context, id mail.AccountID, now time.Time) er
 					return errors.Join(errOvertaken, err)
 				}
 			}
+			more := false
 			if last-min(s.through, last) >= minBatch {
 				n, err := a.build(ctx, &s)
 				if err != nil {
 					return err
 				}
-				if n == 0 { // there are only numbers
+				more = n > 0 // else there are only numbers
+			}
+			for _, step := range [...]func(context.Context, *state) (bool, error){a.renew, a.merge} {
+				if more {
 					break
 				}
-				continue
+				if more, err = step(ctx, &s); err != nil {
+					return err
+				}
 			}
-			merged, err := a.merge(ctx, &s)
-			if err != nil {
-				return err
-			}
-			if !merged {
+			if !more {
 				break
 			}
 		}

@@ -95,11 +95,16 @@ func (h *house) update(now time.Time) {
 
 func (h *house) narrow(needle string) *search.Candidates {
 	h.t.Helper()
-	list, err := h.index.Account(1).Narrow(h.t.Context(), [][]byte{casemap.String(needle)})
+	list, err := h.index.Account(1).Narrow(h.t.Context(), []abstract.Query{exactly(needle)})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return list[0]
+}
+
+// exactly asks for a string.
+func exactly(needle string) abstract.Query {
+	return abstract.Query{Terms: []abstract.Term{{Text: casemap.String(needle)}}}
 }
 
 // A looker keeps the texts of a message, folded. It is an abstract.Sink.

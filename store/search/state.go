@@ -11,9 +11,12 @@ import (
 	"waxwing/store/keys"
 )
 
+// Every value begins with the version of its format. Segments of format 1 have
+// no grams of texts without their marks, and states of format 1 may name such.
 const (
-	stateFormat   = 1
-	segmentFormat = 1
+	stateFormat   = 2
+	segmentFormat = 2
+	leaseFormat   = 1
 )
 
 // A state says how far an account's index reaches.
@@ -25,6 +28,7 @@ type state struct {
 	sum      blob.Sum     // of the body of through, so that it is known again
 	pruned   int64        // when what is purged was last looked for
 	segments []segmentRef // by the numbers of their emails
+	old      bool         // some of them may be of format 1
 }
 
 type segmentRef struct {
@@ -38,7 +42,11 @@ var (
 )
 
 func (s *state) encode() []byte {
-	b := binary.BigEndian.AppendUint64([]byte{stateFormat}, uint64(s.through))
+	format := byte(stateFormat)
+	if s.old {
+		format = 1
+	}
+	b := binary.BigEndian.AppendUint64([]byte{format}, uint64(s.through))
 	b = append(b, s.sum[:]...)
 	b = binary.AppendVarint(b, s.pruned)
 	for _, r := range s.segments {
@@ -53,9 +61,10 @@ func decodeState(b []byte) (state, error) {
 	if b == nil {
 		return s, nil
 	}
-	if len(b) < 41 || b[0] != stateFormat {
+	if len(b) < 41 || b[0] < 1 || b[0] > stateFormat {
 		return s, fmt.Errorf("state: %w", errCorrupt)
 	}
+	s.old = b[0] == 1
 	s.through = mail.EmailID(binary.BigEndian.Uint64(b[1:]))
 	copy(s.sum[:], b[9:])
 	var n int
@@ -82,6 +91,7 @@ type segment struct {
 	emails []mail.EmailID
 	wild   []uint16 // places of emails that could not be read: they may have any text
 	blocks []gram   // the first gram of each
+	old    bool     // it is of format 1
 }
 
 func emailsKey(segment uint64) []byte {
@@ -97,7 +107,11 @@ func abstractKey(id mail.EmailID) []byte {
 }
 
 func (s *segment) encode() []byte {
-	b := binary.AppendUvarint([]byte{segmentFormat}, uint64(len(s.emails)))
+	format := byte(segmentFormat)
+	if s.old {
+		format = 1
+	}
+	b := binary.AppendUvarint([]byte{format}, uint64(len(s.emails)))
 	last := mail.EmailID(0)
 	for _, id := range s.emails {
 		b = binary.AppendUvarint(b, uint64(id-last))
@@ -116,9 +130,10 @@ func (s *segment) encode() []byte {
 
 func decodeSegment(r segmentRef, b []byte) (*segment, error) {
 	bad := fmt.Errorf("segment: %w", errCorrupt)
-	if len(b) == 0 || b[0] != segmentFormat {
+	if len(b) == 0 || b[0] < 1 || b[0] > segmentFormat {
 		return nil, bad
 	}
+	s := &segment{id: r.id, old: b[0] == 1}
 	b = b[1:]
 	number := func() uint64 {
 		n, k := binary.Uvarint(b)
@@ -129,7 +144,6 @@ func decodeSegment(r segmentRef, b []byte) (*segment, error) {
 		b = b[k:]
 		return n
 	}
-	s := &segment{id: r.id}
 	if number() != uint64(r.docs) {
 		return nil, bad
 	}

@@ -13,9 +13,9 @@ type Finding interface {
 	// Abstracts gives what messages are searched, sorted and threaded by; nil
 	// for those that are gone for good or cannot be read.
 	Abstracts(ctx context.Context, ids []mail.EmailID) ([]abstract.Row, error)
-	// Narrow gives, for each folded text, which messages may have it in header
-	// or body; nil where any may.
-	Narrow(ctx context.Context, texts [][]byte) ([]Candidates, error)
+	// Narrow gives, for each query, which messages may have what it wants in
+	// header or body; nil where any may.
+	Narrow(ctx context.Context, queries []abstract.Query) ([]Candidates, error)
 	// Whole reads messages with what is known of them. Like Facts it may give
 	// fewer than it is asked for.
 	Whole(ctx context.Context, ids []mail.EmailID) ([]Whole, error)

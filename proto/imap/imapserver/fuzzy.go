@@ -6,50 +6,71 @@ import (
 	"unicode/utf8"
 
 	"waxwing/format/abstract"
+	"waxwing/format/casemap"
 	"waxwing/proto/imap"
 )
 
 // SEARCH=FUZZY: a string is found where all its words are, in any order and
-// without their accents, each with one letter wrong at most if it has four or
-// more. Other keys are matched exactly. RFC 6203
+// without their accents. One letter of a word may be wrong, missing or too many:
+// in a field of the envelope, which is short, if it has four or more; in a text
+// if each half of it is long enough to be looked up. Other keys are matched
+// exactly. RFC 6203
 
 // A fuzzyTest is a string that is looked for.
 type fuzzyTest struct {
 	phrase []byte // without marks
-	words  [][]byte
+	words  []fuzzyWord
 }
 
-// maxWords bounds the words of one string; the others are passed over.
-const maxWords = 20
+// A fuzzyWord is a word without marks.
+type fuzzyWord struct {
+	text []byte
+	half int // where its second half begins, both being whole characters; 0 for a short one
+}
+
+const (
+	// maxWords bounds the words of one string; the others are passed over.
+	maxWords = 20
+	// minLetters is how many letters a word has of which one may be wrong, and
+	// minHalf how many octets each of its halves, in a text.
+	minLetters = 4
+	minHalf    = 3
+)
 
 func newFuzzyTest(folded []byte) *fuzzyTest {
-	f := &fuzzyTest{phrase: bytes.TrimSpace(withoutMarks(nil, folded))}
+	f := &fuzzyTest{phrase: bytes.TrimSpace(casemap.WithoutMarks(nil, folded))}
 	for _, w := range bytes.FieldsFunc(f.phrase, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) }) {
 		if len(f.words) < maxWords {
-			f.words = append(f.words, w)
+			f.words = append(f.words, newFuzzyWord(w))
 		}
 	}
 	return f
 }
 
-// withoutMarks appends a folded text without its combining marks.
-func withoutMarks(dst, folded []byte) []byte {
-	for len(folded) > 0 {
-		n := 0
-		for n < len(folded) && folded[n] < utf8.RuneSelf {
-			n++
-		}
-		dst = append(dst, folded[:n]...)
-		if folded = folded[n:]; len(folded) == 0 {
-			break
-		}
-		r, n := utf8.DecodeRune(folded)
-		if !unicode.Is(unicode.Mn, r) {
-			dst = append(dst, folded[:n]...)
-		}
-		folded = folded[n:]
+func newFuzzyWord(text []byte) fuzzyWord {
+	w := fuzzyWord{text: text}
+	letters := utf8.RuneCount(text)
+	if letters < minLetters {
+		return w
 	}
-	return dst
+	for range letters / 2 {
+		_, n := utf8.DecodeRune(text[w.half:])
+		w.half += n
+	}
+	return w
+}
+
+// isLong tells whether a letter of a word may be wrong in a text.
+func (w *fuzzyWord) isLong() bool { return w.half >= minHalf && len(w.text)-w.half >= minHalf }
+
+// query gives what a message has in its text in which the string is found. A
+// phrase without words might be found across the end of a text.
+func (f *fuzzyTest) query() abstract.Query {
+	q := abstract.Query{Bare: true}
+	for _, w := range f.words {
+		q.Terms = append(q.Terms, abstract.Term{Text: w.text, Almost: w.isLong()})
+	}
+	return q
 }
 
 // How good a match is.
@@ -60,8 +81,9 @@ const (
 	scorePhrase = 100
 )
 
-// rate tells how well a text without marks matches.
-func (f *fuzzyTest) rate(text []byte) int {
+// rate tells how well a text without marks matches; short says that it is a
+// field of the envelope.
+func (f *fuzzyTest) rate(text []byte, short bool) int {
 	if len(f.phrase) == 0 || bytes.Contains(text, f.phrase) {
 		return scorePhrase
 	}
@@ -69,10 +91,10 @@ func (f *fuzzyTest) rate(text []byte) int {
 		return scoreNone
 	}
 	score := scoreWords
-	for _, w := range f.words {
-		switch {
-		case bytes.Contains(text, w):
-		case almost(text, w):
+	for i := range f.words {
+		switch w := &f.words[i]; {
+		case bytes.Contains(text, w.text):
+		case (short || w.isLong()) && w.almostIn(text):
 			score = scoreAlmost
 		default:
 			return scoreNone
@@ -81,71 +103,60 @@ func (f *fuzzyTest) rate(text []byte) int {
 	return score
 }
 
-// almost tells whether a word is in a text with one letter wrong, missing or
+// almostIn tells whether a word is in a text with one letter wrong, missing or
 // too many. One of its halves is there then.
-func almost(text, word []byte) bool {
-	if len(word) < 4 {
+func (w *fuzzyWord) almostIn(text []byte) bool {
+	if w.half == 0 {
 		return false
 	}
-	half := len(word) / 2
+	first, second := w.text[:w.half], w.text[w.half:]
 	for from := 0; ; {
-		i := bytes.Index(text[from:], word[:half])
+		i := bytes.Index(text[from:], first)
 		if i < 0 {
 			break
 		}
-		end := from + i + half
-		if oneOff(text[end:min(end+len(word)-half+1, len(text))], word[half:]) {
+		if beginsAlmost(text[from+i+len(first):], second) {
 			return true
 		}
 		from += i + 1
 	}
 	for from := 0; ; {
-		i := bytes.Index(text[from:], word[half:])
+		i := bytes.Index(text[from:], second)
 		if i < 0 {
 			return false
 		}
-		at := from + i
-		if oneOffBefore(text[max(at-half-1, 0):at], word[:half]) {
+		if endsAlmost(text[:from+i], first) {
 			return true
 		}
-		from = at + 1
+		from += i + 1
 	}
 }
 
-// oneOff tells whether text begins with part but for one octet.
-func oneOff(text, part []byte) bool {
-	i := 0
-	for i < len(part) && i < len(text) && text[i] == part[i] {
-		i++
-	}
-	if i == len(part) {
-		return true
-	}
-	rest := part[i+1:]
-	for _, skip := range [...]struct{ text, part int }{{1, 1}, {1, 0}, {0, 1}} { // wrong, too many, missing
-		t := text[min(i+skip.text, len(text)):]
-		p := rest
-		if skip.part == 0 {
-			p = part[i:]
+// beginsAlmost tells whether text begins with part but for one letter.
+func beginsAlmost(text, part []byte) bool {
+	for len(part) > 0 {
+		want, n := utf8.DecodeRune(part)
+		have, k := utf8.DecodeRune(text)
+		if have != want {
+			return bytes.HasPrefix(text[k:], part[n:]) || bytes.HasPrefix(text[k:], part) || bytes.HasPrefix(text, part[n:]) // wrong, too many, missing
 		}
-		if bytes.HasPrefix(t, p) {
-			return true
+		text, part = text[k:], part[n:]
+	}
+	return true
+}
+
+// endsAlmost tells whether text ends with part but for one letter.
+func endsAlmost(text, part []byte) bool {
+	for len(part) > 0 {
+		want, n := utf8.DecodeLastRune(part)
+		have, k := utf8.DecodeLastRune(text)
+		if have != want {
+			text, short := text[:len(text)-k], part[:len(part)-n]
+			return bytes.HasSuffix(text, short) || bytes.HasSuffix(text, part) || bytes.HasSuffix(text[:len(text)+k], short)
 		}
+		text, part = text[:len(text)-k], part[:len(part)-n]
 	}
-	return false
-}
-
-// oneOffBefore is oneOff from the end backwards.
-func oneOffBefore(text, part []byte) bool {
-	return oneOff(reversed(text), reversed(part))
-}
-
-func reversed(b []byte) []byte {
-	r := make([]byte, len(b))
-	for i, c := range b {
-		r[len(b)-1-i] = c
-	}
-	return r
+	return true
 }
 
 // A fuzzyText is the text of a message that fuzzy tests look at.
@@ -154,13 +165,11 @@ type fuzzyText struct{ header, body collector }
 // maxFuzzyText bounds what is looked at of a message.
 const maxFuzzyText = 4 << 20
 
-func newFuzzyText() *fuzzyText { return &fuzzyText{} }
-
 // A collector keeps a text without its marks. It is an abstract.Sink.
 type collector struct{ text []byte }
 
 // Write adds a piece.
-func (c *collector) Write(piece []byte) { c.text = withoutMarks(c.text, piece) }
+func (c *collector) Write(piece []byte) { c.text = casemap.WithoutMarks(c.text, piece) }
 
 // End ends a text: words do not reach over it.
 func (c *collector) End() { c.text = append(c.text, '\n') }
@@ -178,42 +187,45 @@ const (
 // onFuzzy rates a message: the best of where the string may be; unknown until
 // all of it has been looked at.
 func (t *test) onFuzzy(m *candidate) (score int, v verdict) {
-	best := 0
-	field := func(f abstract.Field) {
-		text, _ := m.row.Text(f)
-		best = max(best, t.fuzzy.rate(withoutMarks(nil, text))*weightRow/100)
-	}
 	if t.Op == imap.SearchHeader {
 		if f, ok := rowField(t.field); ok && m.row != nil {
-			field(f)
-			return best, isTrue(best > 0)
+			score = t.rateRow(m, f)
+			return score, isTrue(score > 0)
 		}
 		if m.at < haveHeader {
 			return 0, unknown
 		}
 		for f := range m.header.All(t.field) {
-			best = max(best, t.fuzzy.rate(withoutMarks(nil, foldedText(f)))*weightHead/100)
+			score = max(score, t.fuzzy.rate(casemap.WithoutMarks(nil, foldedText(f)), false)*weightHead/100)
 		}
-		return best, isTrue(best > 0)
+		return score, isTrue(score > 0)
 	}
 	if m.at < haveText || m.text == nil {
 		return 0, unknown
 	}
+	score = t.fuzzy.rate(m.text.body.text, false) * weightBody / 100
 	if t.Op == imap.SearchText {
-		best = t.fuzzy.rate(m.text.header.text) * weightHead / 100
-		if m.row != nil {
-			for _, f := range [...]abstract.Field{abstract.Subject, abstract.From, abstract.To, abstract.Cc} {
-				field(f)
-			}
+		score = max(score, t.fuzzy.rate(m.text.header.text, false)*weightHead/100)
+		if score > 0 && m.row != nil {
+			score = max(score, t.rateRow(m, abstract.Subject, abstract.From, abstract.To, abstract.Cc))
 		}
 	}
-	best = max(best, t.fuzzy.rate(m.text.body.text)*weightBody/100)
-	return best, isTrue(best > 0)
+	return score, isTrue(score > 0)
+}
+
+// rateRow rates fields of a message's envelope.
+func (t *test) rateRow(m *candidate, fields ...abstract.Field) int {
+	score := 0
+	for _, f := range fields {
+		text, _ := m.row.Text(f)
+		score = max(score, t.fuzzy.rate(casemap.WithoutMarks(nil, text), true)*weightRow/100)
+	}
+	return score
 }
 
 // score adds up how well a message matches the fuzzy tests of the program.
 func (s *searcher) score(m *candidate) int {
-	if len(s.fuzzy) == 0 {
+	if s.fuzzy == 0 {
 		return 0
 	}
 	total := 0
@@ -236,7 +248,7 @@ func (s *searcher) score(m *candidate) int {
 // rate turns scores into relevancy, 1 to 100, the best of what was found
 // being 100. RFC 6203 §4
 func (s *searcher) rate() {
-	if len(s.fuzzy) == 0 || len(s.found) == 0 {
+	if s.fuzzy == 0 || len(s.found) == 0 {
 		return
 	}
 	low, high := s.found[0].score, s.found[0].score

@@ -48,11 +48,11 @@ func isTrue(b bool) verdict {
 type test struct {
 	imap.SearchKey
 	needs  level
-	needle []byte     // folded
-	rare   []byte     // a folded text that a message that passes has
-	may    Candidates // those that may have it; nil for all
-	index  int        // in searcher.needles
-	spans  []span     // of SearchSeqs and SearchUIDs
+	needle []byte         // folded
+	rare   abstract.Query // what a message that passes has in its text
+	may    Candidates     // those that may have it; nil for all
+	index  int            // in searcher.needles
+	spans  []span         // of SearchSeqs and SearchUIDs
 	sets   map[KeywordSet]bool
 	field  string                // in lower case
 	thread map[mail.EmailID]bool // of SearchThreadID
@@ -142,21 +142,26 @@ func (s *searcher) compileText(t *test, label string, fuzzy bool) error {
 	default:
 		t.needs = haveHeader
 	}
-	if fuzzy {
+	rare := t.needle
+	switch {
+	case fuzzy:
 		t.fuzzy = newFuzzyTest(t.needle)
-		s.fuzzy = append(s.fuzzy, t.fuzzy)
+		s.fuzzy++
+		s.ratings = s.ratings || t.Op != imap.SearchHeader
+		if !inRow {
+			t.rare = t.fuzzy.query()
+		}
 		return nil
-	}
-	if t.Op != imap.SearchHeader {
+	case t.Op != imap.SearchHeader:
 		t.index = len(s.needles)
 		s.needles = append(s.needles, t.needle)
-		t.rare = t.needle
 		s.inHeader = s.inHeader || t.Op == imap.SearchText
-	} else if !inRow {
-		if t.rare = t.needle; len(t.needle) == 0 { // whether there is such a field
-			t.rare = append(casemap.String(t.Field), ": "...)
-		}
+	case inRow:
+		return nil
+	case len(t.needle) == 0: // whether there is such a field
+		rare = append(casemap.String(t.Field), ": "...)
 	}
+	t.rare.Terms = []abstract.Term{{Text: rare}}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
@@ -60,10 +61,38 @@ func TestFuzzy(t *testing.T) {
 		{"invoice", "invoce", scoreAlmost}, {"invoice", "invoicee", scoreAlmost}, {"invoice", "onvoice", scoreAlmost},
 		{"a café", "cafe", scorePhrase}, {"a cafe", "café", scorePhrase}, {"", "x", scoreNone}, {"x", "", scorePhrase},
 		{"meeting tomorrow", "tomorow meeting", scoreAlmost}, {"meeting", "!?", scoreNone},
+		{"Київ і Львів", "Льiвів", scoreAlmost}, {"столиця", "столица", scoreAlmost}, {"aaab aab", "xaab", scoreAlmost},
 	} {
 		f := newFuzzyTest(casemap.String(tt.words))
-		if got := f.rate(withoutMarks(nil, casemap.String(tt.text))); got != tt.want {
+		if got := f.rate(casemap.WithoutMarks(nil, casemap.String(tt.text)), true); got != tt.want {
 			t.Errorf("%q in %q: %d, want %d", tt.words, tt.text, got, tt.want)
+		}
+	}
+}
+
+// In a text a word of which a letter is wrong is found if its halves are long
+// enough, whichever letter it is.
+func TestFuzzyText(t *testing.T) {
+	for _, tt := range []struct {
+		text, word string
+		want       int
+	}{
+		{"my invoice", "invoce", scoreAlmost}, {"my work", "wurk", scoreNone}, {"my work", "work", scorePhrase},
+		{"столиця", "столица", scoreAlmost}, {"日本語入力", "日本話入力", scoreAlmost}, {"日本語", "日本話", scoreNone},
+	} {
+		f := newFuzzyTest(casemap.String(tt.word))
+		if got := f.rate(casemap.WithoutMarks(nil, casemap.String(tt.text)), false); got != tt.want {
+			t.Errorf("%q in %q: %d, want %d", tt.word, tt.text, got, tt.want)
+		}
+	}
+	word := []rune("tomorrow")
+	for at := range word {
+		changed := slices.Clone(word)
+		changed[at] = 'ж'
+		for kind, wrong := range map[string][]rune{"wrong": changed, "missing": slices.Delete(slices.Clone(word), at, at+1), "too many": slices.Insert(slices.Clone(word), at, '語')} {
+			if f := newFuzzyTest([]byte(string(wrong))); f.rate([]byte("see you tomorrow then"), false) == scoreNone {
+				t.Errorf("a letter %s: %s", kind, string(wrong))
+			}
 		}
 	}
 }
