@@ -191,15 +191,17 @@ func (t *task) lookUp(ctx context.Context, host string) error {
 func (t *task) exchange(ctx context.Context, d *delegation, server netip.AddrPort, name string, qtype uint16, again bool) (*wire.Msg, error) {
 	h := t.r.hosts.get(server, t.now)
 	overTCP := t.r.options.MixedCase && again // capitals may be what it does not like
-	for range 4 {
+	renewed := false                          // its cookie, once
+	for range 5 {
 		if t.exchanges--; t.exchanges < 0 {
 			return nil, errSpent
 		}
-		edns, cookie := h.manner()
-		if edns && cookie == "" {
+		how, had := h.manner()
+		cookie := had
+		if how == withCookie && cookie == "" {
 			cookie = t.r.cookies.of(server)
 		}
-		query := newQuery(name, qtype, d.recursive, edns, cookie)
+		query := newQuery(name, qtype, d.recursive, how != plain, cookie)
 		if t.r.options.MixedCase && !overTCP {
 			query.Question[0].Name = mixCase(name)
 		}
@@ -213,7 +215,7 @@ func (t *task) exchange(ctx context.Context, d *delegation, server netip.AddrPor
 		}
 		if got := cookieOf(m); len(got) > clientCookie {
 			h.setCookie(got)
-		} else if _, had := h.manner(); len(had) > clientCookie && !overTCP && m.Rcode != wire.RcodeFormatError {
+		} else if len(had) > clientCookie && !overTCP && m.Rcode != wire.RcodeFormatError {
 			// RFC 7873 §5.3: who gave a cookie gives it again, unless somebody
 			// else is answering.
 			h.setCookie("")
@@ -221,11 +223,14 @@ func (t *task) exchange(ctx context.Context, d *delegation, server netip.AddrPor
 			continue
 		}
 		switch {
-		case m.Truncated && !overTCP, m.Rcode == wire.RcodeBadCookie && len(cookie) > clientCookie && !overTCP:
+		case m.Truncated && !overTCP:
 			overTCP = true
-		case m.Rcode == wire.RcodeBadCookie && !overTCP: // once more with the cookie that it gave
-		case edns && (m.Rcode == wire.RcodeFormatError || m.Rcode == wire.RcodeNotImplemented || m.Rcode == wire.RcodeBadVers):
-			h.setPlain() // RFC 6891 §7
+		case m.Rcode == wire.RcodeBadCookie && !overTCP: // RFC 7873 §5.3: once more with the cookie that it gave
+			overTCP, renewed = renewed, true
+		case how == withCookie && m.Rcode == wire.RcodeFormatError:
+			h.setManner(withEDNS) // QUIRK: some take any option for an error
+		case how != plain && (m.Rcode == wire.RcodeFormatError || m.Rcode == wire.RcodeNotImplemented || m.Rcode == wire.RcodeBadVers):
+			h.setManner(plain) // RFC 6891 §7
 		default:
 			return m, nil
 		}

@@ -101,16 +101,27 @@ func (e *entry) size() int {
 }
 
 // keepFailure remembers for a moment that a question has no answer, so that
-// dead servers are not asked for every message. RFC 9520 §3.2
+// dead servers are not asked for every message, for longer each time; or that
+// what has expired has to serve on. RFC 9520 §3.2, RFC 8767 §5
 func (t *task) keepFailure(q question, err error) error {
 	var failure *dns.Error
 	if !errors.As(err, &failure) {
 		failure = &dns.Error{Detail: err.Error()}
 	}
-	e := &entry{answer: &dns.Answer{Name: q.name, Detail: failure.Detail}, failed: true}
-	// What was known before may still serve as stale.
-	if old, _, known := t.r.answers.Peek(q); t.r.options.Stale == 0 || !known || old.failed {
-		t.r.answers.Put(q, e, e.size(), t.now.Add(failureTTL))
+	now := time.Now() // it may have taken long to find out that there is none
+	old, expires, known := t.r.answers.Peek(q)
+	if known && old.mayServe(expires, now, t.r.options.Stale) {
+		kept := *old
+		if kept.expired.IsZero() {
+			kept.expired = expires
+		}
+		t.r.answers.Put(q, &kept, kept.size(), now.Add(staleTTL))
+	} else {
+		e := &entry{answer: &dns.Answer{Name: q.name, Detail: failure.Detail}, failed: failureTTL}
+		if known && old.failed > 0 && now.Sub(expires) < maxFailureTTL {
+			e.failed = min(2*old.failed, maxFailureTTL)
+		}
+		t.r.answers.Put(q, e, e.size(), now.Add(e.failed))
 	}
 	return failed(q.name, q.qtype, failure.Code, "%s", failure.Detail)
 }

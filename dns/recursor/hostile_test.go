@@ -146,8 +146,8 @@ func TestServersThatDiffer(t *testing.T) {
 		m.IsEdns0().Option = append(m.IsEdns0().Option, &wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: value})
 		return m
 	}
-	server := hex.EncodeToString([]byte("serverpt"))
-	gave := false
+	server, later := hex.EncodeToString([]byte("serverpt")), hex.EncodeToString([]byte("the next"))
+	gave, secret := false, server
 	for name, rule := range map[string]func(*world, *wire.Msg, bool) *wire.Msg{
 		"cut over UDP": func(_ *world, q *wire.Msg, overTCP bool) *wire.Msg {
 			if overTCP {
@@ -166,6 +166,36 @@ func TestServersThatDiffer(t *testing.T) {
 				return withCookie(answerFrom(w.zones["198.51.100.3"], q), c)
 			}
 			return withCookie(reply(q, func(m *wire.Msg) { m.Rcode = wire.RcodeBadCookie }), cookie(q)+server)
+		},
+		// Its secret has changed: the cookie that it gave before is none any more,
+		// and the new one is good over UDP.
+		"a cookie that is renewed": func(w *world, q *wire.Msg, overTCP bool) *wire.Msg {
+			c := cookie(q)
+			if overTCP {
+				t.Error("asked over TCP for a new cookie")
+			}
+			if strings.HasSuffix(c, secret) {
+				secret = later
+				return withCookie(answerFrom(w.zones["198.51.100.3"], q), c)
+			}
+			return withCookie(reply(q, func(m *wire.Msg) { m.Rcode = wire.RcodeBadCookie }), c[:16]+secret)
+		},
+		// A flock of servers that do not know each other's secrets: TCP helps.
+		"a cookie that is never right": func(_ *world, q *wire.Msg, overTCP bool) *wire.Msg {
+			if overTCP {
+				return nil
+			}
+			return withCookie(reply(q, func(m *wire.Msg) { m.Rcode = wire.RcodeBadCookie }), cookie(q)[:16]+server)
+		},
+		// EDNS is known, and what is signed can be had, without options.
+		"no options": func(w *world, q *wire.Msg, _ bool) *wire.Msg {
+			if cookie(q) != "" {
+				return reply(q, func(m *wire.Msg) { m.Rcode = wire.RcodeFormatError })
+			}
+			if q.IsEdns0() == nil || !q.IsEdns0().Do() {
+				return reply(q, func(m *wire.Msg) { m.Rcode = wire.RcodeServerFailure })
+			}
+			return nil
 		},
 		// Somebody who does not know the cookie answers in the server's place;
 		// over TCP nobody can.
@@ -192,8 +222,52 @@ func TestServersThatDiffer(t *testing.T) {
 			if mx, _, err := r.LookupMX(t.Context(), "example.test"); err != nil || len(mx) != 1 {
 				t.Errorf("%v, %v, %q", mx, err, w.asked)
 			}
+			if _, _, err := r.LookupTXT(t.Context(), "example.test"); err != nil && !errors.Is(err, dns.ErrNotFound) {
+				t.Errorf("another question: %v, %q", err, w.asked)
+			}
 		})
 	}
+}
+
+// A zone whose servers are silent is not asked for every message: a question that
+// has failed is left alone for a while, and for longer if it goes on. RFC 9520
+func TestSilentZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, internet())
+		w.silent("198.51.100.3")
+		r := w.resolver(t, recursor.Options{})
+		ask := func() time.Duration {
+			t.Helper()
+			w.forget()
+			began := time.Now()
+			if _, _, err := r.LookupMX(t.Context(), "example.test"); !errors.Is(err, dns.ErrTemporary) {
+				t.Errorf("a silent zone: %v", err)
+			}
+			return time.Since(began)
+		}
+		if took := ask(); took < time.Second || took > 20*time.Second {
+			t.Errorf("given up after %v", took)
+		}
+		for _, wait := range []time.Duration{5, 10, 20, 40, 60, 60} {
+			wait *= time.Second
+			if took := ask(); took != 0 || w.count("") != 0 {
+				t.Errorf("asked again at once: %v, %q", took, w.asked)
+			}
+			time.Sleep(wait - time.Second)
+			if took := ask(); took != 0 {
+				t.Errorf("asked again before %v", wait)
+			}
+			time.Sleep(time.Second)
+			if took := ask(); took == 0 {
+				t.Errorf("not asked again after %v", wait)
+			}
+		}
+		w.rule = nil
+		time.Sleep(2 * time.Minute)
+		if _, _, err := r.LookupMX(t.Context(), "example.test"); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+	})
 }
 
 // One server of several is enough, and the dead one is asked less and less.

@@ -37,7 +37,7 @@ type host struct {
 	took   time.Duration // smoothed; 0 is unknown; guarded by mu
 	silent int           // tries without reply in a row; guarded by mu
 	since  time.Time     // of the last silent one; guarded by mu
-	plain  bool          // knows no EDNS; guarded by mu
+	how    manner        // it has to be asked; guarded by mu
 	cookie string        // that it gave us, with our part; guarded by mu
 }
 
@@ -102,17 +102,26 @@ func (h *host) unanswered(now time.Time) {
 	h.took = min(max(2*h.took, unknownTime), maxTimeout)
 }
 
-// manner says how to ask: with EDNS or without, and with which cookie.
-func (h *host) manner() (edns bool, cookie string) {
+// A manner is how a server is asked.
+type manner uint8
+
+const (
+	withCookie manner = iota // as all should be
+	withEDNS                 // it knows no cookies, and does not bear them
+	plain                    // it knows no EDNS
+)
+
+// manner says how to ask, and with which cookie.
+func (h *host) manner() (how manner, cookie string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.plain, h.cookie
+	return h.how, h.cookie
 }
 
-func (h *host) setPlain() {
+func (h *host) setManner(how manner) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.plain = true
+	h.how, h.cookie = how, ""
 }
 
 func (h *host) setCookie(cookie string) {

@@ -74,8 +74,13 @@ const (
 	maxNegativeTTL = time.Hour        // RFC 2308 §5 allows three
 	defaultNegTTL  = 30 * time.Second // for negative answers without SOA
 	maxZoneTTL     = 24 * time.Hour   // delegations and keys
-	failureTTL     = 5 * time.Second  // RFC 9520 §3.2
+	failureTTL     = 5 * time.Second  // RFC 9520 §3.2, at first
+	maxFailureTTL  = time.Minute      // RFC 9520 §3.2 has five
 	bogusTTL       = 30 * time.Second // RFC 4035 §4.7
+	// How long a newer answer is waited for where there is one that has expired,
+	// and how long none is asked for after one could not be had. RFC 8767 §5
+	stalePatience = 1800 * time.Millisecond
+	staleTTL      = 30 * time.Second
 	// Reserved for what zones hold: answers get half of the cache.
 	cacheParts = 4
 )

@@ -144,6 +144,52 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// Nobody waits long for a newer answer than the one that has expired, nor for
+// each message. RFC 8767 §5
+func TestStaleSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, internet())
+		r := w.resolver(t, recursor.Options{Stale: time.Hour})
+		ask := func() time.Duration {
+			t.Helper()
+			began := time.Now()
+			if mx, _, err := r.LookupMX(t.Context(), "example.test"); err != nil || len(mx) != 1 {
+				t.Errorf("%v, %v", mx, err)
+			}
+			return time.Since(began)
+		}
+		ask()
+		time.Sleep(10 * time.Minute)
+		w.silent("198.51.100.3")
+		w.forget()
+		if took := ask(); took != 1800*time.Millisecond {
+			t.Errorf("an expired answer after %v", took)
+		}
+		time.Sleep(20 * time.Second) // the flight has landed
+		n := w.count("")
+		for range 10 {
+			if took := ask(); took != 0 || w.count("") != n {
+				t.Errorf("another after %v, %d queries, %d before", took, w.count(""), n)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		if took := ask(); took == 0 || w.count("") == n {
+			t.Errorf("half a minute later nobody has tried")
+		}
+		// It does not last for ever.
+		for range 60 {
+			time.Sleep(time.Minute)
+			_, _, _ = r.LookupMX(t.Context(), "example.test")
+		}
+		if _, _, err := r.LookupMX(t.Context(), "example.test"); !errors.Is(err, dns.ErrTemporary) {
+			t.Errorf("too stale: %v", err)
+		}
+		w.rule = nil
+		time.Sleep(2 * time.Minute)
+		ask()
+	})
+}
+
 func TestForwarding(t *testing.T) {
 	w := newWorld(t, internet())
 	w.rule = func(server netip.Addr, q *wire.Msg, _ bool) (*wire.Msg, error) {

@@ -56,7 +56,21 @@ type question struct {
 type entry struct {
 	answer *dns.Answer // of this link alone
 	target string      // of an alias
-	failed bool        // nothing could be found out, for the reason in Detail
+	// failed says that nothing could be found out, for the reason in Detail, and
+	// for how long nobody tries; 0 if something was.
+	failed time.Duration
+	// expired is when it did, of one that is kept since nothing newer can be found
+	// out.
+	expired time.Time
+}
+
+// mayServe tells whether an entry that is to expire at a time, or has, may be
+// given while nothing newer can be found out. RFC 8767 §4
+func (e *entry) mayServe(expires, now time.Time, stale time.Duration) bool {
+	if !e.expired.IsZero() {
+		expires = e.expired
+	}
+	return stale > 0 && e.failed == 0 && e.answer.Finding.Security != dns.Bogus && now.Before(expires.Add(stale))
 }
 
 // New makes a Resolver. It fails if an option makes no sense.
@@ -191,12 +205,17 @@ func (r *Resolver) link(ctx context.Context, q question, now time.Time, say func
 	if e := r.local(q); e != nil {
 		return e, nil
 	}
+	mayServe := known && say == nil && old.mayServe(expires, now, r.options.Stale)
+	if mayServe { // RFC 8767 §5: the flight goes on meanwhile
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, stalePatience)
+		defer cancel()
+	}
 	found, err := r.fly(ctx, q, now, say)
+	if mayServe && err != nil {
+		return old, nil
+	}
 	if err != nil {
-		// RFC 8767 §5
-		if known && !old.failed && old.answer.Finding.Security != dns.Bogus && now.Before(expires.Add(r.options.Stale)) {
-			return old, nil
-		}
 		return nil, err
 	}
 	*rest = found[1:]
@@ -205,7 +224,7 @@ func (r *Resolver) link(ctx context.Context, q question, now time.Time, say func
 
 // err gives the failure that an entry stands for.
 func (e *entry) err(q question) error {
-	if e.failed {
+	if e.failed > 0 {
 		return failed(q.name, q.qtype, wire.ExtendedErrorCodeCachedError, "%s", e.answer.Detail)
 	}
 	return nil

@@ -29,23 +29,34 @@ func (t *task) trust(ctx context.Context, zone string) (*trust, error) {
 	if known, ok := t.r.trusts.Get(zone, t.now); ok {
 		return known, nil
 	}
+	ours := false
 	v, err, _ := t.r.trusting.Do(zone, func() (any, error) {
-		found, err := t.establish(ctx, zone)
-		if err != nil {
-			return nil, err
-		}
-		size := 200 + len(zone)
-		if found.keys != nil {
-			size += 2000
-		}
-		t.r.trusts.Put(zone, found, size, t.now.Add(found.ttl))
-		t.describe(zone, found)
-		return found, nil
+		ours = true
+		return t.learnTrust(ctx, zone)
 	})
+	if err != nil && !ours && ctx.Err() == nil {
+		// It may have been the other's question that has come to its end.
+		return t.learnTrust(ctx, zone)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return v.(*trust), nil
+}
+
+// learnTrust establishes what is known of a zone, and keeps it.
+func (t *task) learnTrust(ctx context.Context, zone string) (*trust, error) {
+	found, err := t.establish(ctx, zone)
+	if err != nil {
+		return nil, err
+	}
+	size := 200 + len(zone)
+	if found.keys != nil {
+		size += 2000
+	}
+	t.r.trusts.Put(zone, found, size, t.now.Add(found.ttl))
+	t.describe(zone, found)
+	return found, nil
 }
 
 func (t *task) describe(zone string, found *trust) {

@@ -62,6 +62,19 @@ func (w *world) resolver(t testing.TB, o recursor.Options) *recursor.Resolver {
 	return r
 }
 
+// silent has servers of an address never answer.
+func (w *world) silent(addr string) {
+	w.rule = func(server netip.Addr, _ *wire.Msg, _ bool) (*wire.Msg, error) {
+		if server.String() == addr {
+			return nil, errSilent
+		}
+		return nil, nil
+	}
+}
+
+// errSilent stands for no answer: who asks waits until he has no more time.
+var errSilent = errors.New("no answer")
+
 // count is how many queries contain a text.
 func (w *world) count(text string) int {
 	w.mu.Lock()
@@ -90,7 +103,11 @@ func (w *world) Exchange(ctx context.Context, server netip.AddrPort, q *wire.Msg
 	w.asked = append(w.asked, line)
 	w.mu.Unlock()
 	if w.rule != nil {
-		if m, err := w.rule(server.Addr(), q, overTCP); m != nil || err != nil {
+		m, err := w.rule(server.Addr(), q, overTCP)
+		if errors.Is(err, errSilent) {
+			<-ctx.Done()
+		}
+		if m != nil || err != nil {
 			return m, err
 		}
 	}
