@@ -12,6 +12,8 @@ import (
 
 	wire "github.com/miekg/dns"
 	"golang.org/x/sync/singleflight"
+
+	"waxwing/dns/cache"
 )
 
 const (
@@ -23,6 +25,12 @@ const (
 	triesPerServer = 2
 	// CNAMEs followed, RFC 1034 §5.2.2 wants loops to end.
 	maxAliases = 8
+
+	maxCached      = 8 << 20 // octets of answers, about
+	maxTTL         = 24 * time.Hour
+	maxNegativeTTL = time.Hour // RFC 2308 §5 allows three
+	// failureTTL is how long a dead server is left alone. RFC 9520 §3.2
+	failureTTL = 5 * time.Second
 )
 
 // StubOptions say whom a Stub asks. The zero value asks the servers of
@@ -42,14 +50,14 @@ type Stub struct {
 	Lookups
 	servers []string
 	trustAD bool
-	cache   *cache
+	cache   *cache.Cache[cacheKey, *answer]
 	flights singleflight.Group
 }
 
 // NewStub makes a Stub. It fails if a server's address is malformed, or none
 // is given and /etc/resolv.conf has none.
 func NewStub(o StubOptions) (*Stub, error) {
-	s := &Stub{servers: o.Servers, trustAD: o.TrustAD, cache: newCache(maxCached)}
+	s := &Stub{servers: o.Servers, trustAD: o.TrustAD, cache: cache.New[cacheKey, *answer](maxCached)}
 	s.Lookups = NewLookups(s)
 	if len(s.servers) == 0 {
 		servers, err := SystemServers()
@@ -81,6 +89,39 @@ func SystemServers() ([]string, error) {
 		servers = append(servers, net.JoinHostPort(server, conf.Port))
 	}
 	return servers, nil
+}
+
+// An answer is what the servers said to one question, good or bad.
+type answer struct {
+	records   []wire.RR
+	noName    bool // NXDOMAIN
+	authentic bool
+	failed    bool // no usable answer
+	detail    string
+	ttl       time.Duration
+}
+
+type cacheKey struct {
+	name  string
+	qtype uint16
+}
+
+// err gives the failure that an answer stands for; no records is none yet,
+// since there may be a CNAME.
+func (a *answer) err(name string, qtype uint16) error {
+	if a.failed {
+		return temporary(name, qtype, a.detail)
+	}
+	return nil
+}
+
+// size is what an answer takes in the cache, about.
+func (a *answer) size() int {
+	n := 200 + len(a.detail)
+	for _, rr := range a.records {
+		n += 120 + wire.Len(rr)
+	}
+	return n
 }
 
 // Resolve answers one question, from the cache or the servers, following
@@ -141,7 +182,7 @@ func follow(answer []wire.RR, name string, qtype uint16) (records []wire.RR, end
 // question share one flight.
 func (s *Stub) question(ctx context.Context, name string, qtype uint16) (*answer, error) {
 	key := cacheKey{name, qtype}
-	if a := s.cache.get(key, time.Now()); a != nil {
+	if a, ok := s.cache.Get(key, time.Now()); ok {
 		return a, a.err(name, qtype)
 	}
 	flight := s.flights.DoChan(fmt.Sprintf("%d %s", qtype, name), func() (any, error) {
@@ -150,7 +191,9 @@ func (s *Stub) question(ctx context.Context, name string, qtype uint16) (*answer
 		flightCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), budget)
 		defer cancel()
 		a := s.ask(flightCtx, name, qtype)
-		s.cache.put(key, a, time.Now())
+		if a.ttl > 0 {
+			s.cache.Put(key, a, a.size(), time.Now().Add(a.ttl))
+		}
 		return a, nil
 	})
 	select {

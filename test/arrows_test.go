@@ -31,6 +31,7 @@ var sideways = [][2]string{
 	{"format/*", "format/message"},
 	{"format/*", "format/charset"},
 	{"format/*", "format/casemap"},
+	{"dns", "dns/cache"},
 	{"dns/recursor", "dns/dnssec"},
 	{"dns/recursor", "dns/cache"},
 	{"store/kv/*", "store/kv/internal"},
