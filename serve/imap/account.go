@@ -204,7 +204,7 @@ func (a *account) Accepts(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	p, info, _, err := a.find(ctx, name, mail.NoRights)
+	p, info, _, err := a.find(ctx, name, mail.RightInsert)
 	switch {
 	case err != nil:
 		return err
@@ -252,6 +252,9 @@ func (a *account) Append(ctx context.Context, name string, messages ...imapserve
 		return imapserver.Appended{}, refuse(err)
 	}
 	var result imapserver.Appended
+	if !rights.Has(mail.RightRead) {
+		return result, nil
+	}
 	for _, d := range done {
 		result.UIDValidity = d.UIDValidity
 		result.UIDs = append(result.UIDs, d.UID)

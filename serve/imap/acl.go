@@ -22,9 +22,6 @@ const anyone = "anyone"
 
 func (a *account) MyRights(ctx context.Context, name string) (mail.Rights, error) {
 	_, _, rights, err := a.find(ctx, name, mail.NoRights)
-	if err == nil && rights&visible == 0 {
-		err = errAbsent
-	}
 	return rights, err
 }
 

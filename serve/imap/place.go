@@ -114,17 +114,17 @@ func (a *account) find(ctx context.Context, name string, want mail.Rights) (plac
 	switch {
 	case err != nil:
 		return p, info, 0, refuse(err)
-	case rights.Has(want) && rights != mail.NoRights:
 	case rights&visible == 0:
 		return p, info, rights, errAbsent
-	default:
+	case !rights.Has(want):
 		return p, info, rights, errNoPerm
 	}
 	return p, info, rights, nil
 }
 
-// visible are the rights any of which shows that there is a mailbox.
-// RFC 4314 §4, MYRIGHTS
+// visible are the rights any of which shows that there is a mailbox; every
+// right that a command needs of a mailbox it names is one of them.
+// RFC 4314 §4, MYRIGHTS, §6
 const visible = mail.RightLookup | mail.RightRead | mail.RightInsert | mail.RightCreate | mail.RightDelete | mail.RightAdmin
 
 // selectable finds a mailbox that holds messages.

@@ -32,18 +32,25 @@ func (f *folder) transfer(ctx context.Context, uids []mail.UID, to string, move 
 	if err != nil {
 		return imapserver.Copied{}, err
 	}
+	var done imapserver.Copied
 	if p.box.ID() != f.session.account.ID() || !rights.Has(changing) {
-		return f.carry(ctx, uids, &p, info, rights, move)
+		done, err = f.carry(ctx, uids, &p, info, rights, move)
+	} else {
+		do := f.session.account.Copy
+		if move {
+			do = f.session.account.Move
+		}
+		var moved mailbox.Copied
+		moved, err = do(ctx, time.Now(), f.id, uids, info.ID)
+		done = imapserver.Copied{UIDValidity: moved.UIDValidity, Source: moved.Source, Dest: moved.Dest}
 	}
-	do := f.session.account.Copy
-	if move {
-		do = f.session.account.Move
-	}
-	done, err := do(ctx, time.Now(), f.id, uids, info.ID)
 	if err != nil {
 		return imapserver.Copied{}, refuse(err)
 	}
-	return imapserver.Copied{UIDValidity: done.UIDValidity, Source: done.Source, Dest: done.Dest}, nil
+	if !rights.Has(mail.RightRead) {
+		done.Dest = nil
+	}
+	return done, nil
 }
 
 // How much is carried in one transaction, which has 4 MiB for small messages.

@@ -90,7 +90,8 @@ func (d *Door) OpenURL(ctx context.Context, who sasl.Identity, url string) (*ima
 // different accounts the new one comes first, so that nothing is lost in
 // between. RFC 8508 §3.4
 func (f *folder) Replace(ctx context.Context, uid mail.UID, to string, m imapserver.NewMessage) (imapserver.Appended, error) {
-	if err := f.need(ctx, mail.RightExpunge); err != nil { // RFC 8508 §4.1
+	// What UID STORE, UID EXPUNGE and APPEND take. RFC 8508 §4.1
+	if err := f.need(ctx, mail.RightMark|mail.RightExpunge); err != nil {
 		return imapserver.Appended{}, err
 	}
 	p, info, rights, err := f.user.selectable(ctx, to, mail.RightInsert)
@@ -110,14 +111,20 @@ func (f *folder) Replace(ctx context.Context, uid mail.UID, to string, m imapser
 	}
 	permit(&entry, rights)
 	now := time.Now()
+	appended := func(d *mailbox.Appended) (a imapserver.Appended) {
+		if rights.Has(mail.RightRead) {
+			a = imapserver.Appended{UIDValidity: d.UIDValidity, UIDs: []mail.UID{d.UID}}
+		}
+		return a
+	}
 	if p.box.ID() == f.session.account.ID() {
 		done, err := p.box.Replace(ctx, now, f.id, uid, entry)
-		return imapserver.Appended{UIDValidity: done.UIDValidity, UIDs: []mail.UID{done.UID}}, refuse(err)
+		return appended(&done), refuse(err)
 	}
 	done, err := p.box.Append(ctx, now, entry)
 	if err != nil {
 		return imapserver.Appended{}, refuse(err)
 	}
 	_, _, err = f.session.account.Expunge(ctx, f.id, []mail.UID{uid}, mailbox.ExpungeOptions{})
-	return imapserver.Appended{UIDValidity: done[0].UIDValidity, UIDs: []mail.UID{done[0].UID}}, refuse(err)
+	return appended(&done[0]), refuse(err)
 }

@@ -151,12 +151,13 @@ func (v *view) appendPermanent(b []byte) []byte {
 func (c *conn) tellPermanent() {
 	v := c.view
 	if v.readOnly || v.rights&changing == 0 {
-		c.out.line("* OK [PERMANENTFLAGS ()] No permanent flags permitted")
+		c.remark("OK", "PERMANENTFLAGS ()", "No permanent flags permitted")
 		return
 	}
 	c.out.begin()
 	b := v.appendPermanent(append(c.out.b, "* OK [PERMANENTFLAGS "...))
-	c.out.b = append(b, "] Flags and keywords are kept\r\n"...)
+	b = append(append(b, "] "...), c.say("Flags and keywords are kept")...)
+	c.out.b = append(b, '\r', '\n')
 }
 
 // changes tells whether rights let a mailbox be changed at all: without one of
@@ -208,7 +209,7 @@ func (c *conn) recheck(ctx context.Context) error {
 	v.rights = rights
 	if readOnly := v.examined || !changes(rights); readOnly != v.readOnly {
 		v.readOnly = readOnly
-		c.out.line("* OK [%s] The rights to the mailbox have changed", v.mode())
+		c.remark("OK", v.mode(), "The rights to the mailbox have changed")
 	}
 	c.tellFlags()
 	c.tellPermanent()

@@ -66,7 +66,7 @@ func (c *conn) append(ctx context.Context, cmd *appending) (reply, error) {
 		return reply{}, tryCreate(err)
 	}
 	c.brings(done.UIDValidity, done.UIDs)
-	return reply{code: appendUID(done)}, nil
+	return reply{code: appendUID(&done)}, nil
 }
 
 // discard throws away what has not been kept.
@@ -247,8 +247,12 @@ func tryCreate(err error) error {
 	return err
 }
 
-// appendUID is the response code APPENDUID. RFC 4315 §3, RFC 3502 §6.3.11
-func appendUID(a Appended) string {
+// appendUID is the response code APPENDUID; empty where the user is not to
+// know. RFC 4315 §3, RFC 3502 §6.3.11, RFC 9051 §6.3.12
+func appendUID(a *Appended) string {
+	if len(a.UIDs) == 0 {
+		return ""
+	}
 	return fmt.Sprintf("APPENDUID %d %s", a.UIDValidity, imap.AppendUIDSet(nil, a.UIDs))
 }
 
@@ -274,7 +278,9 @@ func (c *conn) replace(ctx context.Context, cmd *appending) (reply, error) {
 	}
 	c.brings(done.UIDValidity, done.UIDs)
 	// The code goes out before the EXPUNGE. RFC 8508 §4.3
-	c.out.line("* OK [%s] Replacement message ready", appendUID(done))
+	if code := appendUID(&done); code != "" {
+		c.remark("OK", code, "Replacement message ready")
+	}
 	return reply{highest: true}, nil
 }
 

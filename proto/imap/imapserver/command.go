@@ -154,6 +154,9 @@ func (c *conn) run(t *tagged) error {
 	if fatal(err) {
 		return err
 	}
+	if k.news == newsAll && searchesNumbers(t.Command) { // RFC 7162 §3.2.10.2
+		k.news = newsKeeping
+	}
 	if gone := c.tellNews(k.news, isUID(name), name); gone != nil {
 		return gone
 	}
@@ -164,7 +167,7 @@ func (c *conn) run(t *tagged) error {
 		if r.code == "" {
 			r.code, r.text = r.limit, name+" completed for the last of the messages"
 		} else { // RFC 9738 §3.1, last paragraph but one
-			c.out.line("* NO [%s] Completed for the last of the messages", r.limit)
+			c.remark("NO", r.limit, "Completed for the last of the messages")
 		}
 	}
 	if fin := c.finish(t.tag, name, r, err); fin != nil || r.then == nil {
@@ -174,6 +177,22 @@ func (c *conn) run(t *tagged) error {
 		return lost(err)
 	}
 	return r.then()
+}
+
+// searchesNumbers tells whether a command looks for messages by sequence
+// numbers, whatever it finds them as.
+func searchesNumbers(cmd imap.Command) bool {
+	switch cmd := cmd.(type) {
+	case imap.Search:
+		return cmd.Program.Numbers()
+	case imap.Sort:
+		return cmd.Program.Numbers()
+	case imap.Thread:
+		return cmd.Program.Numbers()
+	case imap.MultiSearch:
+		return cmd.Program.Numbers()
+	}
+	return false
 }
 
 func isUID(name string) bool { return strings.HasPrefix(name, "UID ") }

@@ -73,7 +73,7 @@ func (c *conn) serve(ctx, work context.Context) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.info.Log.Error("panic in connection", obs.Err, fmt.Sprint(r), "stack", string(debug.Stack()))
-			c.out.line("* BYE [%s] Internal error", imap.CodeServerBug)
+			c.remark("BYE", imap.CodeServerBug, "Internal error")
 			_ = c.out.flush() // the connection ends in any case
 		}
 	}()
@@ -144,7 +144,7 @@ var errSaid = errors.New("connection ends")
 
 // bye ends the connection; the client hears why after what it is being told.
 func (c *conn) bye(code, text string) {
-	if code != "" {
+	if text = c.say(text); code != "" {
 		text = "[" + code + "] " + text
 	}
 	c.ending, c.parting = true, text
@@ -252,7 +252,7 @@ func (c *conn) patience() time.Duration {
 
 // blame answers BAD. Who earns it too often is sent away.
 func (c *conn) blame(tag, text string) {
-	c.out.line("%s BAD %s", tag, text)
+	c.out.line("%s BAD %s", tag, c.say(text))
 	limit := c.server.options.MaxErrors
 	if c.state != notAuthenticated {
 		limit *= 3

@@ -43,7 +43,7 @@ func (c *conn) beginUpdates(r result, cmd *imap.Search, keys []imap.SortKey) err
 	}
 	relevancy := slices.ContainsFunc(keys, func(k imap.SortKey) bool { return k.Field == imap.SortRelevancy })
 	if len(c.view.contexts) >= maxContexts || relevancy { // RFC 5267 §4.3.1
-		c.out.line(`* NO [NOUPDATE %s] Too many contexts`, imap.AppendString(nil, c.tag, false))
+		c.remark("NO", noUpdate(c.tag), "Too many contexts")
 		return nil
 	}
 	x := &searchContext{tag: c.tag, uid: cmd.UID, charset: cmd.Charset, fetch: cmd.Fetch, keys: keys, uids: uidsOf(r.found)}
@@ -53,6 +53,9 @@ func (c *conn) beginUpdates(r result, cmd *imap.Search, keys []imap.SortKey) err
 	}
 	return err
 }
+
+// noUpdate is the response code for a result that is not followed. RFC 5267 §4.3.1
+func noUpdate(tag string) string { return "NOUPDATE " + string(imap.AppendString(nil, tag, false)) }
 
 // fixed gives a program with UIDs in the place of sequence numbers and of "$":
 // they mean what they meant when the command came. RFC 5267 §4.3
@@ -191,7 +194,7 @@ func (c *conn) tellUpdate(x *searchContext, word string, items []update) {
 // RFC 5267 §4.3.3
 func (c *conn) updateContexts(ctx context.Context, d *Delta) error {
 	v := c.view
-	if len(v.contexts) == 0 || len(d.Added)+len(d.Changed) == 0 {
+	if len(v.contexts) == 0 {
 		return nil
 	}
 	var uids []mail.UID
@@ -215,7 +218,7 @@ func (c *conn) updateContexts(ctx context.Context, d *Delta) error {
 			return err
 		}
 		if err != nil { // it cannot be followed any longer: the client hears that
-			c.out.line("* NO [NOUPDATE %s] Result cannot be followed", imap.AppendString(nil, x.tag, false))
+			c.remark("NO", noUpdate(x.tag), "Result cannot be followed")
 			v.contexts = slices.DeleteFunc(v.contexts, func(other *searchContext) bool { return other == x })
 		}
 	}

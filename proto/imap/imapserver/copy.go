@@ -14,7 +14,7 @@ func (c *conn) copy(ctx context.Context, cmd imap.Copy) (reply, error) {
 	if err != nil || len(done.Source) == 0 {
 		return reply{}, err
 	}
-	return reply{code: copyUID(done)}, nil
+	return reply{code: copyUID(&done)}, nil
 }
 
 // move is MOVE and UID MOVE. COPYUID goes out before the EXPUNGEs, which are
@@ -27,7 +27,9 @@ func (c *conn) move(ctx context.Context, cmd imap.Copy) (reply, error) {
 	if err != nil || len(done.Source) == 0 {
 		return reply{}, err
 	}
-	c.out.line("* OK [%s] Moved", copyUID(done))
+	if code := copyUID(&done); code != "" {
+		c.remark("OK", code, "Moved")
+	}
 	return reply{highest: limit == "", limit: limit}, nil // RFC 7162 §3.2.10.2
 }
 
@@ -63,8 +65,12 @@ func (c *conn) transfer(ctx context.Context, cmd imap.Copy, do transfer) (done C
 
 type transfer func(ctx context.Context, uids []mail.UID, to string) (Copied, error)
 
-// copyUID is the response code COPYUID. RFC 4315 §3
-func copyUID(d Copied) string {
+// copyUID is the response code COPYUID; empty where the user is not to know.
+// RFC 4315 §3
+func copyUID(d *Copied) string {
+	if len(d.Dest) == 0 {
+		return ""
+	}
 	b := append([]byte("COPYUID "), strconv.FormatUint(uint64(d.UIDValidity), 10)...)
 	b = imap.AppendUIDSet(append(b, ' '), d.Source)
 	return string(imap.AppendUIDSet(append(b, ' '), d.Dest))

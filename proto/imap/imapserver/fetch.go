@@ -48,9 +48,7 @@ func (c *conn) fetch(ctx context.Context, cmd imap.Fetch) (reply, error) {
 			return reply{}, err
 		}
 	}
-	if spans, err = v.narrow(spans, cmd); err != nil {
-		return reply{}, err
-	}
+	spans = v.narrow(spans, cmd)
 	if cmd.Page != nil && cmd.Page.Size() > int64(c.server.options.MessageLimit) {
 		return reply{}, &imap.Refusal{ // RFC 9738 §3.1
 			Code: fmt.Sprintf("MESSAGELIMIT %d", c.server.options.MessageLimit), Text: "Page is too large",
@@ -135,9 +133,10 @@ func needsFacts(item imap.FetchItem) bool {
 // fetchKnown answers for messages of which all is known that is needed.
 func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, places []int, k *known) error {
 	var marked map[mail.UID]bool
+	var changed Delta
 	if p.marks {
 		var err error
-		if marked, err = c.markSeen(ctx, batch); err != nil {
+		if marked, changed, err = c.markSeen(ctx, batch); err != nil {
 			return err
 		}
 	}
@@ -156,13 +155,13 @@ func (c *conn) fetchKnown(ctx context.Context, p *fetchPlan, batch []Entry, plac
 			return lost(err)
 		}
 	}
-	return nil
+	return c.follow(&changed)
 }
 
 // markSeen sets \Seen on the messages that do not have it, and brings the
 // entries up to date. It gives those that have changed: their flags are told
-// with what was fetched. RFC 9051 §6.4.5
-func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, error) {
+// with what was fetched, and what follows from them behind it. RFC 9051 §6.4.5
+func (c *conn) markSeen(ctx context.Context, batch []Entry) (marked map[mail.UID]bool, changed Delta, err error) {
 	var uids []mail.UID
 	for i := range batch {
 		if batch[i].Flags&mail.Seen == 0 {
@@ -170,25 +169,25 @@ func (c *conn) markSeen(ctx context.Context, batch []Entry) (map[mail.UID]bool, 
 		}
 	}
 	if len(uids) == 0 {
-		return nil, nil
+		return nil, changed, nil
 	}
-	_, err := c.view.mailbox.SetFlags(ctx, uids, FlagChange{Op: imap.StoreAdd, Flags: mail.Seen})
+	_, err = c.view.mailbox.SetFlags(ctx, uids, FlagChange{Op: imap.StoreAdd, Flags: mail.Seen})
 	if err != nil {
-		return nil, err
+		return nil, changed, err
 	}
-	marked := make(map[mail.UID]bool, len(uids))
+	marked = make(map[mail.UID]bool, len(uids))
 	for _, uid := range uids {
 		marked[uid] = true
 	}
-	if err := c.tellExcept(newsKeeping, false, func(e *Entry) bool { return marked[e.UID] }); err != nil {
-		return nil, err
+	if changed, err = c.tellChanges(newsKeeping, false, func(e *Entry) bool { return marked[e.UID] }); err != nil {
+		return nil, changed, err
 	}
 	for i := range batch {
 		if at, found := c.view.told.Find(batch[i].UID); found {
 			batch[i] = c.view.told.At(at)
 		}
 	}
-	return marked, nil
+	return marked, changed, nil
 }
 
 // fetchOne answers for one message, the nth of those that are known. Nothing of

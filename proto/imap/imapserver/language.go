@@ -53,6 +53,15 @@ func lookUp(r string) string {
 
 func (c *conn) tellLanguages(tags ...string) { c.out.line("* LANGUAGE (%s)", strings.Join(tags, " ")) }
 
+// remark writes an untagged status response, with its code unless that is
+// empty, and its text in the session's language.
+func (c *conn) remark(status, code, text string) {
+	if code != "" {
+		code = "[" + code + "] "
+	}
+	c.out.line("* %s %s%s", status, code, c.say(text))
+}
+
 // say gives a text for people in the session's language.
 func (c *conn) say(text string) string {
 	if !c.german {

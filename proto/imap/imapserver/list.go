@@ -188,6 +188,9 @@ func (c *conn) list(ctx context.Context, cmd imap.List) (reply, error) {
 	if !cmd.Extended {
 		want |= imap.ReturnChildren | imap.ReturnSpecialUse // RFC 6154 §2: may be told unasked
 	}
+	if slices.Contains(cmd.Status, imap.StatusHighestModSeq) {
+		c.useModSeq() // as STATUS does. RFC 7162 §3.1, RFC 5819 §2
+	}
 	if cmd.Select&imap.SelectSubscribed != 0 {
 		want |= imap.ReturnSubscribed // RFC 5258 §3.1
 	}
@@ -263,21 +266,24 @@ func (l *lister) choose(options imap.ListSelect, match func(string) bool, want i
 		info = append(info, "SPECIAL-USE")
 	}
 	for _, name := range l.names {
-		if !l.nodes[name].selects(options) || match(name) {
-			continue // a child that is returned itself makes CHILDINFO redundant
+		if !l.nodes[name].selects(options) {
+			continue
 		}
+		told := match(name)
 		for parent := range parents(name) {
 			if !match(parent) {
 				continue
 			}
 			i, listed := at[parent]
+			if !listed && told {
+				continue // only to say of it what its child says: §3.5
+			}
 			if !listed {
 				i = len(out)
 				at[parent] = i
 				out = append(out, l.entry(parent, want))
 			}
 			out[i].childInfo = info
-			break
 		}
 	}
 	return out

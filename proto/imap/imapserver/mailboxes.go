@@ -29,7 +29,7 @@ func (c *conn) create(ctx context.Context, cmd imap.Create) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	done := reply{code: "MAILBOXID (" + info.ID.String() + ")"} // RFC 8474 §4.1
+	done := reply{code: "MAILBOXID (" + objectID(info.Owner, info.ID) + ")"} // RFC 8474 §4.1
 	if made != name && c.rev2 {
 		return done, c.announce(ctx, made, name)
 	}
@@ -73,7 +73,7 @@ func (c *conn) delete(ctx context.Context, cmd imap.Delete) (reply, error) {
 	}
 	if c.view != nil && c.view.mailbox.Snapshot().Gone() {
 		c.deselect()
-		c.out.line("* OK [CLOSED] The selected mailbox has been deleted")
+		c.remark("OK", imap.CodeClosed, "The selected mailbox has been deleted")
 	}
 	return reply{}, nil
 }

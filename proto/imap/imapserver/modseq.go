@@ -19,7 +19,7 @@ func (c *conn) useModSeq() {
 	}
 	c.condstore = true
 	if c.view != nil {
-		c.out.line("* OK [%s] Highest", c.highestModSeq())
+		c.remark("OK", c.highestModSeq(), "Highest")
 	}
 }
 
@@ -82,20 +82,25 @@ func (c *conn) tellVanished(uids []mail.UID) {
 	c.out.b = append(imap.AppendUIDSet(b, uids), '\r', '\n')
 }
 
-// narrow keeps of spans what the modifiers of a FETCH leave: what has changed
-// since a mod-sequence, and of that one page. RFC 7162 §3.1.4.1, RFC 9394 §3.3
-func (v *view) narrow(spans []span, cmd imap.Fetch) ([]span, error) {
+// narrow keeps of spans what the modifiers of a FETCH leave: one page, and of
+// that what has changed since a mod-sequence. RFC 9394 §3.4, RFC 7162 §3.1.4.1
+func (v *view) narrow(spans []span, cmd imap.Fetch) []span {
+	if cmd.Page != nil {
+		spans = pageOf(spans, cmd.Page)
+	}
 	if cmd.ChangedSince != nil {
 		spans = v.changed(spans, *cmd.ChangedSince)
 	}
-	if cmd.Page == nil {
-		return spans, nil
-	}
+	return spans
+}
+
+// pageOf gives one page of spans. RFC 9394 §3.3
+func pageOf(spans []span, p *imap.PageRange) []span {
 	n := 0
 	for _, s := range spans {
 		n += s.to - s.from
 	}
-	from, to := cmd.Page.Places(n)
+	from, to := p.Places(n)
 	var page []span
 	for _, s := range spans {
 		size := s.to - s.from
@@ -104,7 +109,7 @@ func (v *view) narrow(spans []span, cmd imap.Fetch) ([]span, error) {
 		}
 		from, to = from-size, to-size
 	}
-	return page, nil
+	return page
 }
 
 // changed gives the places in spans whose entries have changed after a

@@ -13,7 +13,7 @@ const maxSearched = 10_000
 
 // multiSearch is ESEARCH. RFC 7377 §2
 func (c *conn) multiSearch(ctx context.Context, cmd imap.MultiSearch) (reply, error) {
-	if err := c.checkSearch(&cmd.Search); err != nil {
+	if err := c.checkTag(&cmd.Search); err != nil {
 		return reply{}, err
 	}
 	selectedOnly := true

@@ -58,6 +58,7 @@ type notifying struct {
 	delayed  bool
 	fetch    []imap.FetchItem
 	groups   []watchGroup      // of other mailboxes
+	shared   bool              // they may be those of others
 	watch    Watch             // nil where they are none
 	own      map[mail.UID]bool // new messages that come from this session
 	// names are those of the user's own mailboxes, where names are watched: of
@@ -147,24 +148,51 @@ func (c *conn) notify(ctx context.Context, cmd imap.Notify) (reply, error) {
 		return reply{}, err
 	}
 	c.notifying = n
+	if n.shared {
+		if err := c.tellNoAccess(ctx); err != nil {
+			return reply{}, err
+		}
+	}
 	if cmd.Status {
 		return reply{}, c.tellWatched(ctx)
 	}
 	return reply{}, nil
 }
 
+// tellNoAccess names the mailboxes of others that are to be watched and may
+// be looked up, but not read. RFC 5465 §3.1
+func (c *conn) tellNoAccess(ctx context.Context) error {
+	l, err := c.newLister(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range l.names {
+		n := l.nodes[name]
+		if !n.info.Unreadable || c.notifying.eventsOf(name, n.info.Foreign, n.subscribed) == 0 {
+			continue
+		}
+		e := l.entry(name, imap.ReturnSubscribed|imap.ReturnChildren)
+		e.attributes = append(e.attributes, `\NoAccess`)
+		c.tellList(e, "")
+		if err := c.out.room(); err != nil {
+			return lost(err)
+		}
+	}
+	return nil
+}
+
 // beginWatch has what happens from here on told, of mailboxes that are not
 // selected.
 func (c *conn) beginWatch(ctx context.Context, n *notifying) (err error) {
-	events, shared := imap.NotifyEvents(0), false
+	events := imap.NotifyEvents(0)
 	for i := range n.groups {
 		events |= n.groups[i].events
-		shared = shared || n.groups[i].reaches(c.account.OthersPrefix())
+		n.shared = n.shared || n.groups[i].reaches(c.account.OthersPrefix())
 	}
 	if events == 0 {
 		return nil
 	}
-	n.watch, err = c.account.Watch(c.work, shared)
+	n.watch, err = c.account.Watch(c.work, n.shared)
 	if errors.Is(err, ErrOverflow) { // RFC 5465 §5.8
 		return &imap.Refusal{Code: "NOTIFICATIONOVERFLOW", Text: "Too much would have to be watched"}
 	}
@@ -276,8 +304,8 @@ func (c *conn) isSelected(s *Status) bool {
 
 // newsAllowed gives what may be told of the selected mailbox with a command
 // that would permit n, and whether flags are. A client that wants no events
-// keeps its sequence numbers, and is told of new messages only where it asks
-// for something: STORE and FETCH go by what is there.
+// keeps what it has seen, as a snapshot: STORE alone, and FETCH where it sets
+// \Seen, go by what is there. RFC 5465 §3.1, §5
 func (c *conn) newsAllowed(n news, command string) (allowed news, flags bool) {
 	w := c.notifying
 	switch {
@@ -287,12 +315,10 @@ func (c *conn) newsAllowed(n news, command string) (allowed news, flags bool) {
 		return n, w.selected&imap.NotifyFlags != 0
 	}
 	switch command {
-	case "IDLE": // which tells what NOTIFY asks for. RFC 5465 §4
-		return newsNone, false
 	case "EXPUNGE", "UID EXPUNGE", "MOVE", "UID MOVE", "REPLACE", "UID REPLACE":
 		return n, false // its own responses
 	}
-	return newsKeeping, false
+	return newsNone, false
 }
 
 // tellNews tells what has happened, between commands or at the end of one:
@@ -321,7 +347,7 @@ func (c *conn) tellOthers(ctx context.Context) error {
 	}
 	list, err := w.watch.News(ctx)
 	if errors.Is(err, ErrOverflow) { // RFC 5465 §5.8
-		c.out.line("* OK [NOTIFICATIONOVERFLOW] Too much has happened")
+		c.remark("OK", "NOTIFICATIONOVERFLOW", "Too much has happened")
 		c.stopNotify()
 		c.notifying = &notifying{}
 		return nil

@@ -10,7 +10,11 @@ import (
 
 // search is SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731, RFC 5182
 func (c *conn) search(ctx context.Context, cmd imap.Search) (reply, error) {
-	if err := c.checkSearch(&cmd); err != nil {
+	if cmd.Charset != "" && c.utf8 && !c.rev2 {
+		// SORT and THREAD, which cannot do without one, may have it.
+		return reply{}, &imap.SyntaxError{Text: "No CHARSET after ENABLE UTF8=ACCEPT"} // RFC 6855 §3
+	}
+	if err := c.checkTag(&cmd); err != nil {
 		return reply{}, err
 	}
 	r, err := c.runSearch(ctx, c.view, &cmd)
@@ -25,11 +29,8 @@ func (c *conn) search(ctx context.Context, cmd imap.Search) (reply, error) {
 	return reply{}, c.beginUpdates(r, &cmd, nil)
 }
 
-// checkSearch refuses what cannot be searched for.
-func (c *conn) checkSearch(cmd *imap.Search) error {
-	if cmd.Charset != "" && c.utf8 && !c.rev2 {
-		return &imap.SyntaxError{Text: "No CHARSET after ENABLE UTF8=ACCEPT"} // RFC 6855 §3
-	}
+// checkTag refuses to follow two results by one tag.
+func (c *conn) checkTag(cmd *imap.Search) error {
 	if cmd.Return&imap.ReturnUpdate != 0 && c.view != nil && c.view.context(c.tag) != nil {
 		return &imap.SyntaxError{Text: "Tag reuse"} // RFC 5267 §4.3
 	}
@@ -53,10 +54,10 @@ func (c *conn) runSearch(ctx context.Context, v *view, cmd *imap.Search) (result
 	}
 	first := cmd.Return&^imap.ReturnSave == imap.ReturnMin // the first is enough
 	found, err := s.run([]span{{0, v.told.Len()}}, first)
-	if err == nil && cmd.Return&imap.ReturnRelevancy != 0 && s.fuzzy == 0 {
+	if err == nil && cmd.Return&imap.ReturnRelevancy != 0 && len(s.fuzzy) == 0 {
 		err = errNotFuzzy
 	}
-	return result{v, found, s.fuzzy > 0, s.modseq}, err
+	return result{v, found, len(s.fuzzy) > 0, s.modseq}, err
 }
 
 // errNotFuzzy is of a program that nothing can be relevant to. RFC 6203 §4, §6

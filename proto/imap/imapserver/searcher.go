@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -43,8 +44,7 @@ type searcher struct {
 	inBody   *needleSink
 	inHeader bool // some of them are looked for in the header too
 	filters  int  // that have been put in
-	fuzzy    int  // tests that are
-	ratings  bool // some of them look at the whole text
+	fuzzy    []*fuzzyTest
 	modseq   bool // a modseq is asked for
 	found    []match
 	since    time.Time
@@ -84,21 +84,21 @@ func (c *conn) newSearcher(ctx context.Context, v *view, program *imap.SearchKey
 // narrow finds out which messages may have the texts that are looked for.
 func (s *searcher) narrow() error {
 	var tests []*test
-	var queries []abstract.Query
+	var texts [][]byte
 	var collect func(t *test)
 	collect = func(t *test) {
-		if len(t.rare.Terms) > 0 {
-			tests, queries = append(tests, t), append(queries, t.rare)
+		if len(t.rare) > 0 {
+			tests, texts = append(tests, t), append(texts, t.rare)
 		}
 		for i := range t.sub {
 			collect(&t.sub[i])
 		}
 	}
 	collect(&s.program)
-	if len(queries) == 0 {
+	if len(texts) == 0 {
 		return nil
 	}
-	list, err := s.view.mailbox.Narrow(s.ctx, queries)
+	list, err := s.view.mailbox.Narrow(s.ctx, texts)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (s *searcher) settle() error {
 		}
 		asked = append(asked, m)
 	}
-	if len(s.needles) > 0 || s.ratings {
+	if len(s.needles) > 0 || len(s.fuzzy) > 0 {
 		return s.settleTexts(asked)
 	}
 	return s.settleHeaders(asked)
@@ -294,7 +294,7 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 		abstract.Header(m.header, s.inText)
 	}
 	m.inHeader = s.inText.found
-	if !s.ratings && s.decided(m) {
+	if len(s.fuzzy) == 0 && s.decided(m) {
 		return nil
 	}
 	if len(s.needles) > 0 {
@@ -302,8 +302,8 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 			return err
 		}
 	}
-	if s.ratings {
-		m.text = new(fuzzyText)
+	if len(s.fuzzy) > 0 {
+		m.text = newFuzzyText()
 		abstract.Header(m.header, &m.text.header)
 		if err := abstract.Body(body, &w.Message.Root, &m.text.body); err != nil {
 			return err
@@ -339,6 +339,6 @@ func (s *searcher) breathe() error {
 	}
 	s.since = time.Now()
 	c := s.conn
-	c.out.line("* OK [INPROGRESS (%s NIL NIL)] Still searching", imap.AppendString(nil, c.tag, false)) // RFC 9585 §4
+	c.remark("OK", fmt.Sprintf("INPROGRESS (%s NIL NIL)", imap.AppendString(nil, c.tag, false)), "Still searching") // RFC 9585 §4
 	return lost(c.out.flush())
 }

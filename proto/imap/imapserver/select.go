@@ -3,6 +3,7 @@ package imapserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"waxwing/mail"
@@ -23,7 +24,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd imap.Select) (reply, error
 	if c.view != nil {
 		// The old mailbox is left even if the new one cannot be opened.
 		c.deselect()
-		c.out.line("* OK [CLOSED] Previous mailbox is now closed")
+		c.remark("OK", imap.CodeClosed, "Previous mailbox is now closed")
 	}
 	if cmd.QResync != nil {
 		if err := c.checkQResync(cmd.QResync); err != nil {
@@ -68,15 +69,15 @@ func (c *conn) tellSelected(ctx context.Context, cmd imap.Select) (reply, error)
 	if !c.rev2 {
 		c.out.count(v.countRecent(), "RECENT")
 		if first := firstUnseen(v.told, info.Unseen); first > 0 && !c.uidOnly {
-			c.out.line("* OK [UNSEEN %d] First unseen", first) // RFC 3501 §7.1
+			c.remark("OK", fmt.Sprint("UNSEEN ", first), "First unseen") // RFC 3501 §7.1
 		}
 	}
 	c.tellPermanent()
-	c.out.line("* OK [UIDVALIDITY %d] UIDs valid", info.UIDValidity)
-	c.out.line("* OK [UIDNEXT %d] Predicted next UID", info.UIDNext)
-	c.out.line("* OK [%s] Highest", c.highestModSeq())                                 // RFC 7162 §3.1.2.1
-	c.out.line("* OK [MAILBOXID (%s)] Mailbox of this id", objectID(v.owner, info.ID)) // RFC 8474 §4.2
-	c.out.line("* OK [%s] URLs may be authorized", urlMech)                            // RFC 4467 §8
+	c.remark("OK", fmt.Sprint("UIDVALIDITY ", info.UIDValidity), "UIDs valid")
+	c.remark("OK", fmt.Sprint("UIDNEXT ", info.UIDNext), "Predicted next UID")
+	c.remark("OK", c.highestModSeq(), "Highest")                                       // RFC 7162 §3.1.2.1
+	c.remark("OK", "MAILBOXID ("+objectID(v.owner, info.ID)+")", "Mailbox of this id") // RFC 8474 §4.2
+	c.remark("OK", urlMech, "URLs may be authorized")                                  // RFC 4467 §8
 	if c.rev2 {
 		l, err := c.newLister(ctx)
 		if err != nil {

@@ -102,7 +102,8 @@ type NewMessage struct {
 	Internal time.Time // zero for now
 }
 
-// Appended says where messages went. RFC 4315 §3
+// Appended says where messages went; nothing where the user may not read what
+// is there. RFC 4315 §3
 type Appended struct {
 	UIDValidity mail.UIDValidity
 	UIDs        []mail.UID
@@ -188,7 +189,8 @@ type FlagChange struct {
 	UnchangedSince *mail.ModSeq
 }
 
-// Copied pairs UIDs of the source with those of the destination. RFC 4315 §3
+// Copied pairs UIDs of the source with those of the destination, which are left
+// out where the user may not read what is there. RFC 4315 §3
 type Copied struct {
 	UIDValidity  mail.UIDValidity
 	Source, Dest []mail.UID

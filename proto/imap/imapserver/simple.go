@@ -14,7 +14,7 @@ func (c *conn) noop(context.Context, imap.Bare) (reply, error) { return reply{},
 
 // logout is LOGOUT. RFC 9051 §6.1.3
 func (c *conn) logout(context.Context, imap.Bare) (reply, error) {
-	c.out.line("* BYE Logging out")
+	c.remark("BYE", "", "Logging out")
 	c.deselect()
 	c.ending = true
 	return reply{}, nil

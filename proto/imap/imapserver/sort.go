@@ -11,7 +11,7 @@ import (
 
 // sort is SORT and UID SORT. RFC 5256 §3, RFC 5267 §3
 func (c *conn) sort(ctx context.Context, cmd imap.Sort) (reply, error) {
-	if err := c.checkSearch(&cmd.Search); err != nil {
+	if err := c.checkTag(&cmd.Search); err != nil {
 		return reply{}, err
 	}
 	whole := cmd.Search

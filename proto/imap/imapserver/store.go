@@ -52,10 +52,14 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 			return muted
 		}
 	}
-	if err := c.tellExcept(newsKeeping, cmd.UID, mute); err != nil {
+	changed, err := c.tellChanges(newsKeeping, cmd.UID, mute)
+	if err != nil {
 		return reply{}, err
 	}
 	c.tellStored(spans, cmd, quiet)
+	if err := c.follow(&changed); err != nil {
+		return reply{}, err
+	}
 	if len(modified) > 0 {
 		return reply{code: v.modified(modified, cmd.UID), text: "Some messages have changed", limit: limit}, nil
 	}

@@ -22,9 +22,6 @@ func (c *conn) thread(ctx context.Context, cmd imap.Thread) (reply, error) {
 		return reply{}, &imap.SyntaxError{Text: "Unknown threading algorithm"}
 	}
 	search := imap.Search{UID: cmd.UID, Charset: cmd.Charset, Program: cmd.Program}
-	if err := c.checkSearch(&search); err != nil {
-		return reply{}, err
-	}
 	r, err := c.runSearch(ctx, c.view, &search)
 	if err != nil {
 		return reply{}, err

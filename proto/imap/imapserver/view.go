@@ -172,23 +172,46 @@ func (c *conn) tell(n news, withUID bool) error { return c.tellExcept(n, withUID
 // tellExcept is tell, without the new flags of messages for which mute is
 // true: what a command tells itself, or was asked not to.
 func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) error {
+	d, err := c.tellChanges(n, withUID, mute)
+	if err != nil {
+		return err
+	}
+	return c.follow(&d)
+}
+
+// follow tells what follows from changes: to searches whose results are
+// followed, and of new messages what is wanted of them. It comes behind all
+// that tells of the changes themselves. RFC 5465 §5.1, §5.2
+func (c *conn) follow(d *Delta) error {
+	if len(d.Added)+len(d.Changed) == 0 {
+		return nil
+	}
+	if err := c.updateContexts(c.work, d); err != nil {
+		return err
+	}
+	return c.fetchNew(d.Added)
+}
+
+// tellChanges is tellExcept without what follows, which the caller tells.
+func (c *conn) tellChanges(n news, withUID bool, mute func(now *Entry) bool) (d Delta, err error) {
 	v := c.view
 	if n == newsNone || v == nil {
-		return nil
+		return d, nil
 	}
 	newest := v.mailbox.Snapshot()
 	if newest == v.told {
-		return nil
+		return d, nil
 	}
 	if newest.Gone() {
 		// RFC 2180 §3.3 permits to end the sessions of a deleted mailbox.
 		c.bye(imap.CodeClosed, "The selected mailbox has been deleted")
-		return errSaid
+		return d, errSaid
 	}
 	if err := c.recheck(c.work); err != nil {
-		return err
+		return d, err
 	}
-	d := v.mailbox.Diff(v.told, newest)
+	withUID = withUID || c.notifying != nil // RFC 5465 §5.1
+	d = v.mailbox.Diff(v.told, newest)
 	next := newest
 	held := len(d.Vanished) > 0 && n == newsKeeping
 	switch {
@@ -197,7 +220,7 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 		if c.qresync && len(d.Changed) > 0 {
 			// What follows has higher numbers than the expunges that are
 			// held back; a client that is cut off now must not begin there.
-			c.out.line("* OK [%s] Expunges are pending", c.highestModSeq())
+			c.remark("OK", c.highestModSeq(), "Expunges are pending")
 		}
 	case len(d.Vanished) > 0:
 		c.leaveContexts(d.Vanished)
@@ -224,10 +247,7 @@ func (c *conn) tellExcept(n news, withUID bool, mute func(now *Entry) bool) erro
 			c.tellEntry(e, withUID)
 		}
 	}
-	if err := c.updateContexts(c.work, &d); err != nil {
-		return err
-	}
-	return c.fetchNew(d.Added)
+	return d, nil
 }
 
 // tellExpunged tells of messages that are gone, the last first, so that each
