@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,25 +41,30 @@ func TestMain(m *testing.M) {
 //	await-output PATTERN COMMAND...
 //	                      runs a command until its output matches
 //	submit FROM TO        sends a message as one of dev's accounts
+//	expunge WHO MAILBOX   deletes by IMAP all that is there
 //	subjects WHO MAILBOX  prints what IMAP has there, a line for each message;
 //	                      WHO may be followed by a password
 //	browse CA URL         fetches a page, trusting a CA
 func TestScripts(t *testing.T) {
+	var bases portBases
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[started] = map[string]*background{}
-			base, err := freeBase()
-			e.Setenv("PORT", strconv.Itoa(base))
-			other := base
-			for err == nil && other == base {
-				other, err = freeBase()
+			base, err := bases.free()
+			if err != nil {
+				return err
 			}
+			other, err := bases.free()
+			if err != nil {
+				return err
+			}
+			e.Setenv("PORT", strconv.Itoa(base))
 			e.Setenv("OTHERPORT", strconv.Itoa(other))
 			e.Setenv("HTTPS", strconv.Itoa(base+443))
 			e.Setenv("IMAPS", strconv.Itoa(base+993))
-			return err
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":  start,
@@ -67,6 +73,7 @@ func TestScripts(t *testing.T) {
 			"await":  await,
 			"submit": submit,
 
+			"expunge":  expunge,
 			"subjects": subjects,
 			"validity": validity,
 			"mbox":     makeMbox,
@@ -78,10 +85,26 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freeBase finds a port base below the ports that the kernel gives away.
-func freeBase() (int, error) {
-	for range 100 {
-		base := 11000 + 1000*rand.IntN(20)
+// portBases gives each script port bases of its own: one that a script has been
+// given is free for as long as it has not started what it starts.
+type portBases struct {
+	mu    sync.Mutex // guards given
+	given map[int]bool
+}
+
+// free finds a port base below the ports that the kernel gives away.
+func (b *portBases) free() (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.given == nil {
+		b.given = make(map[int]bool)
+	}
+	for range 1000 {
+		// No two of the ports below are apart by a distance of such bases.
+		base := 11000 + 1000*rand.IntN(20) + 4*rand.IntN(5)
+		if b.given[base] {
+			continue
+		}
 		free := true
 		for _, port := range []int{25, 80, 110, 143, 443, 465, 587, 993, 995} {
 			l, err := net.Listen("tcp", fmt.Sprintf(":%d", base+port))
@@ -92,6 +115,7 @@ func freeBase() (int, error) {
 			l.Close()
 		}
 		if free {
+			b.given[base] = true
 			return base, nil
 		}
 	}
