@@ -24,6 +24,14 @@ func subjects(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// expunge deletes all messages of a mailbox by IMAP.
+func expunge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: expunge WHO MAILBOX")
+	}
+	converseByIMAP(ts, "LOGIN "+args[0]+" waxwing", "SELECT \""+args[1]+"\"", "STORE 1:* +FLAGS.SILENT (\\Deleted)", "EXPUNGE", "LOGOUT")
+}
+
 var uidValidity = regexp.MustCompile(`UIDVALIDITY [0-9]+`)
 
 // validity demands that the UIDVALIDITY of a mailbox is (or, with !, is not)
@@ -55,13 +63,18 @@ func browseByIMAP(ts *testscript.TestScript, args []string, command string) (fou
 	if len(args) == 3 {
 		password = args[2]
 	}
+	return converseByIMAP(ts, "LOGIN "+args[0]+" "+password, "EXAMINE \""+args[1]+"\"", command, "LOGOUT")
+}
+
+// converseByIMAP gives what the third command is answered.
+func converseByIMAP(ts *testscript.TestScript, commands ...string) (found []string) {
 	base, err := strconv.Atoi(ts.Getenv("PORT"))
 	ts.Check(err)
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", base+143))
 	ts.Check(err)
 	defer c.Close()
 	in := bufio.NewReader(c)
-	for i, command := range []string{"LOGIN " + args[0] + " " + password, "EXAMINE \"" + args[1] + "\"", command, "LOGOUT"} {
+	for i, command := range commands {
 		tag := fmt.Sprint("t", i)
 		_, err := fmt.Fprintf(c, "%s %s\r\n", tag, command)
 		ts.Check(err)

@@ -16,7 +16,8 @@ import (
 // window of undelete.
 type restoreCmd struct {
 	lister
-	Account string `help:"The account's address." placeholder:"ADDRESS"`
+	Account string `help:"The account's address." placeholder:"ADDRESS" xor:"who"`
+	All     bool   `help:"Of all accounts, one after the other." xor:"who"`
 	Since   string `help:"Bring back what was deleted since then: \"2026-11-20 14:00\", \"14:00\" (today), \"3h\", \"2d\"." placeholder:"TIME" xor:"when"`
 	At      string `help:"Bring back what was there at that time and is gone, with its flags of then." placeholder:"TIME" xor:"when"`
 	Mailbox string `help:"Only what was in this mailbox." placeholder:"NAME"`
@@ -45,10 +46,13 @@ Examples:
   waxwing restore --account ann@example.org --since 3h --mailbox Projects
   waxwing restore --account ann@example.org --since 7d --message e1f
   waxwing restore --account ann@example.org --at "2026-11-20 08:00" --into Restored
+  waxwing restore --all --at "2026-11-20 08:00" --dry-run
 
 With --from it is taken from a backup instead (see: waxwing backup --help): everything, into an empty
 store, while no server runs; or mail of one account, into the server that runs. Messages that the mailbox
-has already do not come a second time, and an account that has been deleted is made anew.
+has already do not come a second time, and an account that has been deleted is made anew. For one account
+--at may be any minute: the backup after it tells what was there, as far back as deleted mail is kept; else
+it is what the backup before it has.
 
   waxwing restore --from /mnt/backup --config /etc/waxwing/waxwing.toml --identity backup-key.txt
   waxwing restore --from /mnt/backup --account ann@example.org --mailbox Projects --at "2026-11-20 14:00"
@@ -62,8 +66,11 @@ func (c restoreCmd) Run(ctx context.Context, s streams) error {
 	if c.Moved {
 		return errors.New("--moved goes with --from")
 	}
-	if c.Account == "" {
-		return errors.New("--account says whose mail is to come back; see: waxwing restore --help")
+	if c.Account == "" && !c.All {
+		return errors.New("--account says whose mail is to come back, or --all; see: waxwing restore --help")
+	}
+	if c.All && c.List {
+		return errors.New("--list is for one account: name it with --account; for all there is --dry-run")
 	}
 	since, at, err := c.times(time.Now())
 	if err != nil {
@@ -83,10 +90,14 @@ func (c restoreCmd) Run(ctx context.Context, s streams) error {
 	if since.IsZero() && at.IsZero() {
 		return errors.New("say since when: --since 3h brings back what was deleted in the last three hours; --list shows it first")
 	}
+	request := adminapi.RestoreRequest{
+		Since: since, At: at, Mailbox: c.Mailbox, Message: c.Message, Into: c.Into, Flags: c.Flags, DryRun: c.DryRun,
+	}
 	return c.with(func(client *adminapi.Client) error {
-		done, err := client.Restore(ctx, c.Account, adminapi.RestoreRequest{
-			Since: since, At: at, Mailbox: c.Mailbox, Message: c.Message, Into: c.Into, Flags: c.Flags, DryRun: c.DryRun,
-		})
+		if c.All {
+			return c.everybody(ctx, s, client, request)
+		}
+		done, err := client.Restore(ctx, c.Account, request)
 		if err != nil {
 			return err
 		}
@@ -96,6 +107,52 @@ func (c restoreCmd) Run(ctx context.Context, s streams) error {
 		c.tell(s, done)
 		return nil
 	})
+}
+
+// restoredAccount is what --all --json tells of each account.
+type restoredAccount struct {
+	Account string `json:"account"`
+	Failed  string `json:"failed,omitempty"`
+	adminapi.Restored
+}
+
+// everybody restores mail of all accounts. One that fails does not keep it from
+// the others; that some have no mailbox of a name is no failure.
+func (c restoreCmd) everybody(ctx context.Context, s streams, client *adminapi.Client, request adminapi.RestoreRequest) error {
+	list, failed := []restoredAccount{}, 0
+	for account, err := range client.Accounts(ctx) {
+		if err != nil {
+			return err
+		}
+		done, err := client.Restore(ctx, account.Address, request)
+		switch {
+		case gone(err): // or it has been deleted meanwhile
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil:
+			failed++
+			list = append(list, restoredAccount{Account: account.Address, Failed: err.Error()})
+			fmt.Fprintf(s.err, "%s: %v\n", account.Address, err)
+		default:
+			list = append(list, restoredAccount{Account: account.Address, Restored: done})
+			if !c.JSON {
+				fmt.Fprintf(s.out, "%s:\n", account.Address)
+				c.tell(s, done)
+			}
+		}
+	}
+	if c.JSON {
+		if err := printJSON(s.out, list); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d accounts have failed, as said above", failed, len(list))
+	}
+	if len(list) == 0 {
+		return errors.New("no account has such a mailbox")
+	}
+	return nil
 }
 
 // times reads --since and --at.
@@ -177,7 +234,11 @@ func (c restoreCmd) tell(s streams, done adminapi.Restored) {
 	}
 	switch {
 	case done.Messages == 0 && len(done.Mailboxes) == 0 && done.Flags == 0:
-		fmt.Fprintln(s.out, "nothing to bring back")
+		nothing := "nothing to bring back"
+		if c.Message != "" {
+			nothing += ": no message " + c.Message + " has gone in that time and is not back yet; --list shows those that have"
+		}
+		fmt.Fprintln(s.out, nothing)
 	case c.DryRun:
 		fmt.Fprintf(s.out, "would bring back %s (%v)\n", messages(done.Messages), mail.ByteCount(done.Octets))
 	default:

@@ -27,44 +27,43 @@ import (
 
 // fromBackup is the part of restoreCmd that reads a backup.
 type fromBackup struct {
-	From  string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or the newest of that time or before. Without --account everything is restored, into an empty store." placeholder:"PLACE"`
+	From  string `help:"Take it from the backups in this directory or bucket; with --at, from the backup of that name, or as it was at that time. Without --account everything is restored, into an empty store, from the newest backup of that time or before." placeholder:"PLACE"`
 	Moved bool   `help:"With --from, for everything: the server has been stopped since before this backup was made, as when it moves to another machine or engine. Mail programs then notice nothing; otherwise they read all mail afresh, since messages that came after the backup are missing."`
 	place
 }
 
-// findBackup opens a repository and chooses a backup.
-func (c restoreCmd) findBackup(ctx context.Context) (*backup.Repository, backup.Keys, backup.Snapshot, error) {
-	var none backup.Snapshot
-	k, err := c.keys()
-	if err != nil {
-		return nil, k, none, err
+// openBackups opens the repository, and gives what --at says: the beginning of a
+// backup's name, or a time.
+func (c restoreCmd) openBackups(ctx context.Context) (repo *backup.Repository, k backup.Keys, name string, at time.Time, err error) {
+	if k, err = c.keys(); err != nil {
+		return nil, k, "", at, err
 	}
-	repo, err := c.open(ctx, c.From)
-	if err != nil {
-		return nil, k, none, err
+	if repo, err = c.open(ctx, c.From); err != nil || c.At == "" {
+		return repo, k, "", at, err
 	}
-	name, at := "", time.Time{}
-	if c.At != "" {
-		if at, err = parseTime(c.At, time.Now()); err != nil {
-			name = c.At
-		}
+	if at, err = parseTime(c.At, time.Now()); err != nil {
+		name = c.At
 	}
+	return repo, k, name, at, nil
+}
+
+// findBackup chooses a backup.
+func (c restoreCmd) findBackup(ctx context.Context, repo *backup.Repository, name string, at time.Time) (backup.Snapshot, error) {
 	found, err := repo.Find(ctx, name, at)
 	if err != nil {
-		repo.Close()
 		hint := "see"
 		if name != "" {
 			hint = "a time is written \"2026-11-20 14:00\"; for names see"
 		}
-		return nil, k, none, fmt.Errorf("%w; %s: waxwing backup --list %s", err, hint, c.From)
+		return found, fmt.Errorf("%w; %s: waxwing backup --list %s", err, hint, c.From)
 	}
-	return repo, k, found, nil
+	return found, nil
 }
 
 // restoreBackup restores out of a backup.
 func (c restoreCmd) restoreBackup(ctx context.Context, s streams) error {
-	if c.Since != "" || c.Flags {
-		return errors.New("--since and --flags are for what is still in the store: leave --from away, or name the backup with --at")
+	if c.Since != "" || c.Flags || c.All {
+		return errors.New("--since, --flags and --all are for what is still in the store: leave --from away, or name the backup with --at")
 	}
 	if c.Account == "" && (c.Mailbox != "" || c.Message != "" || c.Into != "" || c.List || c.DryRun) {
 		return errors.New("--account says whose mail is meant")
@@ -72,15 +71,19 @@ func (c restoreCmd) restoreBackup(ctx context.Context, s streams) error {
 	if c.Account != "" && c.Moved {
 		return errors.New("--moved is for everything; leave --account away")
 	}
-	repo, k, found, err := c.findBackup(ctx)
+	repo, k, name, at, err := c.openBackups(ctx)
 	if err != nil {
 		return err
 	}
 	defer repo.Close()
-	if c.Account == "" {
-		return c.explain(c.everything(ctx, s, repo, k, found))
+	if c.Account != "" {
+		return c.explain(c.account(ctx, s, repo, k, name, at))
 	}
-	return c.explain(c.account(ctx, s, repo, k, found))
+	found, err := c.findBackup(ctx, repo, name, at)
+	if err != nil {
+		return err
+	}
+	return c.explain(c.everything(ctx, s, repo, k, found))
 }
 
 // everything restores a whole store.
@@ -189,24 +192,24 @@ func writeNew(name string, text []byte) error {
 }
 
 // account brings mail of one account out of a backup to a server that runs.
-func (c restoreCmd) account(ctx context.Context, s streams, repo *backup.Repository, k backup.Keys, found backup.Snapshot) error {
+func (c restoreCmd) account(ctx context.Context, s streams, repo *backup.Repository, k backup.Keys, name string, at time.Time) error {
 	address, err := mail.ParseAddress(c.Account)
 	if err != nil {
 		return fmt.Errorf("--account: %w", err)
 	}
-	was, err := backup.OpenAccount(ctx, repo, k, found.ID, address)
+	was, err := c.openAccount(ctx, repo, k, address, name, at)
 	if err != nil {
 		return err
 	}
 	defer was.Close()
 	return c.with(func(client *adminapi.Client) error {
 		r := fetch{c: c, s: s, client: client, was: was, address: address.String()}
-		id := sha256.Sum256(fmt.Appendf(nil, "backup %s %s %d", repo.ID(), found.ID, time.Now().UnixNano()))
+		id := sha256.Sum256(fmt.Appendf(nil, "backup %s %s %d", repo.ID(), was.backup.ID, time.Now().UnixNano()))
 		r.source = hex.EncodeToString(id[:16])
 		if err := r.run(ctx); err != nil {
 			return err
 		}
-		return r.tell(found)
+		return r.tell()
 	})
 }
 
@@ -215,7 +218,7 @@ type fetch struct {
 	c       restoreCmd
 	s       streams
 	client  *adminapi.Client
-	was     *backup.OpenedAccount
+	was     pastAccount
 	address string
 	source  string // makes each of them happen once in this run
 	result  fetched
@@ -229,6 +232,7 @@ type fetch struct {
 type fetched struct {
 	Backup    string    `json:"backup"`
 	Time      time.Time `json:"time"`
+	At        time.Time `json:"at,omitzero"` // when all was so, by the backup's log of changes
 	Account   string    `json:"account"`
 	Made      bool      `json:"made"`              // the account had been deleted
 	Aliases   []string  `json:"aliases,omitempty"` // that are back with it
@@ -242,12 +246,15 @@ type fetched struct {
 
 func (r *fetch) run(ctx context.Context) error {
 	r.result.Failed = []string{}
+	if r.was.asOf != nil {
+		r.result.Notes = append(r.result.Notes, r.was.asOf.Gaps...)
+	}
 	if !r.c.DryRun && !r.c.List {
 		if err := r.ensureAccount(ctx); err != nil {
 			return err
 		}
 	}
-	boxes, err := r.was.Mail.Mailboxes(ctx)
+	boxes, err := r.was.mailboxes(ctx)
 	if err != nil {
 		return err
 	}
@@ -351,29 +358,22 @@ func (r *fetch) mailbox(ctx context.Context, box mailbox.Info) error {
 	if box.NoSelect {
 		return nil
 	}
-	view, err := r.was.Mail.Open(ctx, box.ID)
-	if err != nil {
-		return err
-	}
-	defer view.Close()
-	for _, entry := range view.Snapshot().Entries(0) {
+	err := r.was.each(ctx, box.ID, func(entry mailbox.Entry) error {
 		wanted, err := r.wanted(ctx, box, entry)
-		if err != nil {
+		if err != nil || !wanted {
 			return err
-		}
-		if !wanted {
-			continue
 		}
 		r.result.Found++
 		if r.c.DryRun || r.c.List {
-			continue
+			return nil
 		}
 		if err := prepare(); err != nil {
 			return err
 		}
-		if err := r.add(ctx, entry, to); err != nil {
-			return err
-		}
+		return r.add(ctx, entry, to)
+	})
+	if err != nil {
+		return err
 	}
 	return r.send(ctx)
 }
@@ -470,28 +470,34 @@ func (r *fetch) tellMade() {
 	if len(r.result.Aliases) > 0 {
 		fmt.Fprintf(r.s.out, "So are its aliases: %s\n", strings.Join(r.result.Aliases, ", "))
 	}
+}
+
+// tellNotes says what is not as people may think.
+func (r *fetch) tellNotes(to io.Writer) {
 	for _, note := range r.result.Notes {
-		fmt.Fprintln(r.s.out, "note:", printable(note))
+		fmt.Fprintln(to, "note:", printable(note))
 	}
 }
 
 // tell says what has been brought.
-func (r *fetch) tell(found backup.Snapshot) error {
+func (r *fetch) tell() error {
 	f := &r.result
-	f.Backup, f.Time, f.Account = found.ID, found.Time, r.address
+	f.Backup, f.Time, f.At, f.Account = r.was.backup.ID, r.was.backup.Time, r.was.at, r.address
 	switch {
 	case r.c.JSON && !r.c.List:
 		if err := printJSON(r.s.out, f); err != nil {
 			return err
 		}
 	case r.c.DryRun || r.c.List:
-		fmt.Fprintf(r.s.err, "%s in the backup %s of %s\n", messages(f.Found), found.ID, when(found.Time))
+		r.tellNotes(r.s.err)
+		fmt.Fprintf(r.s.err, "%s in %s\n", messages(f.Found), r.was.describe())
 	default:
-		fmt.Fprintf(r.s.out, "brought back %s of the backup %s of %s; %d were there already\n", messages(f.Restored), found.ID, when(found.Time), f.There)
+		fmt.Fprintf(r.s.out, "brought back %s of %s; %d were there already\n", messages(f.Restored), r.was.describe(), f.There)
 		r.tellMade()
+		r.tellNotes(r.s.out)
 	}
 	if f.Found == 0 && r.c.Message != "" {
-		return fmt.Errorf("there is no message %s in the backup %s", r.c.Message, found.ID)
+		return fmt.Errorf("there is no message %s in %s", r.c.Message, r.was.describe())
 	}
 	if n := len(f.Failed); n > 0 {
 		return flawed{fmt.Errorf("%d messages could not be brought back:\n  %s", n, strings.Join(f.Failed[:min(n, 20)], "\n  "))}

@@ -105,8 +105,12 @@ func (a *API) listLost(r *http.Request) (any, error) {
 		}
 	}
 	of := mailbox.RestoreOptions{Mailbox: query.Get("mailbox"), Message: query.Get("message")}
-	return paged(r, a.o.Mailboxes.Account(account.ID).LostMessages(r.Context(), o, of), lostOf,
+	found, err := paged(r, a.o.Mailboxes.Account(account.ID).LostMessages(r.Context(), o, of), lostOf,
 		func(l mailbox.LostMessage) string { return l.Mark() })
+	if err != nil {
+		return nil, restoreProblem(err, mailbox.Restored{})
+	}
+	return found, nil
 }
 
 func (a *API) restore(r *http.Request) (any, error) {

@@ -158,6 +158,18 @@ func (r *Repository) Find(ctx context.Context, name string, at time.Time) (Snaps
 	return Snapshot{}, errors.Join(fmt.Errorf("%w %s", ErrNoSnapshot, what), err)
 }
 
+// FindAfter gives the oldest backup that was made after a time; false if there is
+// none. Its logs of changes may tell what was there at that time.
+func (r *Repository) FindAfter(ctx context.Context, at time.Time) (Snapshot, bool) {
+	list, _ := r.Snapshots(ctx) // damaged ones are for check to tell
+	for _, s := range list {
+		if s.Time.After(at) {
+			return s, true
+		}
+	}
+	return Snapshot{}, false
+}
+
 // packSizes lists the packs that there are.
 func (r *Repository) packSizes(ctx context.Context) (map[packID]Stat, error) {
 	sizes := make(map[packID]Stat)

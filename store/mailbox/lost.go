@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,6 +43,10 @@ func (a *Account) LostMessages(ctx context.Context, o LostOptions, of RestoreOpt
 				return
 			}
 			wanted = func(id mail.MailboxID) bool { return names[id] == clean }
+			if !slices.Contains(slices.Collect(maps.Values(names)), clean) {
+				yield(LostMessage{}, noSuchMailbox(of.Mailbox))
+				return
+			}
 		}
 		email, byEmail := parseEmailID(of.Message)
 		want := strings.Trim(of.Message, "<> ")

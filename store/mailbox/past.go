@@ -15,11 +15,14 @@ import (
 // no longer so: the log of changes, read from that time on, tells.
 type past struct {
 	modseq  mail.ModSeq
+	cut     bool                      // nothing is left of the log from then on, nor of what was before
 	was     map[place]*missed         // entries that have left their places since
 	emails  map[mail.EmailID][]place  // the places of those
 	states  map[place]before          // flags of entries that have changed since
 	names   map[mail.MailboxID]string // of mailboxes that were renamed since
-	created map[mail.MailboxID]bool   // since
+	created map[mail.MailboxID]bool   // since, and not there before
+	dropped map[mail.MailboxID]bool   // since
+	came    map[place]bool            // entries that were made since, as far as they are where they came
 }
 
 // A missed is an entry that was in its place then and is not now.
@@ -47,6 +50,7 @@ func (a *Account) readPast(ctx context.Context, at time.Time) (*past, error) {
 		p = &past{
 			was: make(map[place]*missed), emails: make(map[mail.EmailID][]place), states: make(map[place]before),
 			names: make(map[mail.MailboxID]string), created: make(map[mail.MailboxID]bool),
+			dropped: make(map[mail.MailboxID]bool), came: make(map[place]bool),
 		}
 		if err := a.learnKeywords(r, h); err != nil {
 			return err
@@ -55,31 +59,34 @@ func (a *Account) readPast(ctx context.Context, at time.Time) (*past, error) {
 		if p.modseq, err = modseqAt(r, h, at); err != nil {
 			return err
 		}
-		came := make(map[place]bool)
+		p.cut = h.forgotten > 0 && h.forgotten == h.modseq
 		for c, err := range changesIn(r, p.modseq, 0) {
 			if err != nil {
 				return err
 			}
-			p.add(&c, came)
+			p.add(&c)
 		}
 		return nil
 	})
 	return p, err
 }
 
-// add takes in the next change. came are the entries that were made since.
-func (p *past) add(c *Change, came map[place]bool) {
+// add takes in the next change.
+func (p *past) add(c *Change) {
 	for _, m := range c.Mailboxes {
 		if _, known := p.names[m.Mailbox]; m.Before != "" && !known {
 			p.names[m.Mailbox] = m.Before
 		}
-		if m.Kind == MailboxCreated {
+		switch {
+		case m.Kind == MailboxDeleted:
+			p.dropped[m.Mailbox] = true
+		case m.Kind == MailboxCreated && !p.dropped[m.Mailbox]: // else it was recovered
 			p.created[m.Mailbox] = true
 		}
 	}
 	for _, of := range c.Created {
 		for _, uid := range of.UIDs {
-			came[place{of.Mailbox, uid}] = true
+			p.came[place{of.Mailbox, uid}] = true
 		}
 	}
 	for _, of := range c.Changed {
@@ -87,7 +94,7 @@ func (p *past) add(c *Change, came map[place]bool) {
 		for _, e := range of.before {
 			for range e.count {
 				at := place{of.Mailbox, of.UIDs[i]}
-				if _, known := p.states[at]; !known && !came[at] {
+				if _, known := p.states[at]; !known && !p.came[at] {
 					p.states[at] = e
 				}
 				i++
@@ -96,8 +103,8 @@ func (p *past) add(c *Change, came map[place]bool) {
 	}
 	for _, of := range c.Vanished {
 		for i, uid := range of.UIDs {
-			if at := (place{of.Mailbox, uid}); came[at] {
-				delete(came, at)
+			if at := (place{of.Mailbox, uid}); p.came[at] {
+				delete(p.came, at)
 			} else {
 				p.was[at] = &missed{email: of.Emails[i]}
 				p.emails[of.Emails[i]] = append(p.emails[of.Emails[i]], at)

@@ -167,6 +167,9 @@ func (r *restoration) plan(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.checkWindow(); err != nil {
+		return err
+	}
 	var need mail.ByteCount
 	for _, m := range r.boxes {
 		if r.comesBackWhole(m) {
@@ -206,7 +209,23 @@ func (r *restoration) plan(ctx context.Context) error {
 		return &NoRoom{Need: need, Free: free}
 	}
 	if r.chooses() && !r.known() {
-		return fmt.Errorf("%w: no mailbox, neither now nor among the deleted, is or was called %q", ErrNoMailbox, r.o.Mailbox)
+		return noSuchMailbox(r.o.Mailbox)
+	}
+	return nil
+}
+
+func noSuchMailbox(name string) error {
+	return fmt.Errorf("%w: no mailbox, neither now nor among the deleted, is or was called %q", ErrNoMailbox, name)
+}
+
+// checkWindow says what the window does not reach.
+func (r *restoration) checkWindow() error {
+	cut := r.now.Add(-r.a.store.o.Window)
+	switch {
+	case r.past != nil && r.past.cut && r.o.At.Before(cut):
+		return &TooOld{cut}
+	case !r.o.Since.IsZero() && r.o.Since.Before(cut):
+		r.note("what had been deleted before %s is gone for good", cut.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -375,30 +394,6 @@ func (r *restoration) target(was mail.MailboxID) (*target, error) {
 	return t, nil
 }
 
-func (r *restoration) note(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); !slices.Contains(r.done.Notes, text) {
-		r.done.Notes = append(r.done.Notes, text)
-	}
-}
-
-// count adds to the report.
-func (r *restoration) count(t *target, n int, octets mail.ByteCount) {
-	r.done.Messages += n
-	r.done.Octets += octets
-	r.tell(t.was, t.is, false, n)
-}
-
-func (r *restoration) tell(was, is string, whole bool, n int) {
-	line := RestoredMailbox{was, is, 0, whole}
-	i, ok := r.lines[line]
-	if !ok {
-		i = len(r.done.Mailboxes)
-		r.lines[line] = i
-		r.done.Mailboxes = append(r.done.Mailboxes, line)
-	}
-	r.done.Mailboxes[i].Messages += n
-}
-
 // mailboxes brings back deleted mailboxes.
 func (r *restoration) mailboxes(ctx context.Context) error {
 	taken := make(map[string]bool)
@@ -505,140 +500,6 @@ func (r *restoration) bringBack(ctx context.Context, t *target) error {
 		return fmt.Errorf("mailbox %q: %w", t.is, err)
 	}
 	return nil
-}
-
-// tellMoved says of messages that have not come back where they are.
-func (r *restoration) tellMoved(ctx context.Context) {
-	if r.o.Message != "" {
-		return
-	}
-	type way struct{ from, to mail.MailboxID }
-	moved, purged := make(map[way]int), make(map[mail.MailboxID]int)
-	var ids []mail.EmailID
-	var from []mail.MailboxID
-	ask := func() {
-		all, err := r.a.Places(ctx, ids)
-		if err != nil {
-			return // the report is poorer, and nothing else
-		}
-		for i, at := range all {
-			if at == nil {
-				purged[from[i]]++
-			}
-			if at[from[i]] != nil {
-				continue
-			}
-			for to := range at {
-				moved[way{from[i], to}]++
-				break
-			}
-		}
-		ids, from = ids[:0], from[:0]
-	}
-	for at, m := range r.past.was {
-		if m.key != nil || !r.wanted(at.Mailbox) {
-			continue
-		}
-		ids, from = append(ids, m.email), append(from, at.Mailbox)
-		if len(ids) == recoverBatch {
-			ask()
-		}
-	}
-	if len(ids) > 0 {
-		ask()
-	}
-	for w, n := range moved {
-		r.note("%s that had been in %q by then: moved to %q since, and left there", plural(n, "message"), r.nameOf(w.from), r.nameOf(w.to))
-	}
-	for id, n := range purged {
-		r.note("%s that had been in %q by then: purged since, and gone for good", plural(n, "message"), r.nameOf(id))
-	}
-	slices.Sort(r.done.Notes)
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// flags gives messages the flags of then: those that came with their
-// mailboxes, and on demand those that are still there.
-func (r *restoration) flags(ctx context.Context) error {
-	if r.o.Message != "" {
-		return nil
-	}
-	of := make(map[mail.MailboxID][]mail.UID)
-	for at := range r.past.states {
-		m := r.boxes[at.Mailbox]
-		if m != nil && (r.comesBack[m.ID] || r.o.Flags && r.wanted(m.ID)) && r.past.was[at] == nil {
-			of[m.ID] = append(of[m.ID], at.UID)
-		}
-	}
-	for id, uids := range of {
-		slices.Sort(uids)
-		for part := range slices.Chunk(uids, flagBatch/4) {
-			n := 0
-			_, err := r.a.change(ctx, r.now, []mail.MailboxID{id}, nil, func(t *txn, _ [][]byte) (err error) {
-				n, err = t.setStates(id, part, r.past)
-				if r.o.DryRun {
-					t.dirty = false
-					return errDry
-				}
-				return err
-			})
-			if err != nil && !errors.Is(err, errDry) && !errors.Is(err, ErrNoMailbox) {
-				return err
-			}
-			if r.o.Flags {
-				r.done.Flags += n
-			}
-		}
-	}
-	return nil
-}
-
-// errDry ends a transaction that was only to be tried.
-var errDry = errors.New("nothing was to be done")
-
-// setStates gives entries the flags that they had.
-func (t *txn) setStates(id mail.MailboxID, uids []mail.UID, p *past) (int, error) {
-	m, err := t.box(id)
-	if err != nil {
-		return 0, err
-	}
-	rows, err := readRows(t, m, uids)
-	if err != nil {
-		return 0, err
-	}
-	ef := t.effect(m)
-	written := rows[:0]
-	var changed []mail.UID
-	var emails []mail.EmailID
-	var earlier []before
-	for i := range rows {
-		r := &rows[i]
-		s := p.state(place{id, r.UID})
-		flags := s.flags &^ mail.Deleted
-		if flags == r.Flags && s.words == string(r.words) {
-			continue
-		}
-		earlier = setBefore(earlier, r)
-		m.count(&r.Entry, -1)
-		r.Flags, r.words, r.ModSeq = flags, []byte(s.words), t.modseq()
-		m.count(&r.Entry, 1)
-		written = append(written, *r)
-		changed, emails = append(changed, r.UID), append(emails, r.Email)
-		if ef != nil {
-			ef.upserts = append(ef.upserts, t.seen(r))
-		}
-	}
-	if len(changed) == 0 {
-		return 0, nil
-	}
-	t.logSet(m, changed, emails, earlier)
-	return len(changed), t.putStates(m, written)
 }
 
 // parseEmailID reads an email's id as mail.EmailID writes it.

@@ -128,31 +128,37 @@ func (h *house) tree(t *testing.T) string {
 		}
 		fmt.Fprintf(&b, "%s:", m.Name)
 		for _, e := range v.Snapshot().Entries(0) {
-			f, err := h.Facts(t.Context(), []mail.EmailID{e.Email})
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(&b, " %s", f[0].Message.Envelope.Subject)
-			if e.Flags.Has(mail.Seen) {
-				b.WriteString("+seen")
-			}
-			if e.Flags.Has(mail.Flagged) {
-				b.WriteString("+flagged")
-			}
-			if e.Flags.Has(mail.Deleted) {
-				b.WriteString("+deleted")
-			}
-			for _, k := range h.Keywords(e.Keywords) {
-				b.WriteString("+" + string(k))
-			}
-			if e.Internal != start.Unix() {
-				t.Errorf("%s is of %v", f[0].Message.Envelope.Subject, e.InternalDate())
-			}
+			h.show(t, &b, e)
 		}
 		v.Close()
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// show writes an entry as tree does.
+func (h *house) show(t *testing.T, b *strings.Builder, e mailbox.Entry) {
+	t.Helper()
+	f, err := h.Facts(t.Context(), []mail.EmailID{e.Email})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(b, " %s", f[0].Message.Envelope.Subject)
+	if e.Flags.Has(mail.Seen) {
+		b.WriteString("+seen")
+	}
+	if e.Flags.Has(mail.Flagged) {
+		b.WriteString("+flagged")
+	}
+	if e.Flags.Has(mail.Deleted) {
+		b.WriteString("+deleted")
+	}
+	for _, k := range h.Keywords(e.Keywords) {
+		b.WriteString("+" + string(k))
+	}
+	if e.Internal != start.Unix() {
+		t.Errorf("%s is of %v", f[0].Message.Envelope.Subject, e.InternalDate())
+	}
 }
 
 func (h *house) wantTree(t *testing.T, lines ...string) {
