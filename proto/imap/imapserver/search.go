@@ -54,10 +54,10 @@ func (c *conn) runSearch(ctx context.Context, v *view, cmd *imap.Search) (result
 	}
 	first := cmd.Return&^imap.ReturnSave == imap.ReturnMin // the first is enough
 	found, err := s.run([]span{{0, v.told.Len()}}, first)
-	if err == nil && cmd.Return&imap.ReturnRelevancy != 0 && len(s.fuzzy) == 0 {
+	if err == nil && cmd.Return&imap.ReturnRelevancy != 0 && s.fuzzy == 0 {
 		err = errNotFuzzy
 	}
-	return result{v, found, len(s.fuzzy) > 0, s.modseq}, err
+	return result{v, found, s.fuzzy > 0, s.modseq}, err
 }
 
 // errNotFuzzy is of a program that nothing can be relevant to. RFC 6203 §4, §6

@@ -44,7 +44,8 @@ type searcher struct {
 	inBody   *needleSink
 	inHeader bool // some of them are looked for in the header too
 	filters  int  // that have been put in
-	fuzzy    []*fuzzyTest
+	fuzzy    int  // tests that are
+	ratings  bool // some of them look at the whole text
 	modseq   bool // a modseq is asked for
 	found    []match
 	since    time.Time
@@ -84,21 +85,21 @@ func (c *conn) newSearcher(ctx context.Context, v *view, program *imap.SearchKey
 // narrow finds out which messages may have the texts that are looked for.
 func (s *searcher) narrow() error {
 	var tests []*test
-	var texts [][]byte
+	var queries []abstract.Query
 	var collect func(t *test)
 	collect = func(t *test) {
-		if len(t.rare) > 0 {
-			tests, texts = append(tests, t), append(texts, t.rare)
+		if len(t.rare.Terms) > 0 {
+			tests, queries = append(tests, t), append(queries, t.rare)
 		}
 		for i := range t.sub {
 			collect(&t.sub[i])
 		}
 	}
 	collect(&s.program)
-	if len(texts) == 0 {
+	if len(queries) == 0 {
 		return nil
 	}
-	list, err := s.view.mailbox.Narrow(s.ctx, texts)
+	list, err := s.view.mailbox.Narrow(s.ctx, queries)
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (s *searcher) settle() error {
 		}
 		asked = append(asked, m)
 	}
-	if len(s.needles) > 0 || len(s.fuzzy) > 0 {
+	if len(s.needles) > 0 || s.ratings {
 		return s.settleTexts(asked)
 	}
 	return s.settleHeaders(asked)
@@ -294,7 +295,7 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 		abstract.Header(m.header, s.inText)
 	}
 	m.inHeader = s.inText.found
-	if len(s.fuzzy) == 0 && s.decided(m) {
+	if !s.ratings && s.decided(m) {
 		return nil
 	}
 	if len(s.needles) > 0 {
@@ -302,8 +303,8 @@ func (s *searcher) settleText(m *candidate, w *Whole) error {
 			return err
 		}
 	}
-	if len(s.fuzzy) > 0 {
-		m.text = newFuzzyText()
+	if s.ratings {
+		m.text = new(fuzzyText)
 		abstract.Header(m.header, &m.text.header)
 		if err := abstract.Body(body, &w.Message.Root, &m.text.body); err != nil {
 			return err
