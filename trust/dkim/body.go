@@ -74,32 +74,42 @@ func (h *Body) put(p []byte) {
 	h.used += copy(h.few[h.used:], p)
 }
 
+var single = []byte{' '}
+
 // release puts what was held back, now that an octet of a line follows.
 func (h *Body) release() {
 	for ; h.lines > 0; h.lines-- {
 		h.put(crlf)
 	}
 	if h.space {
-		h.put([]byte{' '})
+		h.put(single)
 		h.space = false
 	}
 	if h.cr {
-		h.put([]byte{'\r'})
+		h.put(crlf[:1])
 		h.cr = false
 	}
 	h.begun = true
 }
 
 // piece is how much of a body is looked at, once and fast, to find out whether
-// each of its octets has to be.
-const piece = 4 << 10
+// each of its octets has to be; small is how much of it where that is so.
+const piece, small = 4 << 10, 512
 
 // Write takes the next octets of the body.
 func (h *Body) Write(p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), piece)
-		h.write(p[:n], h.form == Simple || tidy(p[:n]))
-		p = p[n:]
+		if h.form == Simple || tidy(p[:n]) {
+			h.write(p[:n], true)
+			p = p[n:]
+			continue
+		}
+		for end := len(p) - n; len(p) > end; {
+			n := min(len(p)-end, small)
+			h.write(p[:n], tidy(p[:n]))
+			p = p[n:]
+		}
 	}
 }
 
@@ -223,23 +233,17 @@ func tidy(p []byte) bool {
 	if bytes.IndexByte(p, '\t') >= 0 {
 		return false
 	}
-	alone := bytes.Count(p, crlf[:1])
-	for at := 0; ; {
-		n := bytes.IndexByte(p[at:], '\n')
+	for at := 0; ; at++ {
+		n := bytes.IndexByte(p[at:], '\r')
 		if n < 0 {
 			break
 		}
-		if at += n + 1; at >= 2 && p[at-2] == '\r' {
-			alone--
-			if at >= 3 && p[at-3] == ' ' {
-				return false
-			}
+		at += n
+		if at > 0 && p[at-1] == ' ' || at+1 < len(p) && p[at+1] != '\n' {
+			return false
 		}
 	}
-	if p[len(p)-1] == '\r' {
-		alone--
-	}
-	return alone == 0 && !spaces(p)
+	return !spaces(p)
 }
 
 // spaces tells whether two spaces follow one another.

@@ -30,6 +30,8 @@ type Key struct {
 	// Testing: the domain tries DKIM out (t=y). Strict: the identity's domain
 	// must be the signing domain itself (t=s).
 	Testing, Strict bool
+
+	rsa *rsaKey // Public, if that is an RSA key
 }
 
 // A KeyError says why there is no key.
@@ -72,7 +74,7 @@ func (k *Keys) parse(text string) (Key, error) {
 	}
 	key, err := ParseKey(text)
 	if err == nil {
-		k.read.Put(text, key, 3*len(text), time.Time{})
+		k.read.Put(text, key, 6*len(text), time.Time{})
 	}
 	return key, err
 }
@@ -140,7 +142,12 @@ func ParseKey(text string) (Key, error) {
 	if !ok {
 		kind = "rsa"
 	}
-	k.Public, err = parsePublic(kind, octets)
+	if k.Public, err = parsePublic(kind, octets); err != nil {
+		return k, err
+	}
+	if public, is := k.Public.(*rsa.PublicKey); is {
+		k.rsa, err = newRSAKey(public)
+	}
 	return k, err
 }
 
@@ -212,7 +219,14 @@ func (k Key) Verify(algorithm string, digest, sum []byte) error {
 		if public.N.BitLen() < minBits {
 			return fmt.Errorf("%w: an RSA key of %d bits", ErrWeak, public.N.BitLen())
 		}
-		if rsa.VerifyPKCS1v15(public, crypto.SHA256, digest, sum) != nil {
+		ready := k.rsa
+		if ready == nil { // it does not come from ParseKey
+			var err error
+			if ready, err = newRSAKey(public); err != nil {
+				return err
+			}
+		}
+		if !ready.verify(digest, sum) {
 			return errWrong
 		}
 		return nil

@@ -103,7 +103,7 @@ func FromTags(tags Tags) (Signature, error) {
 	if s.Header, s.Body, err = parseForms(c); err != nil {
 		return s, err
 	}
-	names := strings.ToLower(squeeze(h))
+	names := lower(h)
 	s.Headers = make([]string, 0, strings.Count(names, ":")+1)
 	for name := range strings.SplitSeq(names, ":") {
 		if name == "" {

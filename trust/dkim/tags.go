@@ -1,8 +1,6 @@
 package dkim
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -94,29 +92,83 @@ func word[S string | []byte](s S) int {
 	return n
 }
 
-// appendSqueezed appends s without its white space. RFC 6376 §2.10: a
+// lower gives s in lower case and without its white space.
+func lower(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c > ' ' || !isSpace(c) {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// base64Values maps octets to their six bits; 64 is none of the alphabet.
+var base64Values = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 64
+	}
+	for i, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
+		t[c] = byte(i)
+	}
+	return t
+}()
+
+var errBase64 = errors.New("not base64")
+
+// decodeBase64 takes white space, and padding that is missing. RFC 6376 §2.10: a
 // base64string may be folded anywhere.
-func appendSqueezed(b []byte, s string) []byte {
-	for s = trim(s); s != ""; s = trim(s) {
-		n := word(s)
-		b, s = append(b, s[:n]...), s[n:]
-	}
-	return b
-}
-
-// squeeze takes all white space out.
-func squeeze(s string) string {
-	if word(s) == len(s) {
-		return s
-	}
-	return string(appendSqueezed(make([]byte, 0, len(s)), s))
-}
-
-// decodeBase64 takes white space, and padding that is missing.
 func decodeBase64(s string) ([]byte, error) {
-	var room [512]byte
-	text := bytes.TrimRight(appendSqueezed(room[:0], s), "=")
-	return base64.RawStdEncoding.AppendDecode(make([]byte, 0, base64.RawStdEncoding.DecodedLen(len(text))), text)
+	out := make([]byte, 0, len(s)/4*3+3)
+	bits, n := uint32(0), 0 // of a quantum that is not whole
+	for i := 0; i < len(s); i++ {
+		for n == 0 && i+4 <= len(s) {
+			a, b, c, d := base64Values[s[i]], base64Values[s[i+1]], base64Values[s[i+2]], base64Values[s[i+3]]
+			if (a|b|c|d)&64 != 0 {
+				break
+			}
+			out = append(out, a<<2|b>>4, b<<4|c>>2, c<<6|d)
+			i += 4
+		}
+		if i == len(s) {
+			break
+		}
+		switch v := base64Values[s[i]]; {
+		case v < 64:
+			bits = bits<<6 | uint32(v)
+			if n++; n == 4 {
+				out = append(out, byte(bits>>16), byte(bits>>8), byte(bits))
+				bits, n = 0, 0
+			}
+		case s[i] == '=' && isPadding(s[i:]):
+			i = len(s)
+		case !isSpace(s[i]):
+			return nil, errBase64
+		}
+	}
+	switch n {
+	case 1:
+		return nil, errBase64
+	case 2:
+		out = append(out, byte(bits>>4))
+	case 3:
+		out = append(out, byte(bits>>10), byte(bits>>2))
+	}
+	return out, nil
+}
+
+// isPadding reports whether there is nothing but padding.
+func isPadding(s string) bool {
+	for i := range len(s) {
+		if s[i] != '=' && !isSpace(s[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // short cuts a stranger's text for a message.
