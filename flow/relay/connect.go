@@ -222,10 +222,8 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 		_ = conn.Close()
 		return nil, err
 	}
-	if (r.Host == "" || r.MX) && !strings.HasPrefix(host, "[") && isOurName(d.hostname, helo(c.Greeting())) {
+	if loop := d.loop(c, host, at, r); loop != nil {
 		c.Quit(ctx)
-		loop := ownRefusal(5, 4, 6, "mail loops back to us: the mail host %s greets with our own name", remote(host, at))
-		loop.Err = errOurselves
 		return nil, loop
 	}
 	l := &link{Client: c, host: host, line: line{at, r.name}, roots: d.tls.RootCAs}
@@ -257,17 +255,6 @@ func (d *dialer) session(ctx context.Context, conn net.Conn, host string, at net
 		return nil, err
 	}
 	return l, nil
-}
-
-// errOurselves says that a mail host is this server, by another name or address
-// than those that are known here. Hosts that are less preferred are not asked
-// then. RFC 5321 §5.1
-var errOurselves = errors.New("the host greets with our own name")
-
-// isOurName tells whether a host greets with our name. One that is no name in
-// the DNS may be anybody's.
-func isOurName(ours, greets string) bool {
-	return strings.Contains(ours, ".") && strings.EqualFold(ours, greets)
 }
 
 // config gives the client's settings for a host. Who it is shows afterwards:

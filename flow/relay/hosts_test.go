@@ -54,6 +54,7 @@ func TestHosts(t *testing.T) {
 		{"refuses RCPT", map[string]string{"RCPT": "550 5.1.1 nobody"}, "550 5.1.1 nobody"},
 		{"refuses DATA", map[string]string{"DATA": "554 5.7.1 no"}, "554 5.7.1 no"},
 		{"refuses the message", map[string]string{".": "550-5.7.1 spam\r\n550 5.7.1 go away"}, "550 5.7.1 spam go away"},
+		{"greets with our name", map[string]string{"": "220 " + strings.ToUpper(house.Hostname) + " ESMTP"}, "5.4.6 mail loops back to us"},
 		{"takes small messages", map[string]string{"EHLO": "250-host.test\r\n250 SIZE 10"}, "552 5.3.4 Peer takes at most 10 octets"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
