@@ -62,9 +62,9 @@ func (q *Queue) Freezes(ctx context.Context) ([]Freeze, error) {
 	return r.all, err
 }
 
-// Freeze adds a rule, holds what fits it, and tells how many that were. It
-// holds all that fits: what had come before is looked through, and what comes,
-// in whichever process, from the moment on from which that is so.
+// Freeze adds a rule, holds what fits it, and tells how many were not held
+// before. It holds all that fits: what had come before is looked through, and
+// what comes, in whichever process, from the moment on from which that is so.
 func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	switch {
 	case f.Name == "" || len(f.Name) > maxFreezeName:
@@ -96,11 +96,10 @@ func (q *Queue) Freeze(ctx context.Context, f Freeze) (held int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("freeze: %w", err)
 	}
-	return q.sweepUp(ctx, f.filter(), func(it *Item, s *state) error {
+	return q.sweepUp(ctx, f.filter(), func(it *Item, s *state) {
 		if !s.held {
 			s.held, it.Frozen = true, f.Name
 		}
-		return nil
 	})
 }
 
@@ -119,7 +118,8 @@ func roomForRule(tx kv.Txn) error {
 	return nil
 }
 
-// Thaw removes a rule, and releases what it holds.
+// Thaw removes a rule, and releases what it holds and no other does; it tells how
+// many those were.
 func (q *Queue) Thaw(ctx context.Context, name string) (released int, err error) {
 	var edition uint64
 	err = kv.Apply(ctx, q.db, keys.Common, func(tx kv.Txn) (err error) {
@@ -143,22 +143,33 @@ func (q *Queue) Thaw(ctx context.Context, name string) (released int, err error)
 	if err != nil {
 		return 0, err
 	}
-	return q.sweepUp(ctx, Filter{Held: true, Frozen: name}, func(it *Item, s *state) error {
+	return q.sweepUp(ctx, Filter{Held: true, Frozen: name}, func(it *Item, s *state) {
 		it.Frozen = frozenBy(rules, it)
 		s.held = it.Frozen != ""
-		return nil
 	})
 }
 
-// sweepUp changes all items that a filter finds.
-func (q *Queue) sweepUp(ctx context.Context, f Filter, fn func(*Item, *state) error) (n int, err error) {
+// sweepUp changes all items that a filter finds, and tells how many are held
+// that were not, or the other way round.
+func (q *Queue) sweepUp(ctx context.Context, f Filter, fn func(*Item, *state)) (n int, err error) {
 	var ids []ID
 	change := func() error {
-		err := q.edit(ctx, "change", ids, fn)
+		turned := map[ID]bool{} // the transaction may run again
+		err := q.edit(ctx, "change", ids, func(it *Item, s *state) error {
+			before := s.held
+			fn(it, s)
+			turned[it.ID] = s.held != before
+			return nil
+		})
 		if errors.Is(err, ErrNotFound) {
 			err = nil // they have gone meanwhile
 		}
-		n, ids = n+len(ids), ids[:0]
+		for _, yes := range turned {
+			if yes {
+				n++
+			}
+		}
+		ids = ids[:0]
 		return err
 	}
 	for it, err := range q.List(ctx, f) {

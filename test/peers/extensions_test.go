@@ -84,7 +84,7 @@ submit("carol@postfix.test", "large", size=3000000)
 	for _, text := range postfix.Mail("postfix.test", "carol") {
 		b.contains(text, "Content-Transfer-Encoding: 8bit", "\nGrüße\n.punkt\n")
 	}
-	// Postfix counts when the connection ends.
+	b.Stop() // Postfix counts when the connection ends
 	b.eventually("twelve chunks", func() bool { return strings.Contains(postfix.Log(), "bdat=12 ") })
 }
 
@@ -126,7 +126,8 @@ func TestLMTPToDovecot(t *testing.T) {
 	ports := freePorts(t, 1)
 	config := fmt.Sprintf("hostname = \"mx.example.test\"\n[listen]\nmx = [%q]\n"+
 		"submission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\nhttps = []\n[tls]\nsource = \"own-ca\"\n"+
-		"[door]\ngreylist = \"off\"\n[relay]\nretry = \"1s\"\n[[relay.routes]]\ndomain = \"dovecot.test\"\nto = \"unix:%s\"\n[proxy]\nxclient = [\"127.0.0.1\"]\n", ports[0], dovecot.LMTP)
+		"[door]\ngreylist = \"off\"\n[dns]\nmode = \"stub\"\nresolver = %q\n[relay]\nretry = \"1s\"\n[[relay.routes]]\ndomain = \"dovecot.test\"\nto = \"unix:%s\"\n[proxy]\nxclient = [\"127.0.0.1\"]\n",
+		ports[0], system.StartKnot(t, map[string]string{"elsewhere.test": "client A 192.0.2.77\n"}), dovecot.LMTP)
 	file := filepath.Join(dir, "waxwing.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
