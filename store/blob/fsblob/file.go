@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"sync/atomic"
 
 	"waxwing/mail"
 	"waxwing/store/blob"
@@ -21,12 +22,17 @@ const packedSuffix = ".z"
 
 // A file is one open blob.
 type file struct {
-	file File
-	body io.ReaderAt // the file, or what is packed in it
-	size mail.ByteCount
-	sum  blob.Sum
-	off  int64     // of Read
-	hash hash.Hash // of what Read has given
+	store *Store
+	key   blob.Key
+	file  File
+	body  io.ReaderAt // the file, or what is packed in it
+	size  mail.ByteCount
+	off   int64     // of Read
+	hash  hash.Hash // of what Read has given
+
+	plain  bool        // the file is the body
+	mark   fileMark    // of a plain one
+	proven atomic.Bool // a plain one has been
 }
 
 // Open implements blob.Store.
@@ -57,7 +63,7 @@ func (s *Store) openFile(key blob.Key) (*file, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &file{file: f, body: f, size: mail.ByteCount(fi.Size()), sum: key.Sum, hash: sha256.New()}, nil
+	return &file{store: s, key: key, file: f, body: f, size: mail.ByteCount(fi.Size()), hash: sha256.New(), plain: true, mark: markOf(fi)}, nil
 }
 
 func (s *Store) openPacked(key blob.Key) (*file, error) {
@@ -73,15 +79,27 @@ func (s *Store) openPacked(key blob.Key) (*file, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
 	}
-	return &file{file: f, body: body, size: body.Size(), sum: key.Sum, hash: sha256.New()}, nil
+	return &file{store: s, key: key, file: f, body: body, size: body.Size(), hash: sha256.New()}, nil
 }
 
 func (f *file) Size() mail.ByteCount { return f.size }
 
 func (f *file) Close() error { return f.file.Close() }
 
-// ReadAt names the file when it is damaged.
+// ReadAt gives nothing of a body that is damaged; of a packed one, nothing of
+// what is damaged in it.
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	if f.plain && !f.proven.Load() {
+		if err := f.store.prove(f.file, f.key, f.mark); err != nil {
+			return 0, err
+		}
+		f.proven.Store(true)
+	}
+	return f.readAt(p, off)
+}
+
+// readAt names the file when it is damaged.
+func (f *file) readAt(p []byte, off int64) (int, error) {
 	n, err := f.body.ReadAt(p, off)
 	if errors.Is(err, blob.ErrCorrupt) {
 		err = fmt.Errorf("%s: %w", f.file.Name(), err)
@@ -94,13 +112,13 @@ func (f *file) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := f.ReadAt(p, f.off)
+	n, err := f.readAt(p, f.off)
 	f.off += int64(n)
 	f.hash.Write(p[:n])
 	if err == io.EOF && n > 0 {
 		return n, nil
 	}
-	if err == io.EOF && blob.Sum(f.hash.Sum(nil)) != f.sum {
+	if err == io.EOF && blob.Sum(f.hash.Sum(nil)) != f.key.Sum {
 		err = fmt.Errorf("%s: %w: it holds another body", f.file.Name(), blob.ErrCorrupt)
 	}
 	return n, err

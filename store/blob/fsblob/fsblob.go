@@ -69,6 +69,7 @@ type Store struct {
 	lock    io.Closer
 	closed  atomic.Bool
 	dirs    durableDirs
+	proofs  proofs
 
 	// One stripe makes Keep, Delete and Reap of one key follow each other.
 	stripes [64]sync.Mutex

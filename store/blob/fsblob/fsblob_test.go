@@ -63,27 +63,43 @@ func readAll(t *testing.T, s *fsblob.Store, key blob.Key) error {
 	return err
 }
 
-// Damage is noticed by whoever reads it all, and repaired by keeping the body
-// again if its size tells.
+// Damage is noticed by whoever reads any of it, however little, and repaired by
+// keeping the body again.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	key, path := keep(t, s, dir, 1000)
-	if err := readAll(t, s, key); err != nil {
-		t.Fatal(err)
-	}
 	for _, damage := range []string{strings.Repeat("x", 999) + "y", "", "xxx"} {
+		if err := errors.Join(readAll(t, s, key), readSome(t, s, key)); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(path, []byte(damage), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := readAll(t, s, key); !errors.Is(err, blob.ErrCorrupt) {
 			t.Errorf("%d octets: %v", len(damage), err)
 		}
+		if err := readSome(t, s, key); !errors.Is(err, blob.ErrCorrupt) {
+			t.Errorf("some of %d octets: %v", len(damage), err)
+		}
+		keep(t, s, dir, 1000)
 	}
-	keep(t, s, dir, 1000)
-	if err := readAll(t, s, key); err != nil {
+	if err := errors.Join(readAll(t, s, key), readSome(t, s, key)); err != nil {
 		t.Errorf("kept again: %v", err)
 	}
+}
+
+func readSome(t *testing.T, s *fsblob.Store, key blob.Key) error {
+	t.Helper()
+	b, err := s.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for range 2 {
+		_, err = b.ReadAt(make([]byte, 1), 0)
+	}
+	return err
 }
 
 // Opening removes what a crash has left in the spool, and keeps what is kept.

@@ -241,22 +241,16 @@ func (s *Store) replace(name string, was fs.FileInfo, key blob.Key) error {
 
 // touchPacked notes that a blob is kept again if it is there packed. One that
 // is damaged is removed. The stripe is held.
-func (s *Store) touchPacked(key blob.Key, size int64) (there bool, err error) {
+func (s *Store) touchPacked(key blob.Key) (there bool, err error) {
 	path := s.path(key) + packedSuffix
-	f, err := s.openPacked(key)
-	if errors.Is(err, fs.ErrNotExist) {
+	there, err = s.sound(s.openPacked(key))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if err == nil {
-		good := int64(f.size) == size
-		if err := f.Close(); err != nil {
-			return false, err
-		}
-		if good {
-			return true, s.fs.Touch(path, time.Now())
-		}
-	} else if !errors.Is(err, blob.ErrCorrupt) {
+	case err != nil:
 		return false, err
+	case there:
+		return true, s.fs.Touch(path, time.Now())
 	}
 	return false, s.fs.Remove(path)
 }

@@ -168,19 +168,19 @@ func (s *Store) place(src string, size int64, key blob.Key) error {
 	mu := s.stripe(key)
 	mu.Lock()
 	defer mu.Unlock()
-	if there, err := s.touchPacked(key, size); there || err != nil {
+	if there, err := s.touchPacked(key); there || err != nil {
 		return err
 	}
 	err := s.fs.Link(src, dst)
 	if errors.Is(err, fs.ErrExist) {
-		fi, err := s.fs.Stat(dst)
+		good, err := s.sound(s.openFile(key))
 		if err != nil {
 			return err
 		}
-		if fi.Size() == size {
+		if good {
 			return s.fs.Touch(dst, time.Now()) // so that no sweep takes it
 		}
-		return s.copy(src, dst, size) // it is damaged
+		return s.copy(src, dst, size)
 	}
 	if errors.Is(err, syscall.EMLINK) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
 		return s.copy(src, dst, size) // too many links, or a file system without
