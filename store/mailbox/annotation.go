@@ -19,7 +19,7 @@ import (
 const (
 	MaxAnnotation        = 32 << 10 // octets of a value
 	maxAnnotationName    = 512
-	maxAnnotations       = 100 // of a mailbox or the server, shared and private each
+	maxAnnotations       = 100      // of a mailbox or the server, shared and private each
 	maxAnnotationsOctets = 16 << 20 // of an account, unless SetLimits says otherwise
 )
 
@@ -191,11 +191,16 @@ func (t *txn) countAnnotations(prefix []byte) error {
 }
 
 // logNoted logs that an annotation has changed, with its name; of the server,
-// as of mailbox zero, and not at all what others' mailboxes are noted with.
+// as of mailbox zero, and not at all what others' mailboxes are noted with. The
+// mailbox has a new mod-sequence then. RFC 7162 §3.2
 func (t *txn) logNoted(of Noted, name string) {
 	t.dirty = true
 	if of.Owner != 0 {
 		return
+	}
+	if m := t.boxOrName(of.Mailbox); m != nil {
+		m.HighestModSeq = t.modseq()
+		t.effect(m)
 	}
 	t.items = append(t.items, item{itemNoted, of.Mailbox, Affected{Mailbox: of.Mailbox, before: []before{{words: name}}}})
 }

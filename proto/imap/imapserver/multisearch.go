@@ -30,6 +30,9 @@ func (c *conn) multiSearch(ctx context.Context, cmd imap.MultiSearch) (reply, er
 	case cmd.Return&imap.ReturnUpdate != 0 && c.view == nil:
 		return reply{}, &imap.SyntaxError{Text: "UPDATE is for the selected mailbox"}
 	}
+	if c.view != nil { // it may have been renamed
+		c.view.name = c.view.nameNow(c.view.mailbox.Snapshot().Status())
+	}
 	if selectedOnly {
 		return reply{}, c.searchIn(ctx, c.view, c.view.name, &cmd.Search)
 	}
