@@ -2,12 +2,15 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/netip"
 	"strings"
 	"time"
 
 	"waxwing/flow/deliver"
 	"waxwing/format/dsn"
+	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/store/outqueue"
@@ -121,11 +124,41 @@ func (a *attempt) notice(ctx context.Context, now time.Time, about []dsn.Recipie
 	}
 	s, err := a.deliverer.Report(ctx, now, deliver.Report{
 		Envelope: a.item.Envelope, Arrival: a.item.Created, Recipients: about, Original: a.reader(), Size: a.item.Size,
+		MessageID: a.messageID(),
 	})
 	if err != nil || s == nil {
 		return nil, err
 	}
 	return []outqueue.Submission{*s}, nil
+}
+
+// messageID gives the Message-ID of the message, so that the notification stands
+// beside it in the sender's mailbox; empty if it has none.
+func (a *attempt) messageID() string {
+	header, err := a.header()
+	if err != nil {
+		return ""
+	}
+	for f := range message.Fields(header) {
+		if !f.Is("Message-ID") {
+			continue
+		}
+		if ids := message.ParseMessageIDs(string(f.Value)); len(ids) > 0 {
+			return ids[0]
+		}
+	}
+	return ""
+}
+
+// header reads the header of the message, whose body is open.
+func (a *attempt) header() ([]byte, error) {
+	header := make([]byte, min(int64(a.body.Size()), maxHeaderLooked))
+	n, err := a.body.ReadAt(header, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	header, _ = message.SplitHeader(header[:n])
+	return header, nil
 }
 
 func closeBodies(all []outqueue.Submission) {

@@ -133,13 +133,14 @@ func TestRelayed(t *testing.T) {
 	run(t, h, far, relay.Schedule{})
 	to := rcpt("carol@far.test", mail.NotifySuccess)
 	to.Original = "rfc822;old@far.test"
-	send(t, h, text, mail.Envelope{ID: "QQ+1", To: []mail.Recipient{to, rcpt("dave@far.test", 0), rcpt("erin@far.test", mail.NotifyNever)}})
+	send(t, h, "Message-ID: <1@example.test>\r\n"+text, mail.Envelope{ID: "QQ+1", To: []mail.Recipient{to, rcpt("dave@far.test", 0), rcpt("erin@far.test", mail.NotifyNever)}})
 	eventually(t, "the notification", func() bool { return len(h.Inbox(h.Alice)) == 1 })
 	emptied(t, h)
 	got := h.Inbox(h.Alice)[0]
 	wantAll(t, got, "Original-Envelope-Id: QQ+1\r\n", "Reporting-MTA: dns; "+house.Hostname, "Arrival-Date: ",
 		"Original-Recipient: rfc822; old@far.test\r\nFinal-Recipient: rfc822; carol@far.test\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx.far.test\r\n",
-		"Diagnostic-Code: smtp; 250 2.0.0 taken", "text/rfc822-headers", "Subject: out\r\n")
+		"Diagnostic-Code: smtp; 250 2.0.0 taken", "text/rfc822-headers", "Subject: out\r\n",
+		"\r\nSubject: Your message has been passed on\r\n", "\r\nReferences: <1@example.test>\r\n")
 	if strings.Contains(got, "dave") || strings.Contains(got, "erin") || strings.Contains(got, ".dot") {
 		t.Error(got)
 	}

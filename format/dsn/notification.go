@@ -164,8 +164,10 @@ func (n *Notification) subject() string {
 		return "Your message could not be delivered"
 	case n.Status.Has(Delayed):
 		return "Your message is delayed"
+	case n.Status.Has(Delivered), n.Status.Has(Expanded):
+		return "Your message has been delivered"
 	}
-	return "Your message has been delivered"
+	return "Your message has been passed on"
 }
 
 // text explains the status to people. RFC 6522 §3 (1)
