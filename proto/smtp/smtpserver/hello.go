@@ -128,7 +128,7 @@ func (c *conn) offers(e smtp.Extensions) bool {
 	case smtp.AUTH:
 		return len(c.mechanisms()) > 0 && !c.state.authenticated
 	case smtp.STARTTLS:
-		return !c.state.tls && c.state.offered.Has(e) // RFC 3207 §4.2
+		return !c.state.tls && !c.state.authenticated && c.state.offered.Has(e) // RFC 3207 §4.2
 	case smtp.RequireTLS:
 		return c.state.tls && c.state.offered.Has(e) // RFC 8689 §2
 	case smtp.BURL:
