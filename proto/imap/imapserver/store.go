@@ -56,7 +56,7 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	c.tellStored(spans, cmd, quiet)
+	c.tellStored(spans, cmd, quiet, modified)
 	if err := c.follow(&changed); err != nil {
 		return reply{}, err
 	}
@@ -70,18 +70,21 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 }
 
 // tellStored answers for the messages of a STORE; where it was silent, a
-// client that follows mod-sequences still has to know the new ones.
-// RFC 7162 §3.1.3
-func (c *conn) tellStored(spans []span, cmd imap.Store, quiet map[mail.UID]bool) {
-	if cmd.Silent && len(quiet) == 0 {
+// client that follows mod-sequences still has to know the new ones, and should
+// not have to ask why others were left alone: it is told their flags, unless
+// it has just been. RFC 7162 §3.1.3
+func (c *conn) tellStored(spans []span, cmd imap.Store, quiet map[mail.UID]bool, modified []mail.UID) {
+	if cmd.Silent && len(quiet) == 0 && len(modified) == 0 {
 		return
 	}
+	left := march{modified}
 	for _, s := range spans { // places have not moved: nothing was expunged
 		for _, e := range entries(c.view.told, s) {
+			silent, changed := quiet[e.UID]
 			switch {
-			case !cmd.Silent:
+			case !cmd.Silent, !changed && left.has(e.UID):
 				c.tellEntry(e, cmd.UID)
-			case quiet[e.UID]:
+			case silent:
 				c.tellModSeq(e)
 			}
 		}
