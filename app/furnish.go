@@ -126,6 +126,7 @@ func (a *App) addWorkers(server *serverKeys, names resolver) {
 		worker{"keys of certificates", server.run},
 		worker{"names", a.openNames(names).run},
 		worker{"search", s.index.Run},
+		worker{"mailboxes", s.mailboxes.Run},
 	)
 	for _, run := range a.certs.runs {
 		a.workers = append(a.workers, worker{"certificates", run})

@@ -8,4 +8,5 @@ const (
 	IndexEmails   = 'e' // segment, part -> the emails of the segment
 	IndexAbstract = 'a' // email -> what it is sorted and threaded by
 	IndexSheaf    = 'f' // mailbox, kind, number, part -> answers for successive UIDs; store/sheaves
+	IndexImage    = 'v' // mailbox, part -> its entries as they once stood; store/mailbox
 )

@@ -125,6 +125,7 @@ func (v *View) take(d *deposit) {
 	v.modseq = d.modseq
 	for i := range d.effects {
 		if e := &d.effects[i]; e.info.ID == v.id {
+			v.strayed += len(e.upserts) + len(e.vanished)
 			v.show(v.snapshot.Load().apply(e))
 		}
 	}

@@ -32,6 +32,10 @@ type View struct {
 	from   mail.ModSeq // early has every change after this one
 	early  []*deposit  // what came while it was loading
 
+	pictured bool      // it has an image that is stored
+	strayed  int       // entries that have changed since
+	looked   *Snapshot // what it was when it was last asked whether it is to be stored
+
 	resting *list.Element // of Store.resting, guarded by its mutex
 	weight  int           // what it counts there
 
@@ -120,9 +124,16 @@ func (v *View) Close() {
 func (a *Account) load(ctx context.Context, v *View) error {
 	var s *Snapshot
 	var modseq mail.ModSeq
-	pending := false
+	pending, strayed, pictured := false, 0, false
+	image := a.readImage(ctx, v.id)
 	read := func(r kv.Reader, h *head) (err error) {
 		modseq, pending = h.modseq, h.pending > 0
+		if image != nil {
+			s, strayed, err = a.fromImage(r, h, v.id, image)
+			if pictured = err == nil && s != nil; pictured {
+				return nil
+			}
+		}
 		s, err = a.readSnapshot(r, h, v.id)
 		return err
 	}
@@ -140,6 +151,7 @@ func (a *Account) load(ctx context.Context, v *View) error {
 	}
 	v.snapshot.Store(s)
 	v.modseq = modseq // nobody else looks at it yet
+	v.pictured, v.strayed = pictured, strayed
 	return nil
 }
 
