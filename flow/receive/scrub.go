@@ -7,13 +7,13 @@ import (
 	"waxwing/trust/verify"
 )
 
-// maxClaim is how much of an Authentication-Results field is looked at to find
-// out whose it is. The rest goes the way of the beginning.
+// maxClaim is how much of a field is looked at to find out whose it is. The rest
+// goes the way of the beginning.
 const maxClaim = 64 << 10
 
 // A scrubber takes out of a message that is written to it the fields that
-// claim to be our Authentication-Results (RFC 8601 §5), and those of BIMI that
-// only a receiver writes, and lets all else pass as it came.
+// claim to be our Authentication-Results (RFC 8601 §5) or Received-SPF, and those
+// of BIMI that only a receiver writes, and lets all else pass as it came.
 //
 // Lines end with LF and the header with an empty one, whatever stands in it:
 // nobody finds a field in a message that is not found here.
@@ -34,20 +34,18 @@ type claim uint8
 
 const (
 	claimNone claim = iota // it is another, or somebody else's
-	claimHeld              // it is Authentication-Results; not decided yet
+	claimHeld              // it may claim to be ours; not decided yet
 	claimOurs              // it is taken out
 )
-
-const claimName = "authentication-results"
 
 // onlyOurs are the names of fields that nobody but us writes: a mail reader
 // would show what they say. draft-brand-indicators-for-message-identification
 var onlyOurs = []string{"bimi-location", "bimi-indicator"}
 
-// isOnlyOurs tells whether a line begins such a field, or may do so where it is
-// longer than anybody wants.
-func isOnlyOurs(line []byte) bool {
-	for _, name := range onlyOurs {
+// begins tells whether a line begins a field with one of some names, or may do so
+// where it is longer than anybody wants.
+func begins(line []byte, names []string) bool {
+	for _, name := range names {
 		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
 			rest := bytes.TrimLeft(line[len(name):], " \t")
 			return len(rest) == 0 || rest[0] == ':'
@@ -108,9 +106,9 @@ func (s *scrubber) line(line, before []byte) (keep bool, err error) {
 		s.claim = claimNone
 		s.body = blank
 		switch {
-		case len(line) > len(claimName) && bytes.EqualFold(line[:len(claimName)], []byte(claimName)):
+		case begins(line, verify.Claimants):
 			s.claim = claimHeld
-		case isOnlyOurs(line):
+		case begins(line, onlyOurs):
 			s.claim = claimOurs
 			s.gone++
 		}

@@ -32,8 +32,40 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %q, %+v", value, server, got)
 		}
 	}
-	if got := Server(` (hi) "MX.example".org ; spf=pass`); got != "mx.example.org" {
-		t.Errorf("%q", got)
+}
+
+// What anybody could take for ours is.
+func TestClaims(t *testing.T) {
+	for value, want := range map[string]bool{
+		" mx.example.org; dmarc=pass":                          true,
+		"\r\n MX.Example.ORG (c) 1 (c) ; dmarc=pass":           true,
+		` (hi) "MX.example".org ; spf=pass`:                    true,
+		`"mx\.example.org"; none`:                              true,
+		"mx.example.org":                                       true,
+		"mx.example.org.; dmarc=pass":                          true,
+		"mx.(x)example.org; dmarc=pass":                        true,
+		"mx.example.org/1; dmarc=pass":                         true,
+		"mx.example.org=x; dmarc=pass":                         true,
+		"mx.example.org, x; dmarc=pass":                        true,
+		"other.example, mx.example.org; dmarc=pass":            true,
+		`"mx" ".example.org"; dmarc=pass`:                      true,
+		"mx.example.org\x0b; dmarc=pass":                       true,
+		"mx.example.org\u00a0; dmarc=pass":                     true,
+		"mx。example．org; dmarc=pass":                           true,
+		"mx.example.org dmarc=pass":                            true,
+		"":                                                     true,
+		";":                                                    true,
+		"(mx.example.org) ; dmarc=pass":                        true, // whose it is cannot be read
+		"other.example; dmarc=pass":                            false,
+		"other.example (mx.example.org); dmarc=pass":           false,
+		"amx.example.org; dmarc=pass":                          false,
+		"mx.example.org.example; dmarc=pass":                   false,
+		"other.example 1; dmarc=pass (by mx.example.org)":      false,
+		"spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=x; a": false, // QUIRK: some name no server
+	} {
+		if got := Claims(value, "mx.example.org"); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
 	}
 }
 
@@ -78,6 +110,8 @@ func FuzzParse(f *testing.F) {
 		if len(results) > maxResults {
 			t.Error(len(results))
 		}
-		Server(s)
+		if server, _, err := Parse(s); err == nil && isToken(server) && !Claims(s, server) {
+			t.Errorf("%q is not taken for that of %q", s, server)
+		}
 	})
 }

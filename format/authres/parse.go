@@ -3,6 +3,7 @@ package authres
 import (
 	"errors"
 	"strings"
+	"unicode"
 )
 
 // Limits on what is read of a field. More is left out.
@@ -13,16 +14,46 @@ const (
 
 var errSyntax = errors.New("malformed authentication results")
 
-// Server gives the authserv-id of a field's value, in lower case: who claims
-// to have found out what follows. It is "" for what cannot be read, which then
-// is nobody's. RFC 8601 §2.5
-func Server(value string) string {
+// Claims tells whether a field's value could be taken for what a server has
+// found out, by a reader who is less strict than we are: its name stands where
+// the authserv-id is, however it is written, or somewhere in what stands there
+// and is none. RFC 8601 §5
+func Claims(value, server string) bool {
 	s := scanner{rest: value}
 	id, ok := s.word()
-	if !ok {
-		return ""
+	s.cfws()
+	for s.rest != "" && s.rest[0] >= '0' && s.rest[0] <= '9' { // the version
+		s.rest = s.rest[1:]
 	}
-	return strings.ToLower(id)
+	s.cfws()
+	id, server = plainName(id), plainName(server)
+	if ok && isToken(id) && (s.rest == "" || s.rest[0] == ';') {
+		return id == server
+	}
+	first, _, _ := strings.Cut(value, ";")
+	first = plainName(first)
+	return id == "" || strings.Contains(first, server)
+}
+
+// plainName gives a name in lower case, with nothing in it that somebody may pass
+// over: white space, comments, quotes, controls, the dot at its end.
+func plainName(s string) string {
+	var b strings.Builder
+	depth := 0
+	for _, r := range strings.ToLower(s) {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth = max(depth-1, 0)
+		case depth > 0, r == '"', r == '\\', unicode.IsSpace(r), !unicode.IsPrint(r):
+		case r == '。' || r == '．' || r == '｡': // dots, by IDNA. RFC 3490 §3.1
+			b.WriteByte('.')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return strings.TrimRight(b.String(), ".")
 }
 
 // Parse reads the value of a field. RFC 8601 §2.2. The results before a

@@ -36,6 +36,46 @@ func Received(v Verdict, q Query) string {
 	return string(b)
 }
 
+// Receiver gives who says that he has written a Received-SPF field, by its value;
+// "" if it does not tell. RFC 7208 §9.1
+func Receiver(value string) string {
+	value = withoutComments(value)
+	_, value, _ = strings.Cut(strings.TrimLeft(value, " \t\r\n"), " ") // the result
+	for pair := range strings.SplitSeq(value, ";") {
+		key, who, _ := strings.Cut(pair, "=")
+		if strings.EqualFold(strings.TrimSpace(key), "receiver") {
+			return strings.TrimSuffix(strings.Trim(who, "\" \t\r\n"), ".")
+		}
+	}
+	return ""
+}
+
+// withoutComments gives a value without comments, line ends, and what divides
+// pairs within quoted strings.
+func withoutComments(s string) string {
+	depth, quoted := 0, false
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\r' || r == '\n' || r == '\t':
+			return ' '
+		case r == '"' && depth == 0:
+			quoted = !quoted
+		case quoted && (r == ';' || r == '='):
+			return '?'
+		case quoted:
+		case r == '(':
+			depth++
+		case r == ')' && depth > 0:
+			depth--
+			return ' '
+		}
+		if depth > 0 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
 // comment says in words what the result means, for who reads headers.
 func comment(v Verdict, ip string) string {
 	domain := printable(cut(v.Domain, 255))

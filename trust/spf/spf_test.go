@@ -90,6 +90,26 @@ func TestReceived(t *testing.T) {
 	}
 }
 
+func TestReceiver(t *testing.T) {
+	for value, want := range map[string]string{
+		" pass (mx.example.org: ok) client-ip=192.0.2.1;\r\n\treceiver=mx.example.org;\r\n identity=helo": "mx.example.org",
+		"fail Receiver = \"MX.example.org.\"": "MX.example.org",
+		"none\r\n receiver=mx.example.org":    "mx.example.org",
+		"pass (receiver=a.example)":           "",
+		"pass":                                "",
+		"":                                    "",
+	} {
+		if got := Receiver(value); got != want {
+			t.Errorf("%q: %q", value, got)
+		}
+	}
+	q := Query{IP: netip.MustParseAddr("192.0.2.1"), Helo: "a;receiver=x", Sender: "ann@a.example", Receiver: "mx.example.org"}
+	_, value, _ := strings.Cut(Received(Verdict{Result: Pass, Domain: "a.example"}, q), ":")
+	if got := Receiver(value); got != "mx.example.org" {
+		t.Errorf("our own: %q", got)
+	}
+}
+
 // A record is read without trouble whatever it says, and one that could be read
 // is evaluated within the limits.
 func FuzzCheck(f *testing.F) {

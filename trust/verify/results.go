@@ -116,18 +116,22 @@ func (f Findings) Header(server, results string) []byte {
 	return b
 }
 
+// Claimants are the names of the fields that Forged looks at, in lower case.
+var Claimants = []string{"authentication-results", "received-spf"}
+
 // Forged reports whether a field, with its name, claims to be our
-// Authentication-Results: nobody but us may write that, and a field of which
-// cannot be read whose it is could be taken for ours. RFC 8601 §5
+// Authentication-Results or Received-SPF: nobody but us may write those, and a
+// field of which cannot be read whose it is could be taken for ours. RFC 8601 §5
 func Forged(field []byte, server string) bool {
-	const name = "authentication-results"
-	if len(field) < len(name) || !strings.EqualFold(string(field[:len(name)]), name) {
-		return false
-	}
-	rest, ok := strings.CutPrefix(strings.TrimLeft(string(field[len(name):]), " \t"), ":")
+	name, value, ok := strings.Cut(string(field), ":")
 	if !ok {
 		return false
 	}
-	by := authres.Server(rest)
-	return by == "" || strings.EqualFold(by, server)
+	switch strings.ToLower(strings.TrimRight(name, " \t")) {
+	case Claimants[0]:
+		return authres.Claims(value, server)
+	case Claimants[1]:
+		return strings.EqualFold(spf.Receiver(value), server)
+	}
+	return false
 }
