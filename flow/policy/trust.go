@@ -82,6 +82,9 @@ func (r Rules) Message(h Host, m Proven) Verdict {
 		// Two authors make it unclear whose word counts; forgers like that.
 		// RFC 9989 §11.5
 		return Verdict{Junk: true, Reason: "set aside: its From names several domains, " + strings.Join(m.Authors, " and ")}
+	case len(m.Authors) == 0 && (m.Obscure || m.Origin.Sender != "") && r.Trust.DMARC != HeedNot && !allowed(h):
+		// The same with none, but for notifications, which some write without.
+		return Verdict{Junk: true, Reason: "set aside: its From names nobody whose domain could be asked"}
 	case m.DMARC.Result == dmarc.NoRecord && m.SPF.Result == spf.Fail && r.Trust.SPF == Refuse && !allowed(h) && !m.Postmaster:
 		// RFC 7372 §3.2: SPF validation failed. RFC 7208 §8.4
 		return refuse(550, 5, 7, 23, fmt.Sprintf("%s does not let your address send its mail", m.SPF.Domain),

@@ -46,6 +46,11 @@ func TestMessage(t *testing.T) {
 	twoAuthors := func(m *policy.Proven) {
 		m.Authors, m.DMARC = []string{"a.example", "b.example"}, dmarc.Verdict{Result: dmarc.PermError}
 	}
+	nobody := func(m *policy.Proven) {
+		m.Authors, m.Origin.Sender, m.DMARC = nil, "ann@b.example", dmarc.Verdict{Result: dmarc.PermError}
+	}
+	fromNobody := func(m *policy.Proven) { m.Origin.Sender = "" }
+	obscure := func(m *policy.Proven) { m.Obscure = true }
 	unasked := func(m *policy.Proven) { m.DMARC = dmarc.Verdict{Result: dmarc.TempError, Author: "mail.a.example"} }
 	noKey := func(m *policy.Proven) { m.DKIM = []dkim.Result{{Status: dkim.TempError, Reason: "no answer"}} }
 
@@ -98,6 +103,10 @@ func TestMessage(t *testing.T) {
 		"of an allowed host, junk":      {usual, stranger(allowed), message(wants(dmarc.Quarantine)), "yes", "allowed"},
 		"two authors":                   {usual, stranger(), message(twoAuthors), "junk", "a.example and b.example"},
 		"... and nobody cares":          {off, stranger(), message(twoAuthors), "yes", ""},
+		"no author":                     {usual, stranger(), message(nobody), "junk", "names nobody"},
+		"... of a notification":         {usual, stranger(), message(nobody, fromNobody), "yes", ""},
+		"... that looks like one":       {usual, stranger(), message(nobody, fromNobody, obscure), "junk", "names nobody"},
+		"... and nobody cares, either":  {off, stranger(), message(nobody), "yes", ""},
 		"no answer":                     {usual, stranger(), message(result(dmarc.TempError)), "junk", "for now whether it is from mail.a.example"},
 		"no answer, to postmaster":      {usual, stranger(), message(result(dmarc.TempError), postmaster), "junk", "for now"},
 		"no answer, not heeded":         {off, stranger(), message(result(dmarc.TempError)), "yes", ""},

@@ -70,8 +70,8 @@ func TestHistory(t *testing.T) {
 	r, known := guarded(t, h)
 	host, loop := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("127.0.0.1")
 	for range 4 {
-		visit(t, h, r, host, "Subject: x\r\n\r\n")
-		visit(t, h, r, loop, "Subject: x\r\n\r\n")
+		visit(t, h, r, host, "From: ann@a.example\r\n\r\n")
+		visit(t, h, r, loop, "From: ann@a.example\r\n\r\n")
 	}
 	if n := len(h.Inbox(h.Bob)); n != 8 {
 		t.Errorf("%d messages", n)

@@ -6,8 +6,10 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -170,6 +172,9 @@ type Findings struct {
 	DMARC  dmarc.Verdict
 	// Authors are the domains of the From field, in A-labels.
 	Authors []string
+	// Obscure says that there is none, although something is there that people may
+	// take for an address.
+	Obscure bool
 	// List is what the message calls the mailing list that it came through: its
 	// List-Id, or "a mailing list"; "" if it says nothing of one. RFC 2919
 	List string
@@ -192,6 +197,9 @@ func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
 	m.wait(ctx)
 	f.Helo, f.SPF = m.helo.verdict, m.spf.verdict
 	f.Authors, f.List = authors(m.text.Header()), list(m.text.Header())
+	f.Obscure = len(f.Authors) == 0 && slices.ContainsFunc(m.text.Header().Named("from"), func(field []byte) bool {
+		return bytes.IndexByte(field, '@') >= 0
+	})
 	if len(f.Authors) != 1 { // RFC 9989 §5.3.1
 		f.DMARC = dmarc.Verdict{Result: dmarc.PermError, Problem: "the From field has not one domain"}
 		return f
