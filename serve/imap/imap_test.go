@@ -274,12 +274,15 @@ func (c *client) ok(command string) []string {
 }
 
 // dial gives a client of alice's over TCP.
-func (h *house) dial(addr string) *client {
+func (h *house) dial(addr string) *client { return h.dialAs(addr, "alice") }
+
+// dialAs gives a client of somebody's.
+func (h *house) dialAs(addr, user string) *client {
 	conn, err := net.Dial("tcp", addr)
 	h.must(err)
 	h.t.Cleanup(func() { _ = conn.Close() })
 	c := newClient(h.t, conn)
-	c.ok("LOGIN alice waxwing")
+	c.ok("LOGIN " + user + " waxwing")
 	return c
 }
 
