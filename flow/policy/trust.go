@@ -82,6 +82,8 @@ func (r Rules) Message(h Host, m Proven) Verdict {
 		// Two authors make it unclear whose word counts; forgers like that.
 		// RFC 9989 §11.5
 		return Verdict{Junk: true, Reason: "set aside: its From names several domains, " + strings.Join(m.Authors, " and ")}
+	case m.Froms > 1 && r.Trust.DMARC != HeedNot && !allowed(h): // RFC 6376 §8.15
+		return Verdict{Junk: true, Reason: fmt.Sprintf("set aside: it has %d From fields, and what is proven may be of another than is shown", m.Froms)}
 	case len(m.Authors) == 0 && (m.Obscure || m.Origin.Sender != "") && r.Trust.DMARC != HeedNot && !allowed(h):
 		// The same with none, but for notifications, which some write without.
 		return Verdict{Junk: true, Reason: "set aside: its From names nobody whose domain could be asked"}

@@ -50,6 +50,7 @@ func TestMessage(t *testing.T) {
 		m.Authors, m.Origin.Sender, m.DMARC = nil, "ann@b.example", dmarc.Verdict{Result: dmarc.PermError}
 	}
 	fromNobody := func(m *policy.Proven) { m.Origin.Sender = "" }
+	twice := func(m *policy.Proven) { m.Froms = 2 }
 	obscure := func(m *policy.Proven) { m.Obscure = true }
 	unasked := func(m *policy.Proven) { m.DMARC = dmarc.Verdict{Result: dmarc.TempError, Author: "mail.a.example"} }
 	noKey := func(m *policy.Proven) { m.DKIM = []dkim.Result{{Status: dkim.TempError, Reason: "no answer"}} }
@@ -103,6 +104,7 @@ func TestMessage(t *testing.T) {
 		"of an allowed host, junk":      {usual, stranger(allowed), message(wants(dmarc.Quarantine)), "yes", "allowed"},
 		"two authors":                   {usual, stranger(), message(twoAuthors), "junk", "a.example and b.example"},
 		"... and nobody cares":          {off, stranger(), message(twoAuthors), "yes", ""},
+		"two From fields":               {usual, stranger(), message(result(dmarc.Pass), twice), "junk", "2 From fields"},
 		"no author":                     {usual, stranger(), message(nobody), "junk", "names nobody"},
 		"... of a notification":         {usual, stranger(), message(nobody, fromNobody), "yes", ""},
 		"... that looks like one":       {usual, stranger(), message(nobody, fromNobody, obscure), "junk", "names nobody"},

@@ -172,6 +172,9 @@ type Findings struct {
 	DMARC  dmarc.Verdict
 	// Authors are the domains of the From field, in A-labels.
 	Authors []string
+	// Froms is how many From fields there are: one, or a reader shows this and
+	// another that.
+	Froms int
 	// Obscure says that there is none, although something is there that people may
 	// take for an address.
 	Obscure bool
@@ -197,7 +200,9 @@ func (m *Message) Finish(ctx context.Context, now time.Time) Findings {
 	m.wait(ctx)
 	f.Helo, f.SPF = m.helo.verdict, m.spf.verdict
 	f.Authors, f.List = authors(m.text.Header()), list(m.text.Header())
-	f.Obscure = len(f.Authors) == 0 && slices.ContainsFunc(m.text.Header().Named("from"), func(field []byte) bool {
+	froms := m.text.Header().Named("from")
+	f.Froms = len(froms)
+	f.Obscure = len(f.Authors) == 0 && slices.ContainsFunc(froms, func(field []byte) bool {
 		return bytes.IndexByte(field, '@') >= 0
 	})
 	if len(f.Authors) != 1 { // RFC 9989 §5.3.1
