@@ -287,7 +287,7 @@ func (c backupCmd) summary(s streams, done backup.Snapshot, pruned *backup.Prune
 		}
 	}
 	if n := len(done.Missing); n > 0 {
-		return flawed{fmt.Errorf("the backup %s is made, but %d large messages are damaged or missing in the store itself:\n  %s\nsee: waxwing verify", done.ID, n, strings.Join(done.Missing, "\n  "))}
+		return flawed{fmt.Errorf("the backup %s is made, but %d messages or other things are damaged or missing in the store itself:\n  %s\nsee: waxwing verify", done.ID, n, strings.Join(done.Missing, "\n  "))}
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func (c restoreCmd) everything(ctx context.Context, s streams, repo *backup.Repo
 		fmt.Fprintf(s.out, "The files belong to root. If the server runs as a user of its own, give them to it: chown -R waxwing: %s\n", conf.Data)
 	}
 	if len(found.Missing) > 0 {
-		return flawed{fmt.Errorf("when the backup was made these large messages were damaged or missing:\n  %s", strings.Join(found.Missing, "\n  "))}
+		return flawed{fmt.Errorf("when the backup was made these messages and other things were damaged or missing:\n  %s", strings.Join(found.Missing, "\n  "))}
 	}
 	return nil
 }

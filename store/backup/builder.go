@@ -9,6 +9,7 @@ import (
 
 	"waxwing/mail"
 	"waxwing/store/blob"
+	"waxwing/store/keys"
 )
 
 // A builder is the Sink of one partition: it makes its tree.
@@ -193,12 +194,31 @@ func (b *builder) KnownLarge(sum blob.Sum) error {
 
 // Missing implements Sink.
 func (b *builder) Missing(sum blob.Sum) error {
+	b.miss(fmt.Sprintf("body %v", sum))
+	return nil
+}
+
+// LostRow implements Sink.
+func (b *builder) LostRow(key []byte) error {
+	if body, ok := bodyOf(b.tree.partition, key); ok {
+		return b.Missing(body.sum)
+	}
+	b.miss(fmt.Sprintf("row %x", key))
+	return nil
+}
+
+// miss notes what the snapshot lacks.
+func (b *builder) miss(what string) {
+	if id, account := keys.AccountOf(b.tree.partition); account {
+		what += fmt.Sprintf(" of account %v", id)
+	} else {
+		what += fmt.Sprintf(" of partition %x", uint64(b.tree.partition))
+	}
 	b.run.mu.Lock()
 	defer b.run.mu.Unlock()
 	if len(b.run.missing) < maxMissing {
-		b.run.missing = append(b.run.missing, fmt.Sprintf("body %v of partition %x", sum, uint64(b.tree.partition)))
+		b.run.missing = append(b.run.missing, what)
 	}
-	return nil
 }
 
 // finish writes the tree and adds it to the snapshot.

@@ -1,11 +1,15 @@
 package backup_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +20,8 @@ import (
 	"waxwing/store/blob/memblob"
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
+	"waxwing/store/kv/pebblekv"
+	"waxwing/store/mailbox"
 )
 
 var errPlug = errors.New("the plug was pulled")
@@ -236,10 +242,45 @@ func TestMissingBody(t *testing.T) {
 		}
 	}
 	s := d.run(t, h.local(), backup.Options{})
-	if len(s.Missing) != 1 || !strings.Contains(s.Missing[0], "of partition 1") {
+	if len(s.Missing) != 1 || !strings.Contains(s.Missing[0], "of account ") {
 		t.Errorf("%+v", s)
 	}
 	same(t, h, d.restore(t, s.ID))
+}
+
+// A small message that the disk has lost is told, and all others are in the
+// backup.
+func TestRottenRow(t *testing.T) {
+	dir := t.TempDir()
+	db, err := pebblekv.Open(dir, pebblekv.Options{MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	h, d := newHouse(t, db, memblob.New(0)), newDesk(t)
+	rotten := h.text(5000)
+	h.deliver(t, 1, h.text(5000), rotten, h.text(5000))
+	log := filepath.Join(dir, "log", "00000001.log")
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[bytes.Index(text, rotten[200:300])] ^= 1
+	if err := os.WriteFile(log, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, full := range []bool{false, true} {
+		s := d.run(t, h.local(), backup.Options{Full: full})
+		if len(s.Missing) != 1 || !strings.Contains(s.Missing[0], fmt.Sprintf("body %x of account", sha256.Sum256(rotten))) {
+			t.Errorf("%+v", s)
+		}
+		again := d.restore(t, s.ID)
+		var found []string
+		err = again.mailboxes.Account(1).Check(t.Context(), mailbox.CheckOptions{}, func(f mailbox.Finding) { found = append(found, f.What) })
+		if err != nil || len(found) != 1 || !strings.Contains(found[0], "its text is missing") {
+			t.Errorf("restored with %q, %v", found, err)
+		}
+	}
 }
 
 // While a partition is read nothing of it is deleted; afterwards it is, unless

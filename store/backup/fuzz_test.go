@@ -113,7 +113,7 @@ func FuzzStream(f *testing.F) {
 	var b bytes.Buffer
 	e := NewEncoder(&b)
 	for _, err := range []error{
-		e.Row([]byte("k"), []byte("v")), e.KnownRow([]byte("l")), e.Missing(blob.Sum{1}), e.KnownLarge(blob.Sum{2}),
+		e.Row([]byte("k"), []byte("v")), e.KnownRow([]byte("l")), e.Missing(blob.Sum{1}), e.LostRow([]byte("m")), e.KnownLarge(blob.Sum{2}),
 		e.Large(blob.Sum{3}, 5, bytes.NewReader([]byte("12345"))), e.End(nil),
 	} {
 		if err != nil {
@@ -129,6 +129,7 @@ type sinkhole struct{}
 func (sinkhole) Row(_, _ []byte) error     { return nil }
 func (sinkhole) KnownRow([]byte) error     { return nil }
 func (sinkhole) KnownLarge(blob.Sum) error { return nil }
+func (sinkhole) LostRow([]byte) error      { return nil }
 func (sinkhole) Missing(blob.Sum) error    { return nil }
 func (sinkhole) Large(_ blob.Sum, _ mail.ByteCount, r io.Reader) error {
 	_, err := io.CopyN(io.Discard, r, 3)

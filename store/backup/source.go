@@ -43,6 +43,7 @@ type Sink interface {
 	Large(sum blob.Sum, size mail.ByteCount, r io.Reader) error
 	KnownLarge(sum blob.Sum) error
 	Missing(sum blob.Sum) error // a large body that is named and not there
+	LostRow(key []byte) error   // in the place of a row that cannot be read any longer
 }
 
 // Known names bodies that need not be read, in records of knownSize: the first
@@ -151,11 +152,17 @@ func (l *Local) Read(ctx context.Context, p kv.Partition, known Known, to Sink) 
 		release := l.Hold(owner(p))
 		defer func() { err = errors.Join(err, release(context.WithoutCancel(ctx))) }()
 	}
-	s := scan{l: l, ctx: ctx, p: p, known: known, to: to}
+	s := scan{l: l, ctx: ctx, p: p, known: known, to: to, lost: make(map[string]bool)}
 	if l.Pace != nil {
 		s.wait = l.Pace()
 	}
-	if err := l.DB.View(ctx, p, func(r kv.Reader) error { s.r = r; return s.rows() }); err != nil {
+	err = l.DB.View(ctx, p, func(r kv.Reader) error {
+		s.r = r
+		// One message that the disk has lost must not keep all others out of the backup.
+		kv.Spare(r, func(key []byte, _ error) { s.lost[string(key)] = true })
+		return s.rows()
+	})
+	if err != nil {
 		return fmt.Errorf("read partition %x: %w", uint64(p), err)
 	}
 	if err := s.bodies(); err != nil {
@@ -175,6 +182,15 @@ type scan struct {
 	large []namedBody
 	read  int                              // since the last wait
 	wait  func(context.Context, int) error // nil if there is no hurry to avoid
+	lost  map[string]bool                  // keys of rows that cannot be read
+}
+
+// row gives a row that has been read.
+func (s *scan) row(key, value []byte) error {
+	if s.lost[string(key)] {
+		return s.to.LostRow(key)
+	}
+	return s.to.Row(key, value)
 }
 
 // A namedBody is one that a row names. It must be there unless it is inline,
@@ -225,7 +241,7 @@ func (s *scan) span(lo, hi []byte) error {
 		if sum, ok := namesLarge(s.p, it.Key); ok {
 			s.large = append(s.large, namedBody{sum, it.Key[0] != keys.Release})
 		}
-		if err := s.to.Row(it.Key, it.Value); err != nil {
+		if err := s.row(it.Key, it.Value); err != nil {
 			return err
 		}
 		if err := s.pace(len(it.Key) + len(it.Value)); err != nil {
@@ -293,7 +309,7 @@ func (s *scan) bodyPart(list [][]byte, known bool) error {
 			if value == nil {
 				return fmt.Errorf("row %x: %w", part[i], kv.ErrNotFound) // in one snapshot
 			}
-			if err := s.to.Row(part[i], value); err != nil {
+			if err := s.row(part[i], value); err != nil {
 				return err
 			}
 			if err := s.pace(len(value)); err != nil {

@@ -19,7 +19,7 @@ import (
 //
 //	r key value     k key            lengths as uvarint before the octets
 //	L sum size, then d octets (several), and z at its end or x if it cannot be read
-//	l sum           m sum
+//	l sum           m sum            n key
 //	E               X text
 const (
 	streamRow        = 'r'
@@ -30,6 +30,7 @@ const (
 	streamDataLost   = 'x'
 	streamKnownLarge = 'l'
 	streamMissing    = 'm'
+	streamLostRow    = 'n'
 	streamEnd        = 'E'
 	streamFailed     = 'X'
 )
@@ -76,6 +77,9 @@ func (e *Encoder) KnownLarge(sum blob.Sum) error { return e.frame(streamKnownLar
 
 // Missing implements Sink.
 func (e *Encoder) Missing(sum blob.Sum) error { return e.frame(streamMissing, sum[:]) }
+
+// LostRow implements Sink.
+func (e *Encoder) LostRow(key []byte) error { return e.frame(streamLostRow, key) }
 
 // Large implements Sink.
 func (e *Encoder) Large(sum blob.Sum, size mail.ByteCount, r io.Reader) error {
@@ -133,12 +137,16 @@ func Decode(r io.Reader, to Sink) error {
 			if err := to.Row(key, value); err != nil {
 				return err
 			}
-		case streamKnownRow:
+		case streamKnownRow, streamLostRow:
 			key, err := d.field(&d.key, kv.DefaultLimits.Key)
 			if err != nil {
 				return err
 			}
-			if err := to.KnownRow(key); err != nil {
+			tell := to.KnownRow
+			if kind == streamLostRow {
+				tell = to.LostRow
+			}
+			if err := tell(key); err != nil {
 				return err
 			}
 		case streamLarge:

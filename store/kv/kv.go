@@ -30,6 +30,7 @@ var (
 	ErrClosed   = errors.New("store is closed")
 	ErrTooLarge = errors.New("over the limits of a transaction")
 	ErrReadOnly = errors.New("store cannot write") // for now if syscall.ENOSPC is with it
+	ErrDamaged  = errors.New("value is damaged")   // not what was written; see Spare
 )
 
 // Limits is what every engine can do; Update fails with ErrTooLarge beyond it.
@@ -133,6 +134,18 @@ type Txn interface {
 	Delete(key []byte)
 	// DeleteRange deletes lo <= key < hi; a nil hi is the partition's end.
 	DeleteRange(lo, hi []byte)
+}
+
+// Spare has r, until its fn returns, go on past values of which the disk has kept
+// something else than what was written there (ErrDamaged): each is given as
+// empty, after told has been called with its key and the reason. It is for who
+// looks for what is left. Engines whose database sees to that do nothing.
+func Spare(r Reader, told func(key []byte, err error)) {
+	if s, ok := r.(interface {
+		Spare(told func(key []byte, err error))
+	}); ok {
+		s.Spare(told)
+	}
 }
 
 // Apply runs fn as Update does and waits until it is durable.

@@ -175,12 +175,15 @@ func (c *check) checkPlaces() error {
 	})
 }
 
+const notAsWritten = "its octets are not those that were written"
+
 // A stored is what the engine has of a body.
 type stored struct {
 	sum    blob.Sum
 	octets mail.ByteCount
 	chunks int
 	holes  bool
+	spoilt bool // some octets are damaged on the disk
 }
 
 // checkBodies lays emails and small bodies side by side, by their sums.
@@ -212,13 +215,19 @@ func (c *check) checkBodies() error {
 	var hash [32]byte
 	var sum = sha256.New()
 	end := func() {
-		if now != nil && c.o.Deep && !now.holes {
+		switch {
+		case now == nil:
+		case now.spoilt:
+			c.damaged(now.sum, notAsWritten)
+			now.octets, now.holes = -1, false
+		case c.o.Deep && !now.holes:
 			if sum.Sum(hash[:0]); hash != now.sum {
-				c.damaged(now.sum, "its octets are not those that were written")
+				c.damaged(now.sum, notAsWritten)
 			}
 		}
 		flush()
 	}
+	c.spoilt = false
 	err = c.rows(keys.Body, 34, "bodies", false, func(it kv.Item) error {
 		id := blob.Sum(it.Key[1:33])
 		if now == nil || now.sum != id {
@@ -226,11 +235,13 @@ func (c *check) checkBodies() error {
 			now = &stored{sum: id}
 			sum.Reset()
 		}
-		if int(it.Key[33]) != now.chunks || len(it.Value) < 1 || it.Value[0] != bodyFormat {
+		if c.spoilt {
+			now.spoilt, c.spoilt = true, false
+		} else if int(it.Key[33]) != now.chunks || len(it.Value) < 1 || it.Value[0] != bodyFormat {
 			now.holes = true
 		}
 		now.chunks++
-		now.octets += mail.ByteCount(len(it.Value) - 1)
+		now.octets += mail.ByteCount(max(len(it.Value)-1, 0))
 		if c.o.Deep && len(it.Value) > 0 {
 			sum.Write(it.Value[1:])
 		}
@@ -278,13 +289,13 @@ func (c *check) checkBody(s stored, refs map[blob.Sum]int64, next int) int {
 	}
 	n := next
 	for n < len(c.bodies) && s.sum == c.bodies[n].sum && c.bodies[n].where == bodyInline {
-		if e := c.bodies[n]; mail.ByteCount(e.size) != s.octets || s.holes {
+		if e := c.bodies[n]; s.octets >= 0 && mail.ByteCount(e.size) != s.octets || s.holes {
 			c.lost(e.email, "its text is cut")
 		}
 		n++
 	}
 	if n == next {
-		c.wrong("body"+string(s.sum[:]), c.a.rescueBody(s.sum), "a message may be lost to sight", "puts it into "+DamagedName, "a text of %d octets belongs to no message", s.octets)
+		c.wrong("body"+string(s.sum[:]), c.a.rescueBody(s.sum), "a message may be lost to sight", "puts it into "+DamagedName, "a text of %d octets belongs to no message", max(s.octets, 0))
 		delete(refs, s.sum)
 		return n
 	}
@@ -369,7 +380,7 @@ func (a *Account) lookAtBlob(ctx context.Context, r *record, deep bool) (string,
 	if _, err := io.Copy(h, b); err != nil && !errors.Is(err, blob.ErrCorrupt) {
 		return "", err
 	} else if err != nil || blob.Sum(h.Sum(nil)) != r.sum {
-		return "its octets are not those that were written", nil
+		return notAsWritten, nil
 	}
 	return "", nil
 }

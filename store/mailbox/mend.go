@@ -26,6 +26,7 @@ func (a *Account) mend(ctx context.Context, fn func(t *txn) error) error {
 	var t txn
 	commit, err := a.store.db.Update(ctx, a.part, func(tx kv.Txn) error {
 		t = txn{Txn: tx, a: a, now: time.Now(), kept: new(kept)}
+		kv.Spare(tx, leaveOut)
 		if _, err := t.begin(nil, nil); err != nil {
 			return err
 		}

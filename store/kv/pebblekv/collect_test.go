@@ -253,9 +253,56 @@ func TestDamagedValue(t *testing.T) {
 			t.Errorf("%d values with a damaged one give %v", len(keys), err)
 		}
 	}
+	// Who asks to be spared gets all others, and is told.
+	for name, read := range map[string]func(r kv.Reader) (got int, err error){
+		"Get":          func(r kv.Reader) (int, error) { v, err := r.Get([]byte("v0004")); return 5 - len(v), err },
+		"GetMany":      func(r kv.Reader) (int, error) { return countValues(r.GetMany(keys[2:7])) },
+		"GetMany, all": func(r kv.Reader) (int, error) { return countValues(r.GetMany(keys)) },
+		"GetInto": func(r kv.Reader) (int, error) {
+			var room kv.Room
+			err := kv.GetInto(r, keys, &room)
+			return countValues(room.Values, err)
+		},
+		"Scan": func(r kv.Reader) (n int, err error) {
+			for it, err := range r.Scan([]byte("v0000"), []byte("v0020"), kv.ScanOptions{}) {
+				if err != nil {
+					return n, err
+				}
+				n += min(len(it.Value), 1)
+			}
+			return n, nil
+		},
+	} {
+		var told []string
+		err := s.View(t.Context(), 1, func(r kv.Reader) error {
+			kv.Spare(r, func(key []byte, err error) {
+				if !errors.Is(err, kv.ErrDamaged) {
+					t.Errorf("%s tells %v", name, err)
+				}
+				told = append(told, string(key))
+			})
+			n, err := read(r)
+			if n != map[string]int{"Get": 5, "GetMany": 4}[name] && n != 19 {
+				t.Errorf("%s gives %d values", name, n)
+			}
+			return err
+		})
+		if err != nil || len(told) != 1 || told[0] != "v0004" {
+			t.Errorf("%s: told %q, %v", name, told, err)
+		}
+	}
 	if _, err := s.keeper.empty(ref.place.segment()); !errors.As(err, &damage) {
 		t.Errorf("collecting the segment gives %v", err)
 	}
+}
+
+// countValues counts those that are not empty.
+func countValues(values [][]byte, err error) (int, error) {
+	n := 0
+	for _, v := range values {
+		n += min(len(v), 1)
+	}
+	return n, err
 }
 
 // Damage in what a start has to read stops it, unless it is the end of the

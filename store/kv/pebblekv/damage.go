@@ -1,7 +1,10 @@
 package pebblekv
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 
 	"waxwing/store/kv"
 )
@@ -25,6 +28,13 @@ func (d *Damage) Error() string {
 }
 
 func (d *Damage) Unwrap() error { return d.Err }
+
+// Is tells that a damaged value is a kv.ErrDamaged, but not one that could not
+// be read for reasons that pass.
+func (d *Damage) Is(target error) bool {
+	return target == kv.ErrDamaged && d.Key != nil &&
+		(errors.Is(d.Err, errChecksum) || errors.Is(d.Err, io.EOF) || errors.Is(d.Err, io.ErrUnexpectedEOF) || errors.Is(d.Err, syscall.EIO))
+}
 
 // damaged makes the error for a record.
 func damaged(p place, err error) error {

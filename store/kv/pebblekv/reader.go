@@ -25,7 +25,12 @@ type reader struct {
 	key    []byte  // the last key made by at
 	arena  []byte  // room for values that have been read
 	packed []byte  // room for one that has been read and is to be unpacked
+
+	spare func(key []byte, err error) // see kv.Spare; nil where damage is an error
 }
+
+// Spare does what kv.Spare says.
+func (r *reader) Spare(told func(key []byte, err error)) { r.spare = told }
 
 func (r *reader) setPartition(p kv.Partition) {
 	binary.BigEndian.PutUint64(r.prefix[:], uint64(p))
@@ -67,9 +72,23 @@ func (r *reader) value(key, held []byte, room func(n int) []byte) ([]byte, error
 	}
 	b := room(int(ref.whole))
 	if err := r.fetch(ref, b); err != nil {
-		return nil, r.damage(key, ref, err)
+		if err := r.spared(key, ref, err); err != nil {
+			return nil, err
+		}
+		return []byte{}, nil
 	}
 	return b, nil
+}
+
+// spared tells whoever has asked to be spared of a damaged value; else, and if it
+// is not damage, it gives the error.
+func (r *reader) spared(key []byte, ref reference, err error) error {
+	damage := r.damage(key, ref, err)
+	if r.spare == nil || !errors.Is(damage, kv.ErrDamaged) {
+		return damage
+	}
+	r.spare(damage.Key, damage)
+	return nil
 }
 
 // damage says that the value under a key cannot be had.
