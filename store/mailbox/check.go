@@ -69,6 +69,7 @@ func (a *Account) Check(ctx context.Context, o CheckOptions, found func(Finding)
 		first = false
 		err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
 			c.ctx, c.r = ctx, r
+			kv.Spare(r, c.spared)
 			return c.run()
 		})
 		if err == nil && c.head != nil {
@@ -140,7 +141,12 @@ type check struct {
 	bodies  []bodySpot              // by body, in the end
 	large   []bodySpot              // those in the blob store
 	octets  mail.ByteCount          // of what is gone
+	spoilt  bool                    // the value that was read last is damaged; see kv.Spare
 }
+
+// spared is told of values that are damaged on the disk. They are read as empty,
+// and found like all others that make no sense.
+func (c *check) spared([]byte, error) { c.spoilt = true }
 
 // A mend is a finding with what mends it.
 type mend struct {
