@@ -48,6 +48,19 @@ func BenchmarkSearch(b *testing.B) {
 		b.Fatal(err)
 	}
 	do := h.commands(alice, index)
+	for _, command := range []string{"SEARCH BODY everyother", "SEARCH TEXT everyother"} {
+		b.Run("first "+command, func(b *testing.B) { // nothing of it has been found out before
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range 20 {
+					do(fmt.Sprintf("SEARCH TEXT zzqqxx%d", i))
+				}
+				b.StartTimer()
+				do(command)
+			}
+		})
+	}
 	for _, command := range []string{
 		"SEARCH SUBJECT nothinglikeit", "SEARCH BODY xyzzyplugh", "SEARCH TEXT xyzzyplugh", "SEARCH BODY everyother", "SEARCH TEXT everyother",
 		"SEARCH FUZZY TEXT everyoter",

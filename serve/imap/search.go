@@ -30,19 +30,19 @@ func (f *folder) Narrow(ctx context.Context, queries []abstract.Query) ([]imapse
 	return list, nil
 }
 
-func (f *folder) Whole(ctx context.Context, ids []mail.EmailID) ([]imapserver.Whole, error) {
+func (f *folder) Whole(ctx context.Context, ids []mail.EmailID) (imapserver.Wholes, error) {
 	read, err := f.session.account.ReadWhole(ctx, ids)
 	if err != nil {
-		return nil, refuse(err)
+		return imapserver.Wholes{}, refuse(err)
 	}
-	list := make([]imapserver.Whole, len(read))
-	for i, w := range read {
+	list := make([]imapserver.Whole, len(read.List))
+	for i, w := range read.List {
 		list[i] = imapserver.Whole{Text: w.Text, Err: w.Err}
 		if w.Facts != nil {
 			list[i].Message = w.Message
 		}
 	}
-	return list, nil
+	return imapserver.Wholes{List: list, Release: read.Release}, nil
 }
 
 func (f *folder) Order(ctx context.Context, s imapserver.Snapshot, places []int, keys []abstract.SortKey) ([]int32, error) {

@@ -80,20 +80,25 @@ func (t *Texts) find(r kv.Reader, ids []mail.EmailID) error {
 				return false, err
 			}
 			if record.where == bodyInline {
-				one.from = len(t.prefixes)
-				t.prefixes = append(t.prefixes, record.prefix...)
-				one.to = len(t.prefixes)
-				one.inline, one.size, one.first = true, record.body, len(t.want)
-				for k := range chunks(record.body) {
-					t.addKey(&record, k)
-				}
-				one.end = len(t.want)
+				t.add(&one, &record)
 				size += int(record.size())
 			}
 		}
 		t.list = append(t.list, one)
 		return size < enoughText, nil
 	})
+}
+
+// add wants a body.
+func (t *Texts) add(one *text, record *record) {
+	one.from = len(t.prefixes)
+	t.prefixes = append(t.prefixes, record.prefix...)
+	one.to = len(t.prefixes)
+	one.inline, one.size, one.first = true, record.body, len(t.want)
+	for k := range chunks(record.body) {
+		t.addKey(record, k)
+	}
+	one.end = len(t.want)
 }
 
 // addKey wants a value of a body.
@@ -141,11 +146,15 @@ func (t *Texts) At(i int) (prefix, body []byte, ok bool) {
 
 // Release gives the memory back.
 func (t *Texts) Release() {
-	if cap(t.bodies.Octets) > keptText || cap(t.records.Octets) > keptText {
-		return
+	if t.small() {
+		t.reset()
+		allTexts.Put(t)
 	}
-	t.reset()
-	allTexts.Put(t)
+}
+
+// small tells whether the memory is worth keeping.
+func (t *Texts) small() bool {
+	return cap(t.bodies.Octets) <= keptText && cap(t.records.Octets) <= keptText
 }
 
 // ReadInline is ReadTexts for callers that keep the messages: nil for those

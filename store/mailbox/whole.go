@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 
 	"waxwing/mail"
 	"waxwing/store/blob"
@@ -64,47 +66,89 @@ type Whole struct {
 	Err    error  // why it cannot be read
 }
 
+// Wholes are emails that have been read together. Whoever has them releases
+// them.
+type Wholes struct {
+	List []Whole // their texts are valid until Release, and must not be changed
+
+	texts  Texts
+	octets []byte // what List has of texts
+}
+
+var allWholes = sync.Pool{New: func() any { return new(Wholes) }}
+
 // ReadWhole reads emails with what is known of them, in two round trips for
-// all. Where that is very much it gives the first of them only, one at least.
-func (a *Account) ReadWhole(ctx context.Context, ids []mail.EmailID) ([]Whole, error) {
-	var list []Whole
+// all, and reads what lies together at once. Where that is very much it gives
+// the first of them only, one at least.
+func (a *Account) ReadWhole(ctx context.Context, ids []mail.EmailID) (*Wholes, error) {
+	w := allWholes.Get().(*Wholes)
 	if len(ids) == 0 {
-		return list, nil
+		return w, nil
 	}
 	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
-		got, err := r.GetMany(recordKeys(ids))
-		if err != nil {
+		w.reset()
+		if err := w.find(r, ids); err != nil {
 			return err
 		}
-		list = list[:0]
-		records := make([]record, 0, len(ids))
-		want := make([][]byte, 0, len(ids))
-		for i, size := 0, 0; i < len(got) && size < enough; i++ {
-			w, record, n := startWhole(r, ids[i], got[i])
-			if w.Facts != nil && record.where == bodyInline {
-				want = appendChunkKeys(want, &record)
-				n += int(record.size())
-			}
-			size += n
-			list, records = append(list, w), append(records, record)
-		}
-		values, err := r.GetMany(want)
-		if err != nil {
+		t := &w.texts
+		if err := kv.GetInto(r, t.want, &t.bodies); err != nil {
 			return err
 		}
-		for i := range list {
-			if list[i].Facts == nil || records[i].where != bodyInline {
-				continue
+		w.octets = slices.Grow(w.octets, len(t.prefixes)+len(t.bodies.Octets))
+		for i := range t.list {
+			if one := &t.list[i]; one.inline {
+				w.assemble(&w.List[i], one)
 			}
-			n := chunks(records[i].body)
-			if list[i].Text, err = assemble(ids[i], &records[i], values[:n]); err != nil {
-				list[i] = Whole{Err: err}
-			}
-			values = values[n:]
 		}
 		return nil
 	})
-	return list, err
+	if err != nil {
+		w.Release()
+		return nil, err
+	}
+	return w, nil
+}
+
+// find reads the records, and notes where the bodies are.
+func (w *Wholes) find(r kv.Reader, ids []mail.EmailID) error {
+	t, size := &w.texts, 0
+	return eachRecord(r, ids, &t.records, func(i int, b []byte) (bool, error) {
+		whole, record, n := startWhole(r, ids[i], b)
+		one := text{id: ids[i]}
+		if whole.Facts != nil && record.where == bodyInline {
+			t.add(&one, &record)
+			n += int(record.size())
+		}
+		w.List, t.list = append(w.List, whole), append(t.list, one)
+		size += n
+		return size < enough, nil
+	})
+}
+
+// assemble puts an email's text together.
+func (w *Wholes) assemble(whole *Whole, one *text) {
+	if err := w.texts.assemble(one); err != nil {
+		*whole = Whole{Err: err}
+		return
+	}
+	from := len(w.octets)
+	w.octets = append(append(w.octets, w.texts.prefixes[one.from:one.to]...), one.body...)
+	whole.Text = w.octets[from:len(w.octets):len(w.octets)]
+}
+
+func (w *Wholes) reset() {
+	clear(w.List)
+	w.List, w.octets = w.List[:0], w.octets[:0]
+	w.texts.reset()
+}
+
+// Release gives the memory back.
+func (w *Wholes) Release() {
+	if cap(w.octets) > keptText || !w.texts.small() {
+		return
+	}
+	w.reset()
+	allWholes.Put(w)
 }
 
 // startWhole reads the record of an email, and tells how long it is.

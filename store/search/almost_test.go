@@ -73,7 +73,7 @@ func TestBareAndAlmost(t *testing.T) {
 		plain := casemap.WithoutMarks(nil, casemap.String(word))
 		exact := h.ask(bare(word, false))
 		for id, text := range texts {
-			if has := text.hasBare(plain); has && !exact.May(id) {
+			if has := text.hasBare(plain); has && !may(exact, id) {
 				t.Fatalf("email %d has %q and is no candidate", id, word)
 			}
 		}
@@ -84,10 +84,10 @@ func TestBareAndAlmost(t *testing.T) {
 			wrong := misspell(r, word)
 			c := h.ask(bare(wrong, true))
 			for id, text := range texts {
-				if text.hasBare(plain) && !c.May(id) {
+				if text.hasBare(plain) && !may(c, id) {
 					t.Fatalf("email %d has %q and is no candidate for %q", id, word, wrong)
 				}
-				if !c.May(id) {
+				if !may(c, id) {
 					ruledOut++
 				}
 			}
@@ -130,7 +130,7 @@ func TestFormerFormat(t *testing.T) {
 	count := func(q abstract.Query) int {
 		c, n := h.ask(q), 0
 		for _, id := range ids {
-			if c.May(id) {
+			if may(c, id) {
 				n++
 			}
 		}
@@ -149,7 +149,7 @@ func TestFormerFormat(t *testing.T) {
 		}
 		for i, id := range ids {
 			needle := fmt.Sprintf("number%dx", i)
-			if look(t, list[i]).has(needle) && !h.narrow(needle).May(id) {
+			if look(t, list[i]).has(needle) && !may(h.narrow(needle), id) {
 				t.Errorf("email %d is lost", id)
 			}
 		}

@@ -108,16 +108,11 @@ func (a *Account) segment(ctx context.Context, ids []mail.EmailID) (segmentRef, 
 	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}}
 	for len(ids) > 0 && len(b.pairs) < maxPairs {
 		began := time.Now()
-		list, err := a.mail.ReadWhole(ctx, ids[:min(len(ids), readAtOnce)])
+		n, err := b.addSome(ctx, ids[:min(len(ids), readAtOnce)])
 		if err != nil {
 			return segmentRef{}, 0, err
 		}
-		for i := range list {
-			if err := b.add(ctx, ids[i], &list[i]); err != nil {
-				return segmentRef{}, 0, err
-			}
-		}
-		ids = ids[len(list):]
+		ids = ids[n:]
 		if err := a.x.yield(ctx, time.Since(began)); err != nil {
 			return segmentRef{}, 0, err
 		}
@@ -133,6 +128,21 @@ func randomID() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return binary.LittleEndian.Uint64(b[:])
+}
+
+// addSome indexes the first of some emails, and tells how many.
+func (b *builder) addSome(ctx context.Context, ids []mail.EmailID) (int, error) {
+	read, err := b.a.mail.ReadWhole(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	defer read.Release()
+	for i := range read.List {
+		if err := b.add(ctx, ids[i], &read.List[i]); err != nil {
+			return 0, err
+		}
+	}
+	return len(read.List), nil
 }
 
 // add indexes one email.

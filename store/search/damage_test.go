@@ -92,7 +92,7 @@ func checkWords(t *testing.T, h *house, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !c.May(ids[i]) {
+		if !may(c, ids[i]) {
 			t.Fatalf("message %d is lost", i)
 		}
 	}
@@ -118,7 +118,7 @@ func TestBuilderDies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c := h.narrow(fmt.Sprintf("word%dend", i)); c != nil && !c.May(ids[i]) {
+			if c := h.narrow(fmt.Sprintf("word%dend", i)); c != nil && !may(c, ids[i]) {
 				t.Fatalf("after %d transactions message %d is lost", cut, i)
 			}
 		}

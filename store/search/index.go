@@ -78,6 +78,8 @@ type Account struct {
 	rows     rowTable
 	orders   map[orderKey]*order
 	threads  map[threadKey]*threads
+	finds    map[findsKey]*finds
+	turn     uint64 // counts searches
 }
 
 // maxAccounts bounds how many accounts are remembered.
@@ -102,6 +104,7 @@ func (x *Index) Account(id mail.AccountID) *Account {
 		a = &Account{
 			x: x, id: id, part: keys.Index(id), mail: held,
 			segments: make(map[uint64]*segment), orders: make(map[orderKey]*order), threads: make(map[threadKey]*threads),
+			finds: make(map[findsKey]*finds),
 		}
 		x.accounts[id] = a
 		x.want(id)

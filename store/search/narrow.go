@@ -11,23 +11,43 @@ import (
 	"waxwing/store/kv"
 )
 
-// Candidates are the emails that may have a text.
+// Candidates are the emails that may have a text. They are safe for concurrent
+// use.
 type Candidates struct {
 	through mail.EmailID // later ones may have it: they are not indexed
 	first   mail.EmailID
 	bits    []uint64 // from first on
+	finds   *finds   // what has been found out before; may be nil
 }
 
-// May tells whether an email may have the text; false is certain.
-func (c *Candidates) May(id mail.EmailID) bool {
-	if c == nil || id > c.through {
-		return true
+// May tells whether an email may have the text, and whether that is certain:
+// it is if it may not, or if it has been found out before.
+func (c *Candidates) May(id mail.EmailID) (may, certain bool) {
+	if c == nil {
+		return true, false
 	}
-	if id < c.first {
-		return false
+	if id <= c.through {
+		if id < c.first {
+			return false, true
+		}
+		i := uint64(id - c.first)
+		if i/64 >= uint64(len(c.bits)) || c.bits[i/64]&(1<<(i%64)) == 0 {
+			return false, true
+		}
 	}
-	i := uint64(id - c.first)
-	return i/64 < uint64(len(c.bits)) && c.bits[i/64]&(1<<(i%64)) != 0
+	if c.finds != nil {
+		if has, known := c.finds.tell(id); known {
+			return has, true
+		}
+	}
+	return true, false
+}
+
+// Found keeps what has been found out of a candidate by looking.
+func (c *Candidates) Found(id mail.EmailID, has bool) {
+	if c != nil && c.finds != nil {
+		c.finds.keep(id, has)
+	}
 }
 
 // maxSpan bounds the distance between the first and the last email's numbers
@@ -39,6 +59,7 @@ const maxSpan = 1 << 28
 // anything down, nor do those of less than six of which a character may be wrong.
 func (a *Account) Narrow(ctx context.Context, queries []abstract.Query) ([]*Candidates, error) {
 	list := make([]*Candidates, len(queries))
+	a.recall(queries, list)
 	if a.x.db == nil {
 		return list, nil
 	}
@@ -56,12 +77,15 @@ func (a *Account) Narrow(ctx context.Context, queries []abstract.Query) ([]*Cand
 		}
 		for i, q := range queries {
 			if slices.ContainsFunc(q.Terms, narrows) {
-				c := &Candidates{through: s.through, first: segments[0].emails[0]}
+				c := Candidates{through: s.through, first: segments[0].emails[0]}
 				c.bits = make([]uint64, (c.through-c.first)/64+1)
 				if err := c.find(ctx, r, segments, q); err != nil {
 					return err
 				}
-				list[i] = c
+				if list[i] != nil {
+					c.finds = list[i].finds
+				}
+				list[i] = &c
 			}
 		}
 		return nil
@@ -70,6 +94,19 @@ func (a *Account) Narrow(ctx context.Context, queries []abstract.Query) ([]*Cand
 		return make([]*Candidates, len(queries)), a.repair(ctx, err)
 	}
 	return list, err
+}
+
+// recall gives what has been found out before.
+func (a *Account) recall(queries []abstract.Query, list []*Candidates) {
+	a.mu.Lock()
+	for i := range queries {
+		if f := a.findsOf(&queries[i]); f != nil {
+			list[i] = &Candidates{finds: f}
+		}
+	}
+	cost := a.rows.cost() + a.keptCost()
+	a.mu.Unlock()
+	a.x.weigh(a, cost)
 }
 
 // narrows tells whether a term can be looked up: whether a gram of it is there

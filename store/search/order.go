@@ -48,6 +48,9 @@ func (a *Account) keptCost() int64 {
 	for _, t := range a.threads {
 		n += 56 * int64(len(t.uids))
 	}
+	for _, f := range a.finds {
+		n += f.cost()
+	}
 	return n
 }
 

@@ -18,7 +18,7 @@ type Finding interface {
 	Narrow(ctx context.Context, queries []abstract.Query) ([]Candidates, error)
 	// Whole reads messages with what is known of them. Like Facts it may give
 	// fewer than it is asked for.
-	Whole(ctx context.Context, ids []mail.EmailID) ([]Whole, error)
+	Whole(ctx context.Context, ids []mail.EmailID) (Wholes, error)
 	// Order gives places of a snapshot in the order of keys: those of places,
 	// which are ascending, or all where that is nil. What it gives must not
 	// be changed.
@@ -27,10 +27,21 @@ type Finding interface {
 	Threaded(ctx context.Context, s Snapshot, places []int, by abstract.Algorithm) ([]*abstract.Node, error)
 }
 
-// Candidates are the messages that may have a text.
+// Candidates are the messages that may have a text. They are safe for
+// concurrent use.
 type Candidates interface {
-	// May tells whether a message may have it; false is certain.
-	May(id mail.EmailID) bool
+	// May tells whether a message may have it, which is certain if it may not,
+	// or if it has been found out before.
+	May(id mail.EmailID) (may, certain bool)
+	// Found keeps what has been found out by looking: whether a message has it.
+	Found(id mail.EmailID, has bool)
+}
+
+// Wholes are messages that have been read together. Release has to be called:
+// until then their texts are valid.
+type Wholes struct {
+	List    []Whole
+	Release func()
 }
 
 // A Whole is a message with what is known of it.

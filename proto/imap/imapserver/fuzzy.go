@@ -159,7 +159,7 @@ func endsAlmost(text, part []byte) bool {
 	return true
 }
 
-// A fuzzyText is the text of a message that fuzzy tests look at.
+// A fuzzyText is the text of a message, without its marks.
 type fuzzyText struct{ header, body collector }
 
 // maxFuzzyText bounds what is looked at of a message.
@@ -200,17 +200,22 @@ func (t *test) onFuzzy(m *candidate) (score int, v verdict) {
 		}
 		return score, isTrue(score > 0)
 	}
-	if m.at < haveText || m.text == nil {
+	if m.at < haveText {
 		return 0, unknown
 	}
-	score = t.fuzzy.rate(m.text.body.text, false) * weightBody / 100
+	return m.scores[t.index], isTrue(m.scores[t.index] > 0)
+}
+
+// rateText rates a message by its text.
+func (t *test) rateText(m *candidate, text *fuzzyText) int {
+	score := t.fuzzy.rate(text.body.text, false) * weightBody / 100
 	if t.Op == imap.SearchText {
-		score = max(score, t.fuzzy.rate(m.text.header.text, false)*weightHead/100)
+		score = max(score, t.fuzzy.rate(text.header.text, false)*weightHead/100)
 		if score > 0 && m.row != nil {
 			score = max(score, t.rateRow(m, abstract.Subject, abstract.From, abstract.To, abstract.Cc))
 		}
 	}
-	return score, isTrue(score > 0)
+	return score
 }
 
 // rateRow rates fields of a message's envelope.

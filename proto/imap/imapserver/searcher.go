@@ -2,10 +2,9 @@ package imapserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"waxwing/format/abstract"
@@ -18,7 +17,7 @@ import (
 // together; textBatch how many are read whole in one round trip.
 const (
 	searchBatch = 512
-	textBatch   = 64
+	textBatch   = 32
 )
 
 // sayAlive is after how long a SEARCH that still runs says so. It keeps the
@@ -40,14 +39,14 @@ type searcher struct {
 	now      time.Time
 	program  test
 	needles  [][]byte // of the tests that read the whole text
-	inText   *needleSink
-	inBody   *needleSink
-	inHeader bool // some of them are looked for in the header too
-	filters  int  // that have been put in
-	fuzzy    int  // tests that are
-	ratings  bool // some of them look at the whole text
-	modseq   bool // a modseq is asked for
-	found    []match
+	inHeader bool     // some of them are looked for in the header too
+	looked   []*test  // of those of which what has been found out is kept
+	filters  int      // that have been put in
+	fuzzy    int      // tests that are
+	rated    []*test  // of those that look at the whole text
+	modseq   bool     // a modseq is asked for
+	settling sync.Mutex
+	found    []match // guarded by settling, while there are lookers
 	since    time.Time
 	waiting  []candidate // those that need more than the entry
 }
@@ -59,10 +58,10 @@ type candidate struct {
 	row    abstract.Row
 	header message.Header
 	at     level
-	// Whether each needle is in the header, and in the body; and what fuzzy
-	// tests look at. Of one message at a time.
+	// Whether each needle is in the header, and in the body; and how well it
+	// matches each of the tests that are rated.
 	inHeader, inBody []bool
-	text             *fuzzyText
+	scores           []int
 }
 
 // newSearcher makes a program ready to run on a view.
@@ -78,7 +77,6 @@ func (c *conn) newSearcher(ctx context.Context, v *view, program *imap.SearchKey
 	if s.program, err = s.compile(program, charset); err != nil {
 		return nil, err
 	}
-	s.inText, s.inBody = newNeedleSink(s.needles), newNeedleSink(s.needles)
 	return s, s.narrow()
 }
 
@@ -90,6 +88,10 @@ func (s *searcher) narrow() error {
 	collect = func(t *test) {
 		if len(t.rare.Terms) > 0 {
 			tests, queries = append(tests, t), append(queries, t.rare)
+		}
+		if t.fuzzy != nil && t.Op != imap.SearchHeader {
+			t.index = len(s.rated)
+			s.rated = append(s.rated, t)
 		}
 		for i := range t.sub {
 			collect(&t.sub[i])
@@ -104,7 +106,9 @@ func (s *searcher) narrow() error {
 		return err
 	}
 	for i, t := range tests {
-		t.may = list[i]
+		if t.may = list[i]; t.may != nil && t.rare.In != "" {
+			s.looked = append(s.looked, t)
+		}
 	}
 	return nil
 }
@@ -203,7 +207,7 @@ func (s *searcher) settle() error {
 		}
 		asked = append(asked, m)
 	}
-	if len(s.needles) > 0 || s.ratings {
+	if len(s.needles) > 0 || len(s.rated) > 0 {
 		return s.settleTexts(asked)
 	}
 	return s.settleHeaders(asked)
@@ -239,81 +243,6 @@ func emailsOf(list []*candidate) []mail.EmailID {
 		ids[i] = m.entry.Email
 	}
 	return ids
-}
-
-// settleTexts decides with the messages themselves.
-func (s *searcher) settleTexts(asked []*candidate) error {
-	for len(asked) > 0 {
-		part := asked[:min(len(asked), textBatch)]
-		list, err := s.view.mailbox.Whole(s.ctx, emailsOf(part))
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			if list[i].Err != nil {
-				return list[i].Err
-			}
-			if list[i].Message != nil {
-				if err := s.settleText(part[i], &list[i]); err != nil {
-					return err
-				}
-			}
-			if err := s.breathe(); err != nil {
-				return err
-			}
-		}
-		asked = asked[len(list):]
-	}
-	return nil
-}
-
-// settleText decides with the header, and if need be with the text.
-func (s *searcher) settleText(m *candidate, w *Whole) error {
-	var body io.ReaderAt = textInMemory(w.Text)
-	var header []byte
-	if w.Text != nil {
-		header = headerOf(w.Text, w.Message)
-	} else {
-		open, err := s.view.mailbox.Body(s.ctx, m.entry.Email)
-		if r, ok := errors.AsType[*imap.Refusal](err); ok && r.Code == imap.CodeExpungeIssued {
-			return nil // gone for good
-		}
-		if err != nil {
-			return err
-		}
-		defer open.Close() //nolint:errcheck // it was only read
-		body = open
-		header = make([]byte, min(w.Message.Root.Body, MaxHeader))
-		if _, err := open.ReadAt(header, 0); err != nil && err != io.EOF {
-			return err
-		}
-	}
-	m.header, m.at = message.ParseHeader(header), haveHeader
-	s.inText.reset()
-	s.inBody.reset()
-	if len(s.needles) > 0 && s.inHeader {
-		abstract.Header(m.header, s.inText)
-	}
-	m.inHeader = s.inText.found
-	if !s.ratings && s.decided(m) {
-		return nil
-	}
-	if len(s.needles) > 0 {
-		if err := abstract.Body(body, &w.Message.Root, s.inBody); err != nil {
-			return err
-		}
-	}
-	if s.ratings {
-		m.text = new(fuzzyText)
-		abstract.Header(m.header, &m.text.header)
-		if err := abstract.Body(body, &w.Message.Root, &m.text.body); err != nil {
-			return err
-		}
-	}
-	m.inBody, m.at = s.inBody.found, haveText
-	s.decided(m)
-	m.text = nil
-	return nil
 }
 
 // decided tells whether it is known whether a message matches, and keeps it

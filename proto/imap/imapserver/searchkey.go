@@ -147,7 +147,6 @@ func (s *searcher) compileText(t *test, label string, fuzzy bool) error {
 	case fuzzy:
 		t.fuzzy = newFuzzyTest(t.needle)
 		s.fuzzy++
-		s.ratings = s.ratings || t.Op != imap.SearchHeader
 		if !inRow {
 			t.rare = t.fuzzy.query()
 		}
@@ -162,6 +161,12 @@ func (s *searcher) compileText(t *test, label string, fuzzy bool) error {
 		rare = append(casemap.String(t.Field), ": "...)
 	}
 	t.rare.Terms = []abstract.Term{{Text: rare}}
+	switch t.Op {
+	case imap.SearchBody:
+		t.rare.In = "body"
+	case imap.SearchText:
+		t.rare.In = "text"
+	}
 	return nil
 }
 
@@ -219,8 +224,10 @@ func (t *test) eval(s *searcher, m *candidate) verdict {
 	case imap.SearchNot:
 		return yes - t.sub[0].eval(s, m)
 	}
-	if t.may != nil && m.at < haveText && !t.may.May(m.entry.Email) {
-		return no
+	if t.may != nil && m.at < haveText {
+		if may, certain := t.may.May(m.entry.Email); certain {
+			return isTrue(may)
+		}
 	}
 	if t.needs > m.at {
 		return unknown
