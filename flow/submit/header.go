@@ -12,6 +12,7 @@ import (
 	"waxwing/mail"
 	"waxwing/proto/sasl"
 	"waxwing/proto/smtp"
+	"waxwing/trust/verify"
 )
 
 // maxHeader is the largest header that a client may submit.
@@ -145,16 +146,19 @@ func (s *Submitter) checkField(ctx context.Context, who sasl.Identity, f message
 }
 
 // dropped are the fields that a client must not send on: who else got the
-// message, and what only delivery writes. RFC 5322 §3.6.3, RFC 5321 §4.4
-var dropped = []string{"Bcc", "Resent-Bcc", "Return-Path", "Delivered-To"}
+// message, and what only delivery writes. RFC 5322 §3.6.3, RFC 5321 §4.4,
+// draft-brand-indicators-for-message-identification
+var dropped = []string{"Bcc", "Resent-Bcc", "Return-Path", "Delivered-To", "BIMI-Location", "BIMI-Indicator"}
 
 // repair gives the header as it goes on, with its empty line: without what is
-// dropped, with what is missing. RFC 6409 §8
+// dropped, or claims to be our finding (RFC 8601 §5), with what is missing.
+// RFC 6409 §8
 func (s *Submitter) repair(header []byte, fields message.Header, who sasl.Identity, now time.Time) io.Reader {
 	var b bytes.Buffer
 	// A From that names nobody is as good as none. RFC 5322 §3.6.2
 	fields = slices.DeleteFunc(fields, func(f message.Field) bool {
-		return slices.ContainsFunc(dropped, f.Is) || f.Is("From") && len(message.ParseAddressList(f.Text())) == 0
+		return slices.ContainsFunc(dropped, f.Is) || verify.Forged(header[f.Start:f.End], s.hostname) ||
+			f.Is("From") && len(message.ParseAddressList(f.Text())) == 0
 	})
 	missing := func(name, value string) {
 		if !fields.Has(name) {

@@ -45,6 +45,8 @@ func TestRepair(t *testing.T) {
 		{"nothing but a subject", "Subject: x\r\n\r\nbody\r\n", "Subject: x\r\n\r\nbody\r\n", ""},
 		{"a Bcc", "Bcc: carol@far.test,\r\n dave@far.test\r\nSubject: x\r\n\r\n", "Subject: x\r\n\r\n", "far.test"},
 		{"a forged Return-Path", "Return-Path: <a@b.test>\r\nSubject: x\r\n\r\n", "Subject: x\r\n\r\n", "b.test"},
+		{"findings of ours", "Authentication-Results: " + house.Hostname + ";\r\n dmarc=pass\r\nReceived-SPF: pass receiver=" + house.Hostname + "\r\nBIMI-Location: x\r\nSubject: x\r\n\r\n", "Subject: x\r\n\r\n", "pass"},
+		{"findings of another", "Subject: x\r\nAuthentication-Results: a.example; dmarc=pass\r\n\r\n", "Subject: x\r\nAuthentication-Results: a.example; dmarc=pass\r\n\r\n", ""},
 		{"folding", "Subject: a\r\n b\r\nX-Y:\r\n z\r\n\r\n", "Subject: a\r\n b\r\nX-Y:\r\n z\r\n\r\n", ""},
 		{"no header", "hello\r\n", "\r\n\r\nhello\r\n", ""},
 		{"no empty line", "Subject: x\r\nhello\r\n", "Subject: x\r\n\r\nhello\r\n", ""},
