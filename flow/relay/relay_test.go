@@ -300,7 +300,7 @@ func TestExpired(t *testing.T) {
 	enqueue(t, h, text, "carol@far.test")
 	eventually(t, "the bounce", func() bool { return len(h.Inbox(h.Alice)) == 1 })
 	bounce := h.Inbox(h.Alice)[0]
-	if !strings.Contains(bounce, "Status: 4.4.7") || !strings.Contains(bounce, "452 4.3.1 no room") {
+	if !strings.Contains(bounce, "Status: 4.4.7") || !strings.Contains(bounce, "452 4.3.1 no room") || !strings.Contains(bounce, "we have tried since ") {
 		t.Errorf("the bounce says %s", bounce)
 	}
 }

@@ -189,8 +189,12 @@ func (n *Notification) text() string {
 		}
 		b.WriteString("\n" + k.text + "\n")
 		for _, r := range n.Status.Recipients {
-			if r.Action == k.action {
-				r.explain(&b)
+			if r.Action != k.action {
+				continue
+			}
+			r.explain(&b)
+			if k.action == Failed && r.Status == "4.4.7" && !n.Status.Arrival.IsZero() { // RFC 3463 §3.5
+				b.WriteString("    we have tried since " + message.FormatDate(n.Status.Arrival) + "\n")
 			}
 		}
 	}
