@@ -8,7 +8,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"waxwing/format/message"
@@ -89,16 +91,31 @@ var sortableBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").With
 // message that begins with something other than a header field gets an empty
 // header, so that what is put in front of it stays a header.
 func Stage(ctx context.Context, blobs blob.Store, now time.Time, r io.Reader) (*Arrival, error) {
-	return StageWritten(ctx, blobs, now, func(w io.Writer) error {
+	return stage(ctx, blobs, now, false, func(w io.Writer) error {
 		_, err := io.Copy(w, r)
 		return err
 	})
 }
 
-// StageWritten is Stage for a message that somebody writes.
-func StageWritten(ctx context.Context, blobs blob.Store, now time.Time, write func(io.Writer) error) (*Arrival, error) {
+// StageFor is Stage for a message that somebody writes, for recipients whose way
+// is known: where it stays in no mailbox of ours it is parsed no further than
+// that needs.
+func StageFor(ctx context.Context, blobs blob.Store, now time.Time, to []Recipient, write func(io.Writer) error) (*Arrival, error) {
+	stays := slices.ContainsFunc(to, func(r Recipient) bool { return len(r.Route.Accounts) > 0 || r.Reports })
+	return stage(ctx, blobs, now, len(to) > 0 && !stays, write)
+}
+
+// parsers keeps parsers for the next message, with their buffers.
+var parsers = sync.Pool{New: func() any { return message.NewParser() }}
+
+func stage(ctx context.Context, blobs blob.Store, now time.Time, brief bool, write func(io.Writer) error) (*Arrival, error) {
 	a := &Arrival{ID: NewID(now), Body: blob.Stage(ctx, blobs)}
-	parser := message.NewParser()
+	parser := parsers.Get().(*message.Parser)
+	defer parsers.Put(parser)
+	parser.Reset()
+	if brief {
+		parser.Brief()
+	}
 	sink := &intake{to: io.MultiWriter(a.Body, parser)}
 	err := write(sink)
 	if err == nil {

@@ -2,8 +2,8 @@ package deliver
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,25 +27,30 @@ type Hop struct {
 
 // Received gives the field, folded, with its line end. RFC 5321 §4.4
 func (h Hop) Received() []byte {
-	var b strings.Builder
-	b.Grow(256)
-	b.WriteString("Received: from " + h.from() + "\r\n\tby " + h.By + " with " + h.Protocol)
+	b := make([]byte, 0, 384)
+	say := func(words ...string) {
+		for _, w := range words {
+			b = append(b, w...)
+		}
+	}
+	say("Received: from ", h.from(), "\r\n\tby ", h.By, " with ", h.Protocol)
 	if h.Solicit != "" {
-		b.WriteString("\r\n\t(SOLICIT=" + h.Solicit + ")") // RFC 3865 §2.6
+		say("\r\n\t(SOLICIT=", h.Solicit, ")") // RFC 3865 §2.6
 	}
 	if h.TLS != nil {
-		fmt.Fprintf(&b, "\r\n\t(%s %s)", strings.ReplaceAll(tls.VersionName(h.TLS.Version), " ", ""),
-			tls.CipherSuiteName(h.TLS.CipherSuite))
+		say("\r\n\t(", strings.ReplaceAll(tls.VersionName(h.TLS.Version), " ", ""), " ", tls.CipherSuiteName(h.TLS.CipherSuite), ")")
 	}
-	b.WriteString("\r\n\tid " + h.ID)
+	say("\r\n\tid ", h.ID)
 	if !h.For.IsNull() {
-		b.WriteString("\r\n\tfor <" + h.For.String() + ">")
+		say("\r\n\tfor <")
+		b = h.For.Append(b)
+		say(">")
 	}
 	if h.Priority != 0 {
-		fmt.Fprintf(&b, "\r\n\tpriority %d", h.Priority) // RFC 6710 §4.1 (2)
+		say("\r\n\tpriority ", strconv.Itoa(int(h.Priority))) // RFC 6710 §4.1 (2)
 	}
-	b.WriteString(";\r\n\t" + message.FormatDate(h.At) + "\r\n")
-	return []byte(b.String())
+	say(";\r\n\t", message.FormatDate(h.At), "\r\n")
+	return b
 }
 
 // Protection says how the connection was protected; empty if it was not.

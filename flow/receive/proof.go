@@ -77,11 +77,15 @@ func (v *Visit) named() {
 
 // take takes a message in, verifies what came, and lets pass what is not forged
 // in our name.
-func (r *Receiver) take(ctx context.Context, now time.Time, in *inspection, body io.Reader) (*deliver.Arrival, error) {
-	if !in.scrub {
-		return deliver.Stage(ctx, r.blobs, now, body)
+func (r *Receiver) take(ctx context.Context, now time.Time, in *inspection, recipients []deliver.Recipient, body io.Reader) (*deliver.Arrival, error) {
+	if in.checks != nil { // filters may add others
+		recipients = nil
 	}
-	return deliver.StageWritten(ctx, r.blobs, now, func(w io.Writer) error {
+	return deliver.StageFor(ctx, r.blobs, now, recipients, func(w io.Writer) error {
+		if !in.scrub {
+			_, err := io.Copy(w, body)
+			return err
+		}
 		s := &scrubber{to: w, server: r.o.Hostname}
 		var to io.Writer = s
 		if in.proof != nil {

@@ -210,7 +210,7 @@ func (r *Receiver) Filters() *spam.Filters { return r.o.Filters }
 // gets an id unless it has one, and the envelope what the header says of
 // solicitation. The caller closes the arrival.
 func (r *Receiver) stage(ctx context.Context, now time.Time, service string, in *inspection, env *mail.Envelope, to []deliver.Recipient, hop deliver.Hop, body io.Reader) (*deliver.Arrival, []byte, error) {
-	arrival, err := r.take(ctx, now, in, body)
+	arrival, err := r.take(ctx, now, in, to, body)
 	if err != nil {
 		return nil, nil, err
 	}

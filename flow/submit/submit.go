@@ -158,7 +158,14 @@ func (s *Submitter) Message(ctx context.Context, who sasl.Identity, checks *spam
 	if err != nil {
 		return "", err
 	}
-	arrival, err = deliver.Stage(ctx, s.blobs, now, signing.listen(io.MultiReader(s.repair(header, fields, who, now), rest)))
+	known := to
+	if checks != nil { // filters may add others
+		known = nil
+	}
+	arrival, err = deliver.StageFor(ctx, s.blobs, now, known, func(w io.Writer) error {
+		_, err := io.Copy(w, signing.listen(io.MultiReader(s.repair(header, fields, who, now), rest)))
+		return err
+	})
 	if err != nil {
 		return "", err
 	}

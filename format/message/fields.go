@@ -104,6 +104,8 @@ func (p *Parser) delimiterInHeader(line []byte, size int64) bool {
 	return true
 }
 
+var messageID = []byte("message-id")
+
 // endField takes the field that has just ended.
 func (p *Parser) endField() {
 	h := &p.header
@@ -130,7 +132,7 @@ func (p *Parser) endField() {
 		}
 		return
 	}
-	if len(name) > 32 {
+	if len(name) > 32 || p.brief && !bytes.EqualFold(name, messageID) {
 		return
 	}
 	var low [32]byte
@@ -318,6 +320,9 @@ func (p *Parser) endHeader() {
 	n.Body = p.off
 	f.lines = p.lines
 	p.state = inBody
+	if p.brief {
+		return
+	}
 	if n.Type == "" {
 		n.Type, n.Subtype = "text", "plain"
 		if p.header.digest && p.header.seen&seenType == 0 {

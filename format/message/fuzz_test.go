@@ -100,6 +100,16 @@ func FuzzParse(f *testing.F) {
 		if again := p.Finish(); !reflect.DeepEqual(m, again) {
 			t.Fatalf("in pieces\n%+v\nas one\n%+v", again, m)
 		}
+		// What is found in brief is what is found else. A header that does not
+		// end before its parts is longer then.
+		p.Reset()
+		p.Brief()
+		p.Write(b)
+		brief := p.Finish()
+		if brief.Size != m.Size || brief.Root.Body < m.Root.Body ||
+			brief.Root.Body == m.Root.Body && !strings.HasPrefix(brief.Envelope.MessageID, m.Envelope.MessageID) {
+			t.Fatalf("in brief\n%+v\nelse\n%+v", brief, m)
+		}
 	})
 }
 

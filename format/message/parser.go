@@ -40,6 +40,7 @@ type Parser struct {
 	active   int     // frames in open with a boundary
 	next     state   // what follows a delimiter's line end
 	swallow  bool    // too many parts: the last one takes the rest
+	brief    bool    // see Brief
 	header   headerState
 	envelope Envelope
 	refs     []string
@@ -95,6 +96,11 @@ func (p *Parser) Reset() {
 	p.header.message = true
 }
 
+// Brief has the parser, which is at the start of a message, find no more of it
+// than what a message has to tell that only passes through: Size, MessageID, and
+// where the body of the Root begins. It is as before after Reset.
+func (p *Parser) Brief() { p.brief = true }
+
 // Parse reads a message to its end. It fails only if r does.
 func Parse(r io.Reader) (*Message, error) {
 	p := NewParser()
@@ -113,6 +119,10 @@ func (p *Parser) Write(b []byte) (int, error) {
 		case inHeader:
 			b = p.readHeader(b)
 		case inBody:
+			if p.brief {
+				p.off += int64(len(b))
+				return n, nil
+			}
 			b = p.readBody(b)
 		case inDelimiter:
 			b = p.skipDelimiter(b)
