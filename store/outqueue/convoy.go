@@ -142,7 +142,9 @@ func (q *Queue) bringAll(ctx context.Context, shard, shards int, calls []*enqueu
 		calls[0].err = err
 		return len(calls) == 1
 	}
+	along := q.company.depart()
 	err = o.Wait(ctx)
+	along.end()
 	last := calls[0].now
 	for _, own := range calls {
 		if own.err = err; own.full {

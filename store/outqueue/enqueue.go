@@ -368,7 +368,7 @@ func firstDue(now time.Time, s *Submission) time.Time {
 func (tx *shardTxn) putBody(id ID, body []byte) uint16 {
 	n := 0
 	for chunk := range slices.Chunk(body, partSize) {
-		tx.Put(bodyKey(id, n), chunk)
+		tx.Put(tx.bodyKey(id, n), chunk)
 		n++
 	}
 	return uint16(n)

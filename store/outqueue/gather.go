@@ -66,7 +66,7 @@ func (q *Queue) gathered(ctx context.Context, now time.Time, shard, shards int, 
 	if s.err != nil {
 		return s.err
 	}
-	return s.commit.Wait(ctx)
+	return q.durable(ctx, s.commit)
 }
 
 // join adds a result to those that wait. It returns at once if the result is

@@ -69,7 +69,7 @@ func TestGathered(t *testing.T) {
 		synctest.Wait()
 		r.result(t, time.Now(), leases[0], delivered)
 		patient.Wait()
-		if took := time.Since(begun); took != 0 || db.updates.Load() != 1 {
+		if took := time.Since(begun); took > time.Millisecond || db.updates.Load() != 1 {
 			t.Errorf("%v and %d transactions", took, db.updates.Load())
 		}
 	})

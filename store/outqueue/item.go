@@ -182,7 +182,7 @@ type Item struct {
 
 // Pending gives the indexes of the recipients that are still to be tried.
 func (it *Item) Pending() []int {
-	var pending []int
+	pending := make([]int, 0, len(it.Status))
 	for i, s := range it.Status {
 		if s.State == Pending {
 			pending = append(pending, i)

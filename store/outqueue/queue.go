@@ -60,6 +60,7 @@ type Queue struct {
 	stripes [32]sync.Mutex
 
 	gatherings [maxShards]gathering
+	company    company
 
 	boarding sync.Mutex
 	convoy   *convoy // takes calls of Enqueue along, nil if none does; guarded by boarding
@@ -115,7 +116,7 @@ func (q *Queue) count(ctx context.Context) (int, error) {
 		}
 		if h.shards == 0 {
 			h.shards = uint16(q.o.Shards)
-			tx.Put(headKey(), h.encode())
+			tx.Put(headKey(), h.append(nil))
 		}
 		n = h.shards
 		return nil

@@ -45,9 +45,12 @@ func decodeWay(b []byte) way {
 	return way{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), int8(b[16])}
 }
 
-// row is the value of the index: version 1, way 17, flags 1, octets 8.
-func (s state) row() []byte {
-	b := s.way.append([]byte{version})
+// rowSize is that of a row of the index.
+const rowSize = 1 + waySize + 9
+
+// appendRow writes the value of the index: version 1, way 17, flags 1, octets 8.
+func (s state) appendRow(b []byte) []byte {
+	b = s.way.append(append(b, version))
 	flags := byte(0)
 	if s.tried {
 		flags = flagTried
@@ -70,7 +73,7 @@ func readyOf(key, value []byte) (Ready, error) {
 		return Ready{}, err
 	}
 	r := Ready{ID: id, Due: time.Unix(0, due)}
-	if len(value) == 1+waySize+9 && value[0] == version {
+	if len(value) == rowSize && value[0] == version {
 		w := decodeWay(value[1:])
 		r.Destination, r.Sender, r.Priority = w.destination, w.sender, w.priority
 		r.Tried = value[1+waySize]&flagTried != 0
@@ -83,7 +86,9 @@ func readyOf(key, value []byte) (Ready, error) {
 func Destination(domain string) uint64 { return number("domain", strings.ToLower(domain)) }
 
 func number(kind, name string) uint64 {
-	sum := sha256.Sum256([]byte(kind + " " + name))
+	var room [128]byte
+	text := append(append(append(room[:0], kind...), ' '), name...)
+	sum := sha256.Sum256(text)
 	return binary.BigEndian.Uint64(sum[:])
 }
 
@@ -105,8 +110,9 @@ func wayOf(it *Item) way {
 		return w
 	}
 	domain := ""
-	for _, i := range it.Pending() {
-		switch d := it.Envelope.To[i].Address.Domain; {
+	for i, to := range it.Envelope.To {
+		switch d := to.Address.Domain; {
+		case it.Status[i].State != Pending:
 		case domain == "":
 			domain = d
 		case domain != d:

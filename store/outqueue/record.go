@@ -243,8 +243,8 @@ const (
 	stateVersion = 2
 )
 
-func (s state) encode() []byte {
-	b := make([]byte, 0, stateSize)
+// append writes the state, of stateSize octets.
+func (s state) append(b []byte) []byte {
 	var flags byte
 	if s.held {
 		flags |= flagHeld
@@ -309,8 +309,8 @@ const (
 	longVersion = 2
 )
 
-func (h head) encode() []byte {
-	b := make([]byte, 0, longHead)
+// append writes the head, of at most longHead octets. There is nothing before it.
+func (h head) append(b []byte) []byte {
 	b = append(b, version)
 	b = binary.BigEndian.AppendUint16(b, h.shards)
 	for _, n := range []uint64{
@@ -347,29 +347,39 @@ func decodeHead(b []byte) (head, error) {
 
 func headKey() []byte { return []byte{keys.QueueHead} }
 
-func itemKey(id ID, part int) []byte {
-	return binary.BigEndian.AppendUint16(idKey(keys.QueueItem, id), uint16(part))
+// How long keys are.
+const (
+	idKeySize   = 9
+	partKeySize = idKeySize + 2
+	dueKeySize  = 17
+)
+
+func itemKey(id ID, part int) []byte  { return appendItemKey(nil, id, part) }
+func stateKey(id ID) []byte           { return appendIDKey(nil, keys.QueueState, id) }
+func bodyKey(id ID, chunk int) []byte { return appendBodyKey(nil, id, chunk) }
+func dueKey(due int64, id ID) []byte  { return appendDueKey(nil, due, id) }
+
+func appendItemKey(b []byte, id ID, part int) []byte {
+	return binary.BigEndian.AppendUint16(appendIDKey(b, keys.QueueItem, id), uint16(part))
 }
 
-func stateKey(id ID) []byte { return idKey(keys.QueueState, id) }
-
-func bodyKey(id ID, chunk int) []byte {
-	return binary.BigEndian.AppendUint16(idKey(keys.QueueBody, id), uint16(chunk))
+func appendBodyKey(b []byte, id ID, chunk int) []byte {
+	return binary.BigEndian.AppendUint16(appendIDKey(b, keys.QueueBody, id), uint16(chunk))
 }
 
-func idKey(prefix byte, id ID) []byte {
-	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 11), prefix), uint64(id))
+func appendIDKey(b []byte, prefix byte, id ID) []byte {
+	return binary.BigEndian.AppendUint64(append(b, prefix), uint64(id))
 }
 
-// dueKey orders times before 1970 wrongly; there are none.
-func dueKey(due int64, id ID) []byte {
-	b := append(make([]byte, 0, 17), keys.QueueDue)
+// appendDueKey orders times before 1970 wrongly; there are none.
+func appendDueKey(b []byte, due int64, id ID) []byte {
+	b = append(b, keys.QueueDue)
 	b = binary.BigEndian.AppendUint64(b, uint64(max(due, 0)))
 	return binary.BigEndian.AppendUint64(b, uint64(id))
 }
 
 func splitDueKey(key []byte) (due int64, id ID, err error) {
-	if len(key) != 17 {
+	if len(key) != dueKeySize {
 		return 0, 0, errors.New("key of the queue's index is malformed")
 	}
 	return int64(binary.BigEndian.Uint64(key[1:])), ID(binary.BigEndian.Uint64(key[9:])), nil

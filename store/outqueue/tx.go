@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"waxwing/store/blob"
+	"waxwing/store/keys"
 	"waxwing/store/kv"
 )
 
@@ -16,6 +17,33 @@ type shardTxn struct {
 	head  head
 	freed []blob.Sum // bodies that have lost their last item
 	made  []fresh    // what has been enqueued
+	room  []byte     // for keys and short values, which live as long as the transaction
+}
+
+// roomStep is how much room for keys and short values is made at once.
+const roomStep = 1 << 10
+
+// carve gives room for n octets, to be appended to.
+func (tx *shardTxn) carve(n int) []byte {
+	if cap(tx.room)-len(tx.room) < n {
+		tx.room = make([]byte, 0, max(roomStep, n))
+	}
+	at := len(tx.room)
+	tx.room = tx.room[:at+n]
+	return tx.room[at : at : at+n]
+}
+
+func (tx *shardTxn) itemKey(id ID, part int) []byte {
+	return appendItemKey(tx.carve(partKeySize), id, part)
+}
+func (tx *shardTxn) stateKey(id ID) []byte {
+	return appendIDKey(tx.carve(idKeySize), keys.QueueState, id)
+}
+func (tx *shardTxn) bodyKey(id ID, chunk int) []byte {
+	return appendBodyKey(tx.carve(partKeySize), id, chunk)
+}
+func (tx *shardTxn) dueKey(due int64, id ID) []byte {
+	return appendDueKey(tx.carve(dueKeySize), due, id)
 }
 
 // begin reads the head. fn of Update may run again: everything is made anew.
@@ -43,7 +71,9 @@ func (tx *shardTxn) markEarly() {
 }
 
 // end writes the head.
-func (tx *shardTxn) end() { tx.Put(headKey(), tx.head.encode()) }
+func (tx *shardTxn) end() {
+	tx.Put(append(tx.carve(1), keys.QueueHead), tx.head.append(tx.carve(longHead)))
+}
 
 func (tx *shardTxn) state(id ID) (state, error) {
 	b, err := tx.Get(stateKey(id))
@@ -60,13 +90,13 @@ func (tx *shardTxn) state(id ID) (state, error) {
 // writes the state.
 func (tx *shardTxn) schedule(id ID, old, s state) {
 	if old != (state{}) && !old.held {
-		tx.Delete(dueKey(old.due, id))
+		tx.Delete(tx.dueKey(old.due, id))
 	}
 	if !s.held {
-		tx.Put(dueKey(s.due, id), s.row())
+		tx.Put(tx.dueKey(s.due, id), s.appendRow(tx.carve(rowSize)))
 		tx.head.low = min(tx.head.low, s.due)
 	}
-	tx.Put(stateKey(id), s.encode())
+	tx.Put(tx.stateKey(id), s.append(tx.carve(stateSize)))
 	tx.head.counts.add(s, 1)
 	if old != (state{}) {
 		tx.head.counts.add(old, -1)
@@ -94,11 +124,11 @@ func (tx *shardTxn) putRecord(it *Item, had uint16) (uint16, error) {
 	n := 0
 	for ; len(b) > 0; n++ {
 		part := b[:min(partSize, len(b))]
-		tx.Put(itemKey(it.ID, n), part)
+		tx.Put(tx.itemKey(it.ID, n), part)
 		b = b[len(part):]
 	}
 	for i := n; i < int(had); i++ {
-		tx.Delete(itemKey(it.ID, i))
+		tx.Delete(tx.itemKey(it.ID, i))
 	}
 	return uint16(n), nil
 }
@@ -140,14 +170,14 @@ func assemble(id ID, s state, rows [][]byte) (*Item, error) {
 // remove deletes an item with everything that it has.
 func (tx *shardTxn) remove(it *Item, s state) error {
 	if !s.held {
-		tx.Delete(dueKey(s.due, it.ID))
+		tx.Delete(tx.dueKey(s.due, it.ID))
 	}
-	tx.Delete(stateKey(it.ID))
+	tx.Delete(tx.stateKey(it.ID))
 	for i := range int(s.parts) {
-		tx.Delete(itemKey(it.ID, i))
+		tx.Delete(tx.itemKey(it.ID, i))
 	}
 	for i := range int(s.chunks) {
-		tx.Delete(bodyKey(it.ID, i))
+		tx.Delete(tx.bodyKey(it.ID, i))
 	}
 	tx.head.counts.add(s, -1)
 	if it.blob == nil {

@@ -186,7 +186,7 @@ func (v *verification) checkDue() error {
 		v.wrong(func(tx *shardTxn) error {
 			now, err := tx.state(id)
 			if err == nil && !now.held {
-				tx.Put(dueKey(now.due, id), now.row())
+				tx.Put(dueKey(now.due, id), now.appendRow(nil))
 				tx.head.low = min(tx.head.low, now.due)
 			}
 			if errors.Is(err, ErrNotFound) {
