@@ -30,6 +30,8 @@ type attempt struct {
 	item  *outqueue.Item
 	name  string         // of the item, for logs and traces
 	from  string         // the reverse-path, likewise
+	to    string         // the last recipient that was named, likewise; guarded by mu
+	named int            // which one that is, counted from one; guarded by mu
 	body  *outqueue.Body // nil until it is needed
 	began time.Time
 	again time.Time // when the lease is to be extended; of the keeper
@@ -48,8 +50,8 @@ type attempt struct {
 // attempt tries one leased item and records what came of it. When ctx ends
 // nothing new is begun; what has gone to a host goes on until work ends. An
 // item that was not tried to its end is given back and due again. It comes with
-// a place where it probably goes to.
-func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *seat) {
+// a place where it probably goes to. It tells whether somebody was talked to.
+func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *seat) (talked bool) {
 	a := &attempt{
 		Relay: r, lease: lease, item: lease.Item, began: time.Now(), seat: s,
 		name: lease.Item.ID.String(), from: lease.Item.Envelope.From.String(),
@@ -63,7 +65,7 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *sea
 	groups := a.groups(ctx, work)
 	if slices.ContainsFunc(groups, func(g *group) bool { return g.way != toNobody }) {
 		if err := a.openBody(work); err != nil {
-			return
+			return true // nothing is known of anybody
 		}
 	}
 	if a.body == nil { // nobody is called
@@ -74,6 +76,17 @@ func (r *Relay) attempt(ctx, work context.Context, lease *outqueue.Lease, s *sea
 		a.settle(work, groups[n], answers)
 		release()
 	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.brought
+}
+
+// rcpt gives a recipient's address in words; mu is held.
+func (a *attempt) rcpt(i int) string {
+	if a.named != i+1 {
+		a.to, a.named = a.item.Envelope.To[i].Address.String(), i+1
+	}
+	return a.to
 }
 
 // each runs fn for the numbers below n, some of them at once.
@@ -158,7 +171,7 @@ func (a *attempt) run(ctx, work context.Context, g *group) (answers []answer, re
 	a.brings()
 	return answers, func() {
 		if used != nil {
-			a.dialer.pool.put(context.WithoutCancel(work), used, time.Now())
+			a.dialer.pool.put(work, used, time.Now())
 		}
 		place.leave(outcomeOf(answers), time.Now())
 	}

@@ -119,6 +119,7 @@ func (a *attempt) notice(ctx context.Context, now time.Time, about []dsn.Recipie
 		}
 		return nil, nil
 	}
+	ctx = context.WithoutCancel(ctx)
 	if err := a.openBody(ctx); err != nil {
 		return nil, err
 	}

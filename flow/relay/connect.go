@@ -49,7 +49,8 @@ type link struct {
 	roots  *x509.CertPool // whom verified trusts; nil for the system's
 	sent   int            // messages so far
 	reused bool
-	local  bool // to a store, by LMTP
+	local  bool   // to a store, by LMTP
+	words  string // what remote gives; empty before
 
 	// What was found of it by the demand of the message that is on it; see look.
 	found  finding
@@ -60,7 +61,12 @@ type link struct {
 }
 
 // remote names the host as people read it: name and address.
-func (l *link) remote() string { return remote(l.host, l.at) }
+func (l *link) remote() string {
+	if l.words == "" {
+		l.words = remote(l.host, l.at)
+	}
+	return l.words
+}
 
 func remote(host string, at netip.AddrPort) string {
 	switch {
@@ -114,7 +120,9 @@ func (d *dialer) kept(ctx context.Context, host string, addrs []netip.Addr, r Ro
 				d.pool.back(l, since)
 				break
 			}
-			l.host = host
+			if l.host != host {
+				l.host, l.words = host, ""
+			}
 			if l.clear != (dm.must == inClear) || l.look(dm, time.Now()) != nil {
 				looked = append(looked, l)
 				d.pool.back(l, since)

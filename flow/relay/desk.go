@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,8 @@ type finished struct {
 type ending int
 
 const (
-	tried    ending = iota // the queue knows when it becomes due again, if it does
+	reached  ending = iota // it was tried, and somebody was talked to; the queue knows when it becomes due again, if it does
+	inVain                 // the same, but nobody was
 	notOurs                // it has gone, or another has it, or is changing it
 	unleased               // the queue could not be read
 )
@@ -67,7 +69,7 @@ const (
 // in it than the queue tells of itself.
 func (d *desk) look(ctx, work context.Context, now time.Time) error {
 	d.hear()
-	d.behind = d.behind || d.lanes.fresh.wanting() || d.lanes.doubtful.wanting()
+	d.behind = d.behind || d.lanes.wanting()
 	next := earlier(d.due, d.cursor.Next())
 	full := !now.Before(d.reread) || d.behind && !now.Before(d.soon)
 	if now.Before(d.trouble) || !full && !d.stirred && (next.IsZero() || now.Before(next)) {
@@ -77,10 +79,7 @@ func (d *desk) look(ctx, work context.Context, now time.Time) error {
 	if full {
 		d.behind = false
 		d.cursor = outqueue.Cursor{}
-		d.lanes.fresh.reread()
-		d.lanes.doubtful.reread()
-		d.lanes.fresh.unblockAll()
-		d.lanes.doubtful.unblockAll()
+		d.lanes.reread()
 		d.places.forget(now)
 	}
 	read := 0
@@ -126,17 +125,14 @@ func earlier(a, b time.Time) time.Time {
 func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 	d.lanes.freed()
 	var batch []outqueue.Ready
-	var chosen map[outqueue.ID]choice
+	var chosen choices
 	for len(batch) < maxBatch {
 		t, lane, ok := d.lanes.next(now)
 		if !ok {
 			break
 		}
-		if chosen == nil {
-			chosen = map[outqueue.ID]choice{}
-		}
 		batch = append(batch, t.Ready)
-		chosen[t.ID] = choice{t, lane}
+		chosen = append(chosen, choice{t, lane})
 	}
 	if len(batch) == 0 {
 		return false
@@ -147,9 +143,9 @@ func (d *desk) begin(ctx, work context.Context, now time.Time) bool {
 
 // lease leases items, which may take as long as the disk does, and has them
 // tried.
-func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.Ready, chosen map[outqueue.ID]choice) {
+func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.Ready, chosen choices) {
 	leases, batch := d.queue.LeaseFresh(now, batch...)
-	attempts := d.attempts(ctx, work, leases, chosen)
+	attempts := d.attempts(ctx, work, leases, &chosen)
 	if len(batch) == 0 {
 		d.run(attempts)
 		return
@@ -161,7 +157,7 @@ func (d *desk) lease(ctx, work context.Context, now time.Time, batch []outqueue.
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("cannot lease from the outqueue", obs.Err, err)
 	}
-	attempts = d.attempts(ctx, work, leases, chosen)
+	attempts = d.attempts(ctx, work, leases, &chosen)
 	how := notOurs
 	if err != nil {
 		how = unleased
@@ -185,13 +181,15 @@ func (d *desk) run(attempts []func()) {
 }
 
 // attempts takes leased items from those that were chosen, to be tried.
-func (d *desk) attempts(ctx, work context.Context, leases []*outqueue.Lease, chosen map[outqueue.ID]choice) (attempts []func()) {
+func (d *desk) attempts(ctx, work context.Context, leases []*outqueue.Lease, chosen *choices) (attempts []func()) {
 	for _, l := range leases {
-		c := chosen[l.Item.ID]
-		delete(chosen, l.Item.ID)
+		c := chosen.take(l.Item.ID)
 		attempts = append(attempts, func() {
-			d.attempt(ctx, work, l, c.seat)
-			d.finish(c, tried)
+			how := inVain
+			if d.attempt(ctx, work, l, c.seat) {
+				how = reached
+			}
+			d.finish(c, how)
 		})
 	}
 	return attempts
@@ -201,6 +199,17 @@ func (d *desk) attempts(ctx, work context.Context, leases []*outqueue.Lease, cho
 type choice struct {
 	turn
 	lane *lane
+}
+
+// choices are what is chosen in one go: no more than maxBatch.
+type choices []choice
+
+// take takes an item out, which is among them.
+func (all *choices) take(id outqueue.ID) choice {
+	at := slices.IndexFunc(*all, func(c choice) bool { return c.ID == id })
+	c := (*all)[at]
+	*all = slices.Delete(*all, at, at+1)
+	return c
 }
 
 // maxWaiting is how many goroutines wait for the next attempt when theirs has
@@ -258,7 +267,7 @@ func (d *desk) clear(now time.Time) {
 	d.finished = nil
 	d.mu.Unlock()
 	for _, f := range list {
-		d.lanes.done(f.lane, f.Ready, f.how == tried)
+		d.lanes.done(f.lane, f.Ready, f.how)
 		if f.how == unleased {
 			d.behind, d.soon = true, now.Add(patience)
 		}
@@ -294,6 +303,9 @@ func (d *desk) pause(ctx context.Context) {
 		wait = min(wait, max(next.Sub(now), 0))
 	}
 	wait = min(max(wait, d.trouble.Sub(now)), patience)
+	if next := d.lanes.paced(now); !next.IsZero() {
+		wait = min(wait, max(next.Sub(now), paceStep))
+	}
 	if d.timer == nil {
 		d.timer = time.NewTimer(wait)
 	} else {

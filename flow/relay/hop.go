@@ -43,12 +43,17 @@ type group struct {
 // groups sorts the pending recipients by where they go: those of one domain
 // together, and with them those of other domains that have the same hosts.
 func (a *attempt) groups(ctx, work context.Context) []*group {
+	pending := a.item.Pending()
+	a.open, a.left = len(pending), len(pending)
+	if len(pending) == 1 { // most messages
+		g := &group{indexes: pending, domains: []string{a.item.Envelope.To[pending[0]].Address.Domain}}
+		a.direct(ctx, work, g)
+		return []*group{g}
+	}
 	var all []*group
 	at := map[string]*group{}
 	routes := a.routes.Load()
-	for _, i := range a.item.Pending() {
-		a.open++
-		a.left++
+	for _, i := range pending {
 		to := a.item.Envelope.To[i].Address
 		domain := to.Domain
 		ours, _ := routes.choose(a.item.Envelope.From, to, true)
@@ -122,10 +127,19 @@ func (a *attempt) direct(ctx, work context.Context, g *group) {
 		nobody(answer{err: err})
 		return
 	}
-	sorted := slices.Clone(g.hop.hosts) // equal preferences come in any order
-	slices.Sort(sorted)
-	g.hop.name = strings.Join(append(sorted, g.hop.route.name), " ")
+	g.hop.name = hopName(g.hop.hosts, g.hop.route)
 	a.places.learn(outqueue.Destination(domain), g.hop.name)
+}
+
+// hopName names hosts, which come in any order where they are equally good, and
+// the route to them.
+func hopName(hosts []string, r Route) string {
+	if len(hosts) == 1 {
+		return hosts[0] + " " + r.name
+	}
+	sorted := slices.Clone(hosts)
+	slices.Sort(sorted)
+	return strings.Join(append(sorted, r.name), " ")
 }
 
 // hosts gives the hosts that are tried for a domain, the best first, and what is

@@ -64,6 +64,7 @@ type places struct {
 type crowd struct {
 	limit    float64
 	doubling bool // it has had no trouble yet: each success adds a place
+	takes    bool // it has taken mail, or said something to it, and can be talked to
 	cut      time.Time
 	used     time.Time
 	running  int
@@ -195,7 +196,7 @@ func (s *seat) leave(how outcome, now time.Time) {
 	if c.running < int(c.limit) {
 		p.freed[s.hop] = true
 	}
-	if c.running == 0 && c.doubling && c.limit == float64(min(firstPlaces, p.each)) {
+	if c.running == 0 && !c.takes && c.doubling && c.limit == float64(min(firstPlaces, p.each)) {
 		delete(p.hops, s.hop) // nothing is known of it
 	}
 }
@@ -206,6 +207,7 @@ func (s *seat) leave(how outcome, now time.Time) {
 func (c *crowd) note(how outcome, most float64, now time.Time) {
 	switch how {
 	case worked:
+		c.takes = true
 		if c.doubling {
 			c.limit++
 		} else {
@@ -218,20 +220,29 @@ func (c *crowd) note(how outcome, most float64, now time.Time) {
 		}
 		c.doubling = false
 	case unreachable:
-		c.limit, c.cut, c.doubling = 1, now, true
+		c.limit, c.cut, c.doubling, c.takes = 1, now, true, false
 	}
 }
 
-// troubled tells whether a destination's hop has given reason for doubt.
-func (p *places) troubled(destination uint64) bool {
+// found tells how a destination's hop was found: worked where it has taken mail
+// lately, unreachable where it has given reason for doubt since, and nothing where
+// nobody has been there lately.
+func (p *places) found(destination uint64) outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	hop, ok := p.known[destination]
 	if !ok {
 		hop = unknownHop(destination)
 	}
-	c := p.hops[hop]
-	return c != nil && c.limit < 2
+	switch c := p.hops[hop]; {
+	case c == nil:
+		return nothing
+	case c.limit < 2:
+		return unreachable
+	case c.takes:
+		return worked
+	}
+	return nothing
 }
 
 // takeFreed gives the hops at which places have become free since it was last

@@ -137,8 +137,13 @@ func TestPlacesAdapt(t *testing.T) {
 			t.Errorf("%s: %d places, want %d", step.what, got, step.want)
 		}
 	}
-	if !p.troubled(destination) || p.troubled(8) {
+	if p.found(destination) != unreachable || p.found(8) != nothing {
 		t.Error("it is not known who is in trouble")
+	}
+	now = now.Add(time.Minute)
+	one(worked, 3)
+	if p.found(destination) != worked {
+		t.Error("it is not known who takes mail")
 	}
 }
 

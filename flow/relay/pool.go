@@ -66,8 +66,8 @@ func (p *pool) back(l *link, since time.Time) {
 	p.count++
 }
 
-// put keeps a connection, or takes leave if it has served enough. It waits for
-// nobody.
+// put keeps a connection, or takes leave if it has served enough, whatever becomes
+// of ctx. It waits for nobody.
 func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 	p.mu.Lock()
 	full := p.count >= maxIdle
@@ -78,6 +78,7 @@ func (p *pool) put(ctx context.Context, l *link, now time.Time) {
 		return
 	}
 	p.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
 	p.leaving.Go(func() { l.Quit(ctx) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,7 +161,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	d := desk{
-		Relay: r, lanes: newLanes(r.attempts, r.places), wake: make(chan struct{}, 1),
+		Relay: r, lanes: newLanes(r.attempts, runtime.GOMAXPROCS(0), r.places), wake: make(chan struct{}, 1),
 		work: make(chan func()), closed: make(chan struct{}),
 	}
 	idle := make(chan struct{})

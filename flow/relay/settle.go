@@ -73,7 +73,7 @@ func (a *attempt) say(ctx context.Context, i int, w answer) {
 	}
 	attrs := [7]slog.Attr{
 		slog.String(obs.Queue, a.name), slog.String(obs.Msg, a.item.Message), slog.String(obs.From, a.from),
-		slog.String(obs.Rcpt, a.item.Envelope.To[i].Address.String()), slog.String(obs.Remote, w.remote), last,
+		slog.String(obs.Rcpt, a.rcpt(i)), slog.String(obs.Remote, w.remote), last,
 	}
 	if w.err == nil && w.remote != "" {
 		attrs[6] = slog.Duration(obs.Took, time.Since(a.began))
@@ -108,7 +108,7 @@ func (a *attempt) delivered(ctx context.Context, now time.Time) outqueue.Attempt
 		}
 		delete(a.answers, i)
 	}
-	then, err := a.notice(context.WithoutCancel(ctx), now, about)
+	then, err := a.notice(ctx, now, about)
 	if err != nil {
 		// That the peer has the message must be kept, whatever else fails.
 		a.log.Error("cannot make a notification of success", obs.Queue, a.name, obs.Err, err)
@@ -141,7 +141,7 @@ func (a *attempt) conclude(ctx context.Context, now time.Time) {
 	} else {
 		end.Results, end.Then = append(end.Results, done.Results...), done.Then
 	}
-	notice, err := a.notice(context.WithoutCancel(ctx), now, about)
+	notice, err := a.notice(ctx, now, about)
 	if err != nil {
 		// Without a notification the failure must not be final.
 		a.log.Error("cannot make a bounce", obs.Queue, a.name, obs.Err, err)
@@ -156,6 +156,9 @@ func (a *attempt) conclude(ctx context.Context, now time.Time) {
 // results, and gives what the sender is to be told, and the delay after which
 // those come again that had no place; zero if there are none.
 func (a *attempt) rest(now time.Time, end *outqueue.Attempt) (soon time.Duration, about []dsn.Recipient) {
+	if len(a.answers) == 0 {
+		return 0, nil
+	}
 	for _, i := range slices.Sorted(maps.Keys(a.answers)) {
 		w := a.answers[i]
 		next, again := a.scheduleOf(i).next(now, a.since(), a.item.Tries+1)

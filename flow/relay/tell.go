@@ -27,7 +27,7 @@ func (a *attempt) tell(ctx context.Context, now time.Time, i int, w answer) {
 	}
 	e := trace.Event{
 		Time: now, Step: trace.Sent, Message: a.item.Message, Queue: a.name, Service: "relay", Remote: w.remote,
-		Account: a.item.Origin.Account, From: a.from, To: []string{a.item.Envelope.To[i].Address.String()},
+		Account: a.item.Origin.Account, From: a.from, To: []string{a.rcpt(i)},
 		Reason: describe(w), TLS: a.tlsWith(w.remote), Took: now.Sub(a.began),
 	}
 	switch {

@@ -181,7 +181,7 @@ func (r *Relay) try(work context.Context, l *link, t transfer, answers []answer)
 			fill(answers, own)
 			return answer{}, l
 		}
-		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
+		r.dialer.pool.put(work, l, time.Now())
 		return own, nil
 	}
 	n := l.most(t.to)
@@ -190,7 +190,7 @@ func (r *Relay) try(work context.Context, l *link, t transfer, answers []answer)
 	if err != nil && worthAnotherHost(err) && allUnanswered(outcome.Refused) {
 		w := answer{err: err, remote: l.remote(), network: !said(err)}
 		t.noteCall(began, l.remote(), l, []answer{w})
-		r.dialer.pool.put(context.WithoutCancel(work), l, time.Now())
+		r.dialer.pool.put(work, l, time.Now())
 		return w, nil
 	}
 	l.note(outcome, err, answers[:n])

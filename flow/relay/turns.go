@@ -241,14 +241,16 @@ func (e *entries) Pop() any {
 	return last
 }
 
-// A lane is a part of the attempts that run at once: what is new has one, and
-// what has been in vain before, or goes where there is trouble, has another, so
-// that the dead do not keep the living waiting.
+// A lane is a part of the attempts that run at once: what goes where mail was
+// taken lately has one, what goes where nobody has been lately another, and
+// what has been in vain before, or goes where there is trouble, a third, so that
+// the dead do not keep the living waiting.
 type lane struct {
 	*turns
-	most    int // attempts that run at once
-	each    int // of them, of one sender
-	quiet   int // of them, kept for senders of whom nothing runs
+	pace    *pace // nil for as fast as it goes
+	most    int   // attempts that run at once
+	each    int   // of them, of one sender
+	quiet   int   // of them, kept for senders of whom nothing runs
 	running int
 }
 
@@ -262,26 +264,30 @@ func (l *lane) may(running int) bool {
 
 // lanes divides attempts.
 type lanes struct {
-	fresh, doubtful lane
-	places          *places
+	proven, unproven, doubtful lane
+	places                     *places
 	// again is what has become due once more before its attempt was known to
 	// have ended: a cursor has passed it.
 	again map[outqueue.ID]outqueue.Ready
 }
 
-func newLanes(attempts int, p *places) *lanes {
+func newLanes(attempts, processors int, p *places) *lanes {
 	part := func(n int) int { return max(attempts*n/8, 1) }
 	return &lanes{
-		fresh:    lane{turns: newTurns(), most: part(7), each: part(4), quiet: attempts / 8},
-		doubtful: lane{turns: newTurns(), most: part(4), each: part(2), quiet: attempts / 16},
+		proven:   lane{turns: newTurns(), most: part(7), each: part(4), quiet: attempts / 8},
+		unproven: lane{turns: newTurns(), pace: newPace(processors), most: part(5), each: part(3), quiet: attempts / 8},
+		doubtful: lane{turns: newTurns(), pace: newPace(processors), most: part(4), each: part(2), quiet: attempts / 16},
 		places:   p,
 		again:    map[outqueue.ID]outqueue.Ready{},
 	}
 }
 
+// all gives the lanes, the first of which comes first.
+func (l *lanes) all() [3]*lane { return [3]*lane{&l.proven, &l.unproven, &l.doubtful} }
+
 // add lists an item in its lane.
 func (l *lanes) add(r outqueue.Ready) {
-	for _, lane := range []*lane{&l.fresh, &l.doubtful} {
+	for _, lane := range l.all() {
 		if running, ok := lane.listed[r.ID]; ok {
 			if running {
 				l.again[r.ID] = r
@@ -289,22 +295,28 @@ func (l *lanes) add(r outqueue.Ready) {
 			return
 		}
 	}
-	if r.Tried || l.places.troubled(r.Destination) {
+	switch how := l.places.found(r.Destination); {
+	case r.Tried || how == unreachable:
 		l.doubtful.add(r)
-	} else {
-		l.fresh.add(r)
+	case how == worked:
+		l.proven.add(r)
+	default:
+		l.unproven.add(r)
 	}
 }
 
 // done says that an item's attempt has come to its end, or has not been made,
 // and lists the item again if it has become due meanwhile. What was tried has
 // another time then.
-func (l *lanes) done(lane *lane, r outqueue.Ready, tried bool) {
+func (l *lanes) done(lane *lane, r outqueue.Ready, how ending) {
 	lane.running--
 	lane.turns.done(r)
+	if lane.pace != nil && how != inVain {
+		lane.pace.repay()
+	}
 	again, ok := l.again[r.ID]
 	delete(l.again, r.ID)
-	if ok && (!tried || !again.Due.Equal(r.Due)) {
+	if tried := how == reached || how == inVain; ok && (!tried || !again.Due.Equal(r.Due)) {
 		l.add(again)
 	}
 }
@@ -312,27 +324,57 @@ func (l *lanes) done(lane *lane, r outqueue.Ready, tried bool) {
 // next gives the item whose turn it is, with the lane that it is in.
 func (l *lanes) next(now time.Time) (turn, *lane, bool) {
 	reserve := func(destination uint64) (*seat, string) { return l.places.reserve(destination, now) }
-	for _, lane := range []*lane{&l.fresh, &l.doubtful} {
-		if lane.running >= lane.most {
+	for _, lane := range l.all() {
+		if lane.running >= lane.most || lane.pace != nil && now.Before(lane.pace.next()) {
 			continue
 		}
 		if t, ok := lane.next(lane.may, reserve); ok {
 			lane.running++
+			if lane.pace != nil {
+				lane.pace.take(now)
+			}
 			return t, lane, true
 		}
 	}
 	return turn{}, nil, false
 }
 
+// paced gives when something may go that waits for its pace alone; zero for
+// nothing.
+func (l *lanes) paced(now time.Time) (next time.Time) {
+	for _, lane := range l.all() {
+		if lane.pace != nil && lane.running < lane.most && lane.ring.Len() > 0 && now.Before(lane.pace.next()) {
+			next = earlier(next, lane.pace.next())
+		}
+	}
+	return next
+}
+
+// wanting tells whether there is something in the index that had no room, and
+// room by now.
+func (l *lanes) wanting() bool {
+	return l.proven.wanting() || l.unproven.wanting() || l.doubtful.wanting()
+}
+
+// reread says that the index is read from its beginning again: everybody may
+// try once more.
+func (l *lanes) reread() {
+	for _, lane := range l.all() {
+		lane.turns.reread()
+		lane.unblockAll()
+	}
+}
+
 // expecting tells whether something waits that the end of an attempt may let go.
 func (l *lanes) expecting() bool {
-	return len(l.again) > 0 || l.fresh.expecting() || l.doubtful.expecting()
+	return len(l.again) > 0 || l.proven.expecting() || l.unproven.expecting() || l.doubtful.expecting()
 }
 
 // freed lets those try again for whom there may be a place now.
 func (l *lanes) freed() {
 	if hops := l.places.takeFreed(); hops != nil {
-		l.fresh.unblock(hops)
-		l.doubtful.unblock(hops)
+		for _, lane := range l.all() {
+			lane.unblock(hops)
+		}
 	}
 }

@@ -164,10 +164,11 @@ func TestTurnsBounds(t *testing.T) {
 }
 
 // What is known to be in vain has half of the attempts, one sender half of
-// what there is, and a part is kept for those of whom nothing runs.
+// what there is, and a part is kept for those of whom nothing runs. What is new
+// has more, the most where mail is taken.
 func TestLanes(t *testing.T) {
 	p := newPlaces(1000)
-	l := newLanes(80, p)
+	l := newLanes(80, 1000, p) // so many processors that nobody waits for his pace
 	now := time.Unix(0, 0)
 	count := func() (n int) {
 		for {
@@ -193,23 +194,80 @@ func TestLanes(t *testing.T) {
 	if n := count(); n != 15 {
 		t.Errorf("%d more in vain run", n)
 	}
-	for i := range 500 {
-		l.add(ready(2000+i, 5, uint64(1000+i)))
+	for first, want := range map[int][3]int{10_000: {30, 10, 10}, 20_000: {40, 20, 10}} {
+		at := func(i int) uint64 {
+			if first == 20_000 { // somebody takes mail there
+				p.learn(uint64(first+i), "live.test")
+				p.hops["live.test"] = &crowd{limit: 10_000, takes: true}
+			}
+			return uint64(first + i)
+		}
+		for i := range 500 {
+			l.add(ready(first+i, 5, at(i)))
+		}
+		if n := count(); n != want[0] {
+			t.Errorf("%d new ones of one sender run", n)
+		}
+		for i := range 500 {
+			l.add(ready(first+1000+i, 6, at(1000+i)))
+		}
+		if n := count(); n != want[1] {
+			t.Errorf("%d new ones of another sender run", n)
+		}
+		for i := range 20 {
+			l.add(ready(first+2000+i, uint64(100+i), at(2000+i)))
+		}
+		if n := count(); n != want[2] {
+			t.Errorf("%d single messages run", n)
+		}
 	}
-	if n := count(); n != 40 {
-		t.Errorf("%d new ones of one sender run", n)
+}
+
+// Attempts that reach nobody follow each other at a pace, whatever waits; those
+// that reach somebody do not wait, nor does what goes where mail is taken.
+func TestPace(t *testing.T) {
+	p := newPlaces(1000)
+	l := newLanes(1000, 2, p)
+	now := time.Unix(100, 0)
+	ahead := int(paceAhead/(paceEach/2)) + 1
+	count := func(how ending) (n int) {
+		for n < 10*ahead {
+			got, lane, ok := l.next(now)
+			if !ok {
+				break
+			}
+			n++
+			got.seat.leave(nothing, now)
+			l.done(lane, got.Ready, how)
+		}
+		return n
 	}
-	for i := range 500 {
-		l.add(ready(3000+i, 6, uint64(2000+i)))
+	for i := range 100 * ahead {
+		l.add(ready(i, 1, uint64(i)))
 	}
-	if n := count(); n != 20 {
-		t.Errorf("%d new ones of another sender run", n)
+	if n := count(inVain); n != ahead {
+		t.Errorf("%d go at once", n)
 	}
-	for i := range 20 {
-		l.add(ready(4000+i, uint64(100+i), uint64(3000+i)))
+	if next := l.paced(now); next != now.Add(paceEach/2) {
+		t.Errorf("the next goes after %v", next.Sub(now))
 	}
-	if n := count(); n != 10 {
-		t.Errorf("%d single messages run", n)
+	p.learn(1_000_000, "live.test")
+	p.hops["live.test"] = &crowd{limit: 20, takes: true}
+	l.add(ready(1_000_000, 1, 1_000_000))
+	if n := count(reached); n != 1 {
+		t.Errorf("%d go where mail is taken", n)
+	}
+	now = now.Add(10 * paceEach)
+	if n := count(inVain); n != 20 {
+		t.Errorf("%d go after %v", n, 10*paceEach)
+	}
+	now = now.Add(paceEach / 2)
+	if n := count(reached); n != 10*ahead {
+		t.Errorf("%d go that reach somebody", n)
+	}
+	now = now.Add(time.Hour)
+	if n := count(inVain); n != ahead {
+		t.Errorf("%d go at once after an hour", n)
 	}
 }
 
@@ -240,7 +298,7 @@ func BenchmarkTurns(b *testing.B) {
 // What becomes due once more while it is being tried is not forgotten, and what
 // was only seen once more does not come again.
 func TestDueAgainWhileTried(t *testing.T) {
-	l := newLanes(8, newPlaces(20))
+	l := newLanes(8, 2, newPlaces(20))
 	now := time.Unix(100, 0)
 	for _, again := range []bool{false, true} {
 		r := ready(1, 1, 1)
@@ -256,14 +314,14 @@ func TestDueAgainWhileTried(t *testing.T) {
 			l.add(seen)
 		}
 		got.seat.leave(nothing, now)
-		l.done(lane, r, true)
+		l.done(lane, r, inVain)
 		next, lane, ok := l.next(now)
 		if ok != again || len(l.again) != 0 {
 			t.Fatalf("comes again: %v, want %v", ok, again)
 		}
 		if ok {
 			next.seat.leave(nothing, now)
-			l.done(lane, next.Ready, true)
+			l.done(lane, next.Ready, inVain)
 		}
 	}
 	// One that was being changed when its turn came comes again as it is.
@@ -272,7 +330,7 @@ func TestDueAgainWhileTried(t *testing.T) {
 	got, lane, _ := l.next(now)
 	l.add(r)
 	got.seat.leave(nothing, now)
-	l.done(lane, r, false)
+	l.done(lane, r, notOurs)
 	if _, _, ok := l.next(now); !ok {
 		t.Error("it is forgotten")
 	}

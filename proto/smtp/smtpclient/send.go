@@ -236,8 +236,7 @@ func (t *transaction) exchange(ctx context.Context) error {
 			wait = dataTimeout
 		}
 		_, err := c.expect(ctx, s.verb, s.class, wait) // each has its own time
-		var lost *Lost
-		if errors.As(err, &lost) {
+		if isLost(err) {
 			return err
 		}
 		t.note(s, err)
@@ -305,14 +304,14 @@ func (t *transaction) message(ctx context.Context, body io.Reader) error {
 	} else {
 		err = w.dotted(body)
 	}
-	var lost *Lost
+	if err == nil {
+		return t.final(ctx)
+	}
 	var refused *smtp.Refusal
 	switch {
-	case err == nil:
-		return t.final(ctx)
 	case errors.As(err, &refused):
 		return err
-	case w.failed != nil || errors.As(err, &lost):
+	case w.failed != nil || isLost(err):
 		return c.lastWord(ctx, err)
 	}
 	// Without its end the peer does not take it. RFC 5321 §4.1.1.4
@@ -341,8 +340,7 @@ func (t *transaction) final(ctx context.Context) error {
 	at := 0
 	for range replies {
 		r, err := c.expect(ctx, "message", 2, finalTimeout)
-		var lost *Lost
-		if errors.As(err, &lost) {
+		if lost, ok := errors.AsType[*Lost](err); ok {
 			lost.Unknown = true
 			return err
 		}

@@ -44,6 +44,11 @@ func (l *Lost) Error() string {
 // Unwrap gives the cause.
 func (l *Lost) Unwrap() error { return l.Err }
 
+func isLost(err error) bool {
+	_, ok := errors.AsType[*Lost](err)
+	return ok
+}
+
 // Temporary is always true: another connection may do better.
 func (l *Lost) Temporary() bool { return true }
 
