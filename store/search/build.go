@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/bits"
 	"slices"
+	"sync"
 	"time"
 
 	"waxwing/format/abstract"
@@ -22,14 +24,11 @@ const (
 	// fast as they would be found.
 	minBatch = 64
 	// maxDocs bounds a segment; maxBuilt one that is built from messages, in
-	// memory.
+	// 8 MiB of memory.
 	maxDocs  = 4096
 	maxBuilt = 1024
-	// maxPairs bounds the pairs of gram and email of a segment in the making:
-	// 16 MiB.
-	maxPairs = 4 << 20
 	// readAtOnce is how many messages are read in one round trip.
-	readAtOnce = 64
+	readAtOnce = 32
 	// writeAtOnce is how many octets one transaction writes.
 	writeAtOnce = 1 << 20
 )
@@ -37,16 +36,31 @@ const (
 // errOvertaken says that another node builds the account's index.
 var errOvertaken = errors.New("another node is building the index")
 
-// A pair is a gram, and in the low 16 bits the place of an email that has it.
-type pair uint32
-
 // A builder makes one segment.
 type builder struct {
 	a       *Account
 	segment segment
-	pairs   []pair
-	grams   gramSet
+	tables  []*gramTable // of 64 emails each
 	write   writer
+	pace    pace
+}
+
+var gramTables = sync.Pool{New: func() any { return new(gramTable) }}
+
+// table gives that of the email at a place.
+func (b *builder) table(place int) *gramTable {
+	for place/64 >= len(b.tables) {
+		t := gramTables.Get().(*gramTable)
+		clear(t[:])
+		b.tables = append(b.tables, t)
+	}
+	return b.tables[place/64]
+}
+
+func (b *builder) release() {
+	for _, t := range b.tables {
+		gramTables.Put(t)
+	}
 }
 
 // A writer collects rows and writes them in transactions of a fit size. All
@@ -87,12 +101,12 @@ func (a *Account) build(ctx context.Context, s *state) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	ref, last, err := a.segment(ctx, ids)
+	ref, err := a.segment(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
 	next := *s
-	next.through = last
+	next.through = ids[len(ids)-1]
 	sum, _, err := a.mail.Sum(ctx, next.through)
 	if err != nil {
 		return 0, err
@@ -102,26 +116,21 @@ func (a *Account) build(ctx context.Context, s *state) (int, error) {
 	return ref.docs, a.replace(ctx, s, &next, nil)
 }
 
-// segment makes a segment of emails, at least of the first of them, and tells
-// which one is its last.
-func (a *Account) segment(ctx context.Context, ids []mail.EmailID) (segmentRef, mail.EmailID, error) {
-	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}}
-	for len(ids) > 0 && len(b.pairs) < maxPairs {
-		began := time.Now()
+// segment makes a segment of maxBuilt emails at most.
+func (a *Account) segment(ctx context.Context, ids []mail.EmailID) (segmentRef, error) {
+	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}, pace: a.x.pace()}
+	defer b.release()
+	for len(ids) > 0 {
 		n, err := b.addSome(ctx, ids[:min(len(ids), readAtOnce)])
+		if err == nil {
+			err = b.pace.yield(ctx)
+		}
 		if err != nil {
-			return segmentRef{}, 0, err
+			return segmentRef{}, err
 		}
 		ids = ids[n:]
-		if err := a.x.yield(ctx, time.Since(began)); err != nil {
-			return segmentRef{}, 0, err
-		}
 	}
-	if err := b.finish(ctx); err != nil {
-		return segmentRef{}, 0, err
-	}
-	n := len(b.segment.emails)
-	return segmentRef{b.segment.id, n}, b.segment.emails[n-1], nil
+	return segmentRef{b.segment.id, len(b.segment.emails)}, b.finish(ctx)
 }
 
 func randomID() uint64 {
@@ -158,22 +167,19 @@ func (b *builder) add(ctx context.Context, id mail.EmailID, w *mailbox.Whole) er
 	if err := b.write.put(ctx, abstractKey(id), abstract.Make(w.Message)); err != nil {
 		return err
 	}
-	b.grams.reset()
-	if err := b.read(ctx, id, w); err != nil {
+	grams := gramSet{table: b.table(place), email: 1 << (place % 64)}
+	if err := b.read(ctx, id, w, &grams); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		b.segment.wild = append(b.segment.wild, uint16(place)) // who searches it meets the trouble
 		return nil
 	}
-	for _, g := range b.grams.list {
-		b.pairs = append(b.pairs, pair(g)<<16|pair(place))
-	}
 	return nil
 }
 
 // read goes through the text of an email.
-func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole) error {
+func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole, grams *gramSet) error {
 	var body io.ReaderAt = wholeText(w.Text)
 	var header []byte
 	if w.Text == nil {
@@ -193,8 +199,8 @@ func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole) e
 	} else {
 		header = w.Text[:min(w.Message.Root.Body, int64(len(w.Text)), abstract.MaxHeader)]
 	}
-	abstract.Header(message.ParseHeader(header), &b.grams)
-	return abstract.Body(body, &w.Message.Root, &b.grams)
+	abstract.Header(message.ParseHeader(header), grams)
+	return abstract.Body(body, &w.Message.Root, grams)
 }
 
 // A wholeText is a message in memory.
@@ -232,16 +238,24 @@ func (b *builder) finish(ctx context.Context) error {
 		b.segment.blocks = append(b.segment.blocks, first)
 		return b.write.put(ctx, postingsKey(b.segment.id, first), block)
 	}}
-	sorted := sortPairs(b.pairs)
 	list := make([]uint16, 0, w.docs)
-	for i := 0; i < len(sorted); {
-		g := sorted[i] >> 16
+	for g := range allGrams {
 		list = list[:0]
-		for ; i < len(sorted) && sorted[i]>>16 == g; i++ {
-			list = append(list, uint16(sorted[i]))
+		for k, t := range b.tables {
+			for some := t[g]; some != 0; some &= some - 1 {
+				list = append(list, uint16(k*64+bits.TrailingZeros64(some)))
+			}
+		}
+		if len(list) == 0 {
+			continue
 		}
 		if err := w.put(gram(g), list); err != nil {
 			return err
+		}
+		if g%1024 == 0 {
+			if err := b.pace.yield(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := w.flush(); err != nil {
@@ -251,24 +265,6 @@ func (b *builder) finish(ctx context.Context) error {
 		return err
 	}
 	return b.write.flush(ctx)
-}
-
-// sortPairs brings pairs into the order of their grams; those of a gram stay
-// in theirs, which is that of the emails.
-func sortPairs(pairs []pair) []pair {
-	at := make([]int32, allGrams+1)
-	for _, p := range pairs {
-		at[p>>16+1]++
-	}
-	for g := range allGrams {
-		at[g+1] += at[g]
-	}
-	sorted := make([]pair, len(pairs))
-	for _, p := range pairs {
-		sorted[at[p>>16]] = p
-		at[p>>16]++
-	}
-	return sorted
 }
 
 // replace makes next the state, if nobody has changed it meanwhile, and

@@ -17,13 +17,16 @@ type gram uint16
 
 func hashGram(three uint32) gram { return gram(three * 0x9E3779B1 >> (32 - gramBits)) }
 
-// A gramSet collects the grams of a text, and those of the text without its
-// combining marks. It is an abstract.Sink.
+// A gramTable has, for each gram, which of 64 emails have it.
+type gramTable [allGrams]uint64
+
+// A gramSet notes the grams of an email's texts, and those of the texts without
+// their combining marks. It is an abstract.Sink.
 type gramSet struct {
-	seen [allGrams / 64]uint64
-	list []gram // those seen, in the order in which they were met
-	text lastOctets
-	bare lastOctets // of the text without marks
+	table *gramTable
+	email uint64 // its bit there
+	text  lastOctets
+	bare  lastOctets // of the text without marks
 }
 
 // lastOctets are those that the next gram begins with.
@@ -59,14 +62,10 @@ func (s *gramSet) add(at lastOctets, piece []byte) lastOctets {
 		piece = piece[1:]
 		at.n++
 	}
-	last := at.last
+	last, table, email := at.last, s.table, s.email
 	for _, c := range piece {
 		last = (last<<8 | uint32(c)) & 0xffffff
-		g := hashGram(last)
-		if bit := uint64(1) << (g % 64); s.seen[g/64]&bit == 0 {
-			s.seen[g/64] |= bit
-			s.list = append(s.list, g)
-		}
+		table[hashGram(last)] |= email
 	}
 	at.last = last & 0xffff
 	return at
@@ -77,15 +76,6 @@ func (s *gramSet) End() { s.text, s.bare = lastOctets{}, lastOctets{} }
 
 // Enough is never: a text is indexed whole, whatever its length.
 func (s *gramSet) Enough() bool { return false }
-
-// reset empties the set.
-func (s *gramSet) reset() {
-	for _, g := range s.list {
-		s.seen[g/64] = 0
-	}
-	s.list = s.list[:0]
-	s.End()
-}
 
 // maxGrams bounds how many grams of a string are looked up: they are taken
 // evenly, since a string's beginning may be that of many.

@@ -122,9 +122,10 @@ func (a *Account) writeMerged(ctx context.Context, into *segment, sources []*sou
 		into.blocks = append(into.blocks, first)
 		return out.put(ctx, postingsKey(into.id, first), block)
 	}}
+	pace := a.x.pace()
 	list := make([]uint16, 0, w.docs)
 	for {
-		least, began := -1, time.Now()
+		least := -1
 		for _, src := range sources {
 			if !src.done && (least < 0 || int(src.r.gram) < least) {
 				least = int(src.r.gram)
@@ -155,8 +156,8 @@ func (a *Account) writeMerged(ctx context.Context, into *segment, sources []*sou
 				return err
 			}
 		}
-		if least%1024 == 0 {
-			if err := a.x.yield(ctx, time.Since(began)); err != nil {
+		if least%256 == 0 {
+			if err := pace.yield(ctx); err != nil {
 				return err
 			}
 		}

@@ -35,13 +35,12 @@ func (a *Account) renew(ctx context.Context, s *state) (bool, error) {
 		}
 		var made []segmentRef
 		for len(ids) > 0 {
-			ref, last, err := a.segment(ctx, ids[:min(len(ids), maxBuilt)])
+			n := min(len(ids), maxBuilt)
+			ref, err := a.segment(ctx, ids[:n])
 			if err != nil {
 				return false, err
 			}
-			made = append(made, ref)
-			at, _ := slices.BinarySearch(ids, last)
-			ids = ids[at+1:]
+			made, ids = append(made, ref), ids[n:]
 		}
 		next.segments = slices.Replace(slices.Clone(s.segments), i, i+1, made...)
 		return true, a.replace(ctx, s, &next, []uint64{ref.id})

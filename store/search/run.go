@@ -65,12 +65,29 @@ func (x *Index) next() (mail.AccountID, bool) {
 	return 0, false
 }
 
-// yield leaves the machine to deliveries while there are any: three times as
-// long as was worked.
-func (x *Index) yield(ctx context.Context, took time.Duration) error {
-	if time.Since(time.Unix(0, x.lastArrival.Load())) > busyFor {
+// A pace is that of a worker that leaves the machine to deliveries while there
+// are any: three times as long as it has worked, after some milliseconds of it.
+type pace struct {
+	x     *Index
+	began time.Time
+}
+
+func (x *Index) pace() pace { return pace{x, time.Now()} }
+
+// workAtOnce is how long a worker goes on in any case.
+const workAtOnce = 2 * time.Millisecond
+
+func (p *pace) yield(ctx context.Context) error {
+	now := time.Now()
+	took := now.Sub(p.began)
+	if took < workAtOnce {
 		return ctx.Err()
 	}
+	p.began = now
+	if now.Sub(time.Unix(0, p.x.lastArrival.Load())) > busyFor {
+		return ctx.Err()
+	}
+	defer func() { p.began = time.Now() }()
 	t := time.NewTimer(min(3*took, time.Second))
 	defer t.Stop()
 	select {
