@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -29,7 +30,7 @@ func (c *conn) compress(_ context.Context, cmd imap.Compress) (reply, error) {
 // the client sent before it was told OK is none of it. RFC 4978 §3
 func (c *conn) startCompression() error {
 	c.in.discard()
-	d := newDeflated(c.out.conn)
+	d := newDeflated(c.out.conn, c.info.Log)
 	c.in.conn, c.out.conn, c.compressed = d, d, true
 	var raw net.Conn = d
 	c.in.raw.Store(&raw)
@@ -46,6 +47,7 @@ func (c *conn) startCompression() error {
 // no compressor.
 type deflated struct {
 	net.Conn // below
+	log      *slog.Logger
 	reader   net.Conn
 	writer   net.Conn
 	ended    chan struct{}
@@ -55,18 +57,24 @@ type deflated struct {
 // deflateDict is how far an answer may refer back.
 const deflateDict = 8 << 10
 
-func newDeflated(below net.Conn) *deflated {
-	d := &deflated{Conn: below, ended: make(chan struct{})}
+func newDeflated(below net.Conn, log *slog.Logger) *deflated {
+	d := &deflated{Conn: below, log: log, ended: make(chan struct{})}
 	d.reader, d.writer = net.Pipe()
 	go d.inflate()
 	return d
 }
 
 // inflate decompresses what comes, until the connection ends or is none of
-// DEFLATE any more. It reads no further ahead than what has been asked for.
+// DEFLATE any more. It reads no further ahead than what has been asked for. A
+// panic, which is a bug of ours, ends this connection alone.
 func (d *deflated) inflate() {
 	defer close(d.ended)
 	defer d.writer.Close() //nolint:errcheck // the reader sees the end
+	defer func() {
+		if r := recover(); r != nil {
+			logPanic(d.log, r)
+		}
+	}()
 	z := inflater{in: bufio.NewReader(patient{d.Conn}), out: d.writer}
 	_ = z.run() // whatever ends it ends the dialog
 }

@@ -72,7 +72,7 @@ func (c *conn) serve(ctx, work context.Context) {
 	defer c.close()
 	defer func() {
 		if r := recover(); r != nil {
-			c.info.Log.Error("panic in connection", obs.Err, fmt.Sprint(r), "stack", string(debug.Stack()))
+			logPanic(c.info.Log, r)
 			c.remark("BYE", imap.CodeServerBug, "Internal error")
 			_ = c.out.flush() // the connection ends in any case
 		}
@@ -94,6 +94,10 @@ func (c *conn) serve(ctx, work context.Context) {
 		c.out.line("* BYE %s", c.parting)
 	}
 	_ = c.out.flush() // whether the client hears it changes nothing any more
+}
+
+func logPanic(log *slog.Logger, r any) {
+	log.Error("panic in connection", obs.Err, fmt.Sprint(r), "stack", string(debug.Stack()))
 }
 
 // next waits for a command and carries it out. An error ends the connection.

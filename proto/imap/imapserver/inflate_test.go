@@ -6,7 +6,9 @@ import (
 	"compress/flate"
 	"encoding/hex"
 	"io"
+	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 )
@@ -131,5 +133,27 @@ func BenchmarkInflate(b *testing.B) {
 		if err := z.run(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A falling is a connection that something is wrong with, in our own code.
+type falling struct{ net.Conn }
+
+func (falling) Read([]byte) (int, error) { panic("a bug") }
+func (falling) Close() error             { return nil }
+
+// What goes wrong while a client's octets are decompressed ends its connection,
+// and not the program.
+func TestInflatePanics(t *testing.T) {
+	var log bytes.Buffer
+	d := newDeflated(falling{}, slog.New(slog.NewTextHandler(&log, nil)))
+	if n, err := d.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+		t.Errorf("read %d, %v", n, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "panic in connection") {
+		t.Errorf("the log has %q", log.String())
 	}
 }
