@@ -43,3 +43,19 @@ func GetInto(r Reader, keys [][]byte, room *Room) error {
 	}
 	return nil
 }
+
+// A FixedReader is a RoomReader that remembers where it has found values that
+// never change.
+type FixedReader interface {
+	RoomReader
+	GetFixed(keys [][]byte, room *Room) error
+}
+
+// GetFixed is GetInto for keys whose values never change as long as they are
+// there. It may give the value of one that has just been deleted.
+func GetFixed(r Reader, keys [][]byte, room *Room) error {
+	if r, ok := r.(FixedReader); ok {
+		return r.GetFixed(keys, room)
+	}
+	return GetInto(r, keys, room)
+}

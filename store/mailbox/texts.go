@@ -51,7 +51,7 @@ func (a *Account) ReadTexts(ctx context.Context, ids []mail.EmailID) (*Texts, er
 		if err := t.find(r, ids); err != nil {
 			return err
 		}
-		if err := kv.GetInto(r, t.want, &t.bodies); err != nil {
+		if err := kv.GetFixed(r, t.want, &t.bodies); err != nil {
 			return err
 		}
 		for i := range t.list {

@@ -91,7 +91,7 @@ func (a *Account) ReadWhole(ctx context.Context, ids []mail.EmailID) (*Wholes, e
 			return err
 		}
 		t := &w.texts
-		if err := kv.GetInto(r, t.want, &t.bodies); err != nil {
+		if err := kv.GetFixed(r, t.want, &t.bodies); err != nil {
 			return err
 		}
 		w.octets = slices.Grow(w.octets, len(t.prefixes)+len(t.bodies.Octets))

@@ -21,7 +21,7 @@ const (
 	maxBetween = 8 << 10
 )
 
-var _ kv.RoomReader = (*reader)(nil)
+var _ kv.FixedReader = (*reader)(nil)
 
 // A roomy is what GetInto uses again.
 type roomy struct {
@@ -40,6 +40,15 @@ type wanted struct {
 
 // GetInto implements kv.RoomReader.
 func (r *reader) GetInto(keys [][]byte, room *kv.Room) error {
+	own := r.begin(keys, room)
+	if err := r.lookUp(keys, func(i int, held []byte) error { return own.found(i, held, room) }); err != nil {
+		return err
+	}
+	return r.finish(keys, own, room)
+}
+
+// begin empties a room for the values of keys.
+func (r *reader) begin(keys [][]byte, room *kv.Room) *roomy {
 	own, ok := room.Engine.(*roomy)
 	if !ok {
 		own = new(roomy)
@@ -50,22 +59,26 @@ func (r *reader) GetInto(keys [][]byte, room *kv.Room) error {
 	for range keys {
 		room.Values = append(room.Values, nil)
 	}
-	found := func(i int, held []byte) error {
-		if len(held) == 0 {
-			return errNoTag
-		}
-		if held[0] == tagPlain {
-			own.spans = append(own.spans, span{i, len(room.Octets), len(held) - 1})
-			room.Octets = append(room.Octets, held[1:]...)
-			return nil
-		}
-		ref, err := parseReference(held)
-		own.refs = append(own.refs, wanted{i, ref})
-		return err
+	return own
+}
+
+// found takes what Pebble holds under a key.
+func (own *roomy) found(i int, held []byte, room *kv.Room) error {
+	if len(held) == 0 {
+		return errNoTag
 	}
-	if err := r.lookUp(keys, found); err != nil {
-		return err
+	if held[0] == tagPlain {
+		own.spans = append(own.spans, span{i, len(room.Octets), len(held) - 1})
+		room.Octets = append(room.Octets, held[1:]...)
+		return nil
 	}
+	ref, err := parseReference(held)
+	own.refs = append(own.refs, wanted{i, ref})
+	return err
+}
+
+// finish reads what lies in the log.
+func (r *reader) finish(keys [][]byte, own *roomy, room *kv.Room) error {
 	if err := r.readAhead(keys, own, room); err != nil {
 		return err
 	}
