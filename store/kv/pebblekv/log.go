@@ -160,10 +160,11 @@ func (l *bodyLog) stop() error {
 	l.room.Broadcast()
 	l.mu.Unlock()
 	<-l.ended
+	err := l.rooms.stop(l.end.segment()) // which may be writing to it still
 	if s := l.current; s != nil && uint64(l.end) == l.durable.Load() {
 		l.segments.seal(s, l.end.offset(), l.values)
 	}
-	return l.rooms.stop(l.end.segment())
+	return err
 }
 
 // run writes one group after the other, until stop.
@@ -252,6 +253,7 @@ func (l *bodyLog) carryOut(g *group) {
 		if l.failure = l.write(g); l.failure != nil {
 			l.failed(l.failure) // before anybody can find that nothing waits
 		}
+		l.rooms.wrote(g.octets)
 	}
 	l.finish(g, l.failure, time.Since(began))
 }

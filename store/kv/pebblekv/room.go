@@ -31,6 +31,7 @@ type rooms struct {
 	tried  time.Time        // when
 	closed bool
 	ended  chan struct{}
+	blanks blanks
 }
 
 // A room is a file that can take records up to its limit.
@@ -71,7 +72,11 @@ func (r *rooms) stop(used uint32) error {
 func (r *rooms) need(end place) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.has(end) {
+	for !r.has(end) || r.blanks.busy != 0 && end > r.blanks.busy {
+		if r.has(end) {
+			r.change.Wait() // not for long
+			continue
+		}
 		if r.closed {
 			return errors.New("closing")
 		}
@@ -86,7 +91,7 @@ func (r *rooms) need(end place) error {
 		r.change.Wait()
 	}
 	r.next, r.asked = end, 0
-	if !r.wanted && r.err == nil && r.short() != nil {
+	if !r.wanted && r.err == nil && (r.short() != nil || r.thin() != 0) {
 		r.wanted = true
 		r.change.Broadcast()
 	}
@@ -141,10 +146,15 @@ func (r *rooms) piece(number uint32, to int64) *piece {
 
 func (r *rooms) run() {
 	defer close(r.ended)
+	defer r.closeBlank()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.closed {
 		p := r.short()
+		if from := r.thin(); p == nil && r.wanted && from != 0 {
+			r.blank(from)
+			continue
+		}
 		if p == nil || !r.wanted {
 			r.wanted = false
 			r.change.Wait()
