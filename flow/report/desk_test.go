@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"waxwing/flow/report"
 	"waxwing/store/reports"
+	"waxwing/trust/tlsrpt"
 )
 
 func zipped(t *testing.T, name string, data []byte) string {
@@ -73,6 +75,23 @@ func TestDocuments(t *testing.T) {
 		files, err := report.Documents([]byte(tt.mail))
 		if len(files) != tt.want || (err != nil) != tt.bad {
 			t.Errorf("%s: %d files, %v", what, len(files), err)
+		}
+	}
+}
+
+// So are those in the published messages.
+func TestPublishedMessages(t *testing.T) {
+	for name, id := range map[string]string{"rpt01.eml": "5065427c-23d3-47ca-b6e0-946ea0e8c4be", "rpt02.eml": "2020-01-01T00:00:00Z_example.com"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "trust", "tlsrpt", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := report.Documents(text)
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%s: %d reports, %v", name, len(files), err)
+		}
+		if r, err := tlsrpt.ParseReport(files[0].Data); err != nil || r.ID != id {
+			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package tlsrpt
 import (
 	"bytes"
 	"fmt"
-	"strings"
 	"time"
 
 	"waxwing/format/message"
@@ -14,9 +13,6 @@ const (
 	TypeJSON = "application/tlsrpt+json"
 	TypeGzip = "application/tlsrpt+gzip"
 )
-
-// maxSearched bounds the parts of a message that are looked at for a report.
-const maxSearched = 50
 
 // A Mail is a report that goes by mail. RFC 8460 §5.3
 type Mail struct {
@@ -57,33 +53,4 @@ func (m Mail) Bytes() ([]byte, error) {
 	var out bytes.Buffer
 	_, err = b.WriteTo(&out)
 	return out.Bytes(), err
-}
-
-// Find gives the part of a message that holds a report; nil if there is none.
-// It may be in gzip, whatever its type says.
-func Find(m *message.Message) *message.Part {
-	report := m.Root.Subtype == "report" && strings.EqualFold(m.Root.Param("report-type"), "tlsrpt")
-	left := maxSearched
-	return find(&m.Root, report, &left)
-}
-
-func find(p *message.Part, report bool, left *int) *message.Part {
-	if *left--; *left < 0 {
-		return nil
-	}
-	name := strings.ToLower(p.Filename())
-	switch {
-	case p.IsMultipart():
-		for i := range p.Parts {
-			if found := find(&p.Parts[i], report, left); found != nil {
-				return found
-			}
-		}
-	case p.Type != "application":
-	// QUIRK: some write application/tlsrpt, or application/gzip.
-	case p.Subtype == "tlsrpt" || strings.HasPrefix(p.Subtype, "tlsrpt+"),
-		report && (strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".json.gz")):
-		return p
-	}
-	return nil
 }
