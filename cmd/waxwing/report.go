@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"time"
 
 	"waxwing/app/config"
@@ -28,6 +30,33 @@ func (f reportFilter) filter() adminapi.ReportFilter {
 		filter.Since = time.Now().Add(-f.Since.Std())
 	}
 	return filter
+}
+
+// printReports tells what others have reported, one domain after the other.
+func printReports[T any](s streams, asJSON bool, all []T, print func(io.Writer, T) error) error {
+	if asJSON {
+		return printJSON(s.out, all)
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(s.err, "nobody has reported yet; others do so if the DNS asks for it: waxwing dns DOMAIN --check")
+	}
+	for i, one := range all {
+		if i > 0 {
+			fmt.Fprintln(s.out)
+		}
+		if err := print(s.out, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orDash writes a dash in the place of nothing.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }
 
 type reportSentCmd struct{ reportFilter }

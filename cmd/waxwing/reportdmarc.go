@@ -34,21 +34,7 @@ func (c reportDMARCCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return printJSON(s.out, all)
-		}
-		if len(all) == 0 {
-			fmt.Fprintln(s.err, "nobody has reported yet; others do so if the DNS asks for it: waxwing dns DOMAIN --check")
-		}
-		for i, one := range all {
-			if i > 0 {
-				fmt.Fprintln(s.out)
-			}
-			if err := printDMARC(s.out, one); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printReports(s, c.JSON, all, printDMARC)
 	})
 }
 
@@ -88,13 +74,6 @@ func printDMARC(out io.Writer, d adminapi.DMARCSummary) error {
 		fmt.Fprintln(out, "- "+printable(advice))
 	}
 	return nil
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // share says how much of a whole something is: never all or nothing unless it

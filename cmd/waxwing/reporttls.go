@@ -33,21 +33,7 @@ func (c reportTLSCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return printJSON(s.out, all)
-		}
-		if len(all) == 0 {
-			fmt.Fprintln(s.out, "nobody has reported yet; others do so if the DNS asks for it: waxwing dns DOMAIN --check")
-		}
-		for i, o := range all {
-			if i > 0 {
-				fmt.Fprintln(s.out)
-			}
-			if err := printTLSOverview(s.out, o); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printReports(s, c.JSON, all, printTLSOverview)
 	})
 }
 
@@ -60,11 +46,7 @@ func printTLSOverview(out io.Writer, o adminapi.TLSOverview) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  REPORTER\tSIGNED BY\tREPORTS\tWELL\tFAILED")
 	for _, r := range o.Reporters[:min(len(o.Reporters), shownReporters)] {
-		signed := r.Proven
-		if signed == "" {
-			signed = "-"
-		}
-		fmt.Fprintf(w, "  %s\t%s\t%d\t%d\t%d\n", printable(r.Organization), printable(signed), r.Reports, r.Successful, r.Failed)
+		fmt.Fprintf(w, "  %s\t%s\t%d\t%d\t%d\n", printable(r.Organization), printable(orDash(r.Proven)), r.Reports, r.Successful, r.Failed)
 	}
 	if err := w.Flush(); err != nil {
 		return err
