@@ -53,13 +53,13 @@ func TestRotten(t *testing.T) {
 	}
 	w.Account = w.s.Account(1)
 	letter := func(name string) string {
-		return "Subject: " + name + "\r\nMessage-ID: <" + name + "@x>\r\n\r\n" + name + " begins\r\n" + strings.Repeat("all work and no play\r\n", 100)
+		return "Subject: " + name + "\r\nMessage-ID: <" + name + "@x>\r\n\r\n" + strings.Repeat("all work and no play\r\n", 100) + name + " ends\r\n"
 	}
 	var list []Appended
 	for _, name := range []string{"one", "two", "three"} {
 		list = append(list, w.add(t, Inbox, letter(name)))
 	}
-	rot(t, dir, "two begins")
+	rot(t, dir, "two ends")
 	if _, err := w.OpenMessage(t.Context(), list[1].Email); !errors.Is(err, kv.ErrDamaged) {
 		t.Errorf("what is damaged opens with %v", err)
 	}

@@ -118,11 +118,14 @@ func (r *reader) readAhead(keys [][]byte, own *roomy, room *kv.Room) error {
 	settled := place(r.log.written.Load())                                        // what is behind it may lie in memory
 	for rest := own.refs; len(rest) > 0; {
 		n := stretch(rest, settled)
-		if n < 2 {
+		if n < 2 || r.spare != nil { // one by one: what is damaged harms only itself
 			w := rest[0]
 			at := grow(room, int(w.ref.whole))
 			if err := r.fetch(w.ref, room.Octets[at:]); err != nil {
-				return r.damage(keys[w.index], w.ref, err)
+				if err := r.spared(keys[w.index], w.ref, err); err != nil {
+					return err
+				}
+				w.ref.whole = 0
 			}
 			own.spans = append(own.spans, span{w.index, at, int(w.ref.whole)})
 			rest = rest[1:]

@@ -256,7 +256,7 @@ func TestDamagedValue(t *testing.T) {
 	// Who asks to be spared gets all others, and is told.
 	for name, read := range map[string]func(r kv.Reader) (got int, err error){
 		"Get":          func(r kv.Reader) (int, error) { v, err := r.Get([]byte("v0004")); return 5 - len(v), err },
-		"GetMany":      func(r kv.Reader) (int, error) { return countValues(r.GetMany(keys[2:7])) },
+		"GetMany":      func(r kv.Reader) (int, error) { return countValues(r.GetMany(keys[:16])) },
 		"GetMany, all": func(r kv.Reader) (int, error) { return countValues(r.GetMany(keys)) },
 		"GetInto": func(r kv.Reader) (int, error) {
 			var room kv.Room
@@ -282,7 +282,7 @@ func TestDamagedValue(t *testing.T) {
 				told = append(told, string(key))
 			})
 			n, err := read(r)
-			if n != map[string]int{"Get": 5, "GetMany": 4}[name] && n != 19 {
+			if n != map[string]int{"Get": 5, "GetMany": 4, "GetMany, all": 6, "GetInto": 6, "Scan": 6}[name] { // of the seven that are left
 				t.Errorf("%s gives %d values", name, n)
 			}
 			return err
