@@ -49,7 +49,7 @@ peers: build
 postgres: build
 	test/packages.sh
 	$(GO) test -count=1 -tags postgres ./store/kv/pgkv/
-	$(GO) run ./test/system/withpostgres $(GO) test -count=1 -short ./serve/... ./flow/... ./store/directory/ ./store/outqueue/ ./store/mailbox/ ./store/backup/
+	$(GO) run ./test/system/withpostgres $(GO) test -count=1 -short ./serve/... ./flow/... ./store/directory/ ./store/outqueue/ ./store/trace/ ./store/mailbox/ ./store/backup/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing $(GO) run ./test/system/withpostgres $(GO) test -count=1 -tags peers \
 	  -run 'Curl|Python|Swaks|Msmtp|OpenSSL|Mbsync|Fetchmail|Telnet' ./test/peers/
 	WAXWING_BIN=$(CURDIR)/bin/waxwing WAXWING_KILLS=3 $(GO) run ./test/system/withpostgres \

@@ -10,16 +10,16 @@ import (
 	"strings"
 	"time"
 
-	"waxwing/app/config"
 	"waxwing/mail"
 	"waxwing/serve/adminapi"
 )
 
 type traceCmd struct {
 	lister
-	What  string          `arg:"" optional:"" help:"A message's id (ours, the queue's, or its Message-ID), an address, or a peer's IP address."`
-	Since config.Duration `help:"Only what has happened since so long ago, such as \"2h\"." placeholder:"TIME"`
-	Limit int             `help:"How many messages at most, the newest." default:"20"`
+	What  string `arg:"" optional:"" help:"A message's id (ours, the queue's, or its Message-ID), an address, or a peer's IP address."`
+	Since string `help:"Only what has happened since then, such as \"2h\" (ago) or \"2026-11-20 14:00\"." placeholder:"TIME"`
+	Until string `help:"Only what had happened by then." placeholder:"TIME"`
+	Limit int    `help:"How many messages at most, the newest." default:"20"`
 }
 
 func (traceCmd) Help() string {
@@ -32,18 +32,16 @@ Examples:
   waxwing trace bob@example.com
   waxwing trace q10000000002f
   waxwing trace 192.0.2.7 --since 1d
-  waxwing trace --since 10m`
+  waxwing trace --since 10m
+  waxwing trace --since "2026-11-20 14:00" --until "2026-11-20 14:05"`
 }
 
 func (c traceCmd) Run(ctx context.Context, s streams) error {
-	if c.What == "" && c.Since == 0 {
-		return errors.New("say which message, or since when: waxwing trace ADDRESS, or waxwing trace --since 10m")
+	f, err := c.filter(time.Now())
+	if err != nil {
+		return err
 	}
 	return c.with(func(client *adminapi.Client) error {
-		f := adminapi.StoryFilter{Term: c.What, Limit: c.Limit}
-		if c.Since > 0 {
-			f.Since = time.Now().Add(-c.Since.Std())
-		}
 		stories, err := client.Stories(ctx, f)
 		if err != nil {
 			return err
@@ -72,6 +70,28 @@ func (c traceCmd) Run(ctx context.Context, s streams) error {
 		}
 		return nil
 	})
+}
+
+// filter says what is wanted.
+func (c traceCmd) filter(now time.Time) (adminapi.StoryFilter, error) {
+	f := adminapi.StoryFilter{Term: c.What, Limit: c.Limit}
+	if c.What == "" && c.Since == "" && c.Until == "" {
+		return f, errors.New("say which message, or since when: waxwing trace ADDRESS, or waxwing trace --since 10m")
+	}
+	for _, bound := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"--since", c.Since, &f.Since}, {"--until", c.Until, &f.Until}} {
+		if bound.text == "" {
+			continue
+		}
+		t, err := parseTime(bound.text, now)
+		if err != nil {
+			return f, fmt.Errorf("%s: %w", bound.flag, err)
+		}
+		*bound.into = t
+	}
+	return f, nil
 }
 
 // stepText tells a step in one line. What has been told of the message before
