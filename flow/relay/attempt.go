@@ -12,7 +12,6 @@ import (
 	"golang.org/x/net/idna"
 
 	"waxwing/flow/deliver"
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/proto/smtp"
@@ -238,17 +237,12 @@ func (a *attempt) reader() io.Reader {
 	return a.body.Reader()
 }
 
-// maxHeaderLooked is how much of a header is searched for UTF-8.
-const maxHeaderLooked = 256 << 10
-
 // headerIsUTF8 tells whether the header needs SMTPUTF8. RFC 6531 §3.4
 func (a *attempt) headerIsUTF8() bool {
-	header := make([]byte, min(int64(a.body.Size()), maxHeaderLooked))
-	n, err := a.body.ReadAt(header, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	header, err := a.header()
+	if err != nil {
 		return true
 	}
-	header, _ = message.SplitHeader(header[:n])
 	for _, c := range header {
 		if c >= 0x80 {
 			return true

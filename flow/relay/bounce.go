@@ -151,6 +151,9 @@ func (a *attempt) messageID() string {
 	return ""
 }
 
+// maxHeaderLooked is how much of a header is looked at.
+const maxHeaderLooked = 256 << 10
+
 // header reads the header of the message, whose body is open.
 func (a *attempt) header() ([]byte, error) {
 	header := make([]byte, min(int64(a.body.Size()), maxHeaderLooked))
