@@ -104,6 +104,7 @@ func (c *conn) handle(ctx context.Context, line []byte) {
 	}
 	cmd, err := smtp.Parse(line)
 	if err != nil {
+		c.overheard(line, err)
 		c.unparsed(line, c.unknown(ctx, line, err))
 		return
 	}
