@@ -57,6 +57,9 @@ type conn struct {
 	quit bool
 	// deadline is when the client must have sent what we wait for.
 	deadline time.Time
+	// readBy and writeBy are the deadlines that the connection has; zero for none
+	// of ours.
+	readBy, writeBy time.Time
 
 	drainBy atomic.Int64 // unix nanoseconds; zero while we do not drain
 }
@@ -189,12 +192,19 @@ func (c *conn) reply(r smtp.Reply) {
 	}
 }
 
+// late is how much later than it should a wait may end. To move the deadline of
+// the connection for each line would cost as much as some of the lines do.
+const late = time.Second / 2
+
 // flush sends what is queued.
 func (c *conn) flush() {
 	if len(c.out) == 0 || c.failed != nil {
 		return
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.options.WriteTimeout)) // the write fails as well then
+	if by := time.Now().Add(c.options.WriteTimeout); by.After(c.writeBy) {
+		c.writeBy = by.Add(late)
+		_ = c.nc.SetWriteDeadline(c.writeBy) // the write fails as well then
+	}
 	_, c.failed = c.nc.Write(c.out)
 	c.out = c.out[:0]
 	if cap(c.out) > 2*flushAt {
@@ -281,7 +291,7 @@ func (c *conn) fill(p []byte) (int, error) {
 		if d := c.drainBy.Load(); d != 0 && time.Unix(0, d).Before(by) {
 			by = time.Unix(0, d)
 		}
-		if err := c.nc.SetReadDeadline(by); err != nil {
+		if err := c.readUntil(by); err != nil {
 			return 0, err
 		}
 		// Looked at after the deadline is set: drain either is seen here or
@@ -303,6 +313,16 @@ func (c *conn) fill(p []byte) (int, error) {
 			return 0, errDraining
 		}
 	}
+}
+
+// readUntil gives the connection a deadline for reading, unless the one that it
+// has will do. Once the server stops drain has moved that.
+func (c *conn) readUntil(by time.Time) error {
+	if !by.After(c.readBy) && c.readBy.Sub(by) <= late && c.drainBy.Load() == 0 {
+		return nil
+	}
+	c.readBy = by.Add(late)
+	return c.nc.SetReadDeadline(c.readBy)
 }
 
 // drain tells the connection that the server stops: when it is idle at once,

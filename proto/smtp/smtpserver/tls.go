@@ -48,6 +48,7 @@ func (c *conn) startTLS(ctx context.Context, _ smtp.Command) {
 // handshake puts TLS between us and the client.
 func (c *conn) handshake(ctx context.Context) bool {
 	_ = c.raw.SetDeadline(time.Now().Add(handshakeTimeout)) // the handshake fails as well then
+	c.readBy, c.writeBy = time.Time{}, time.Time{}
 	t, leaf, err := c.server.secure.Handshake(ctx, c.raw)
 	if err != nil {
 		c.log.Info("tls handshake failed", obs.Err, err)
