@@ -25,6 +25,7 @@ func (c *conn) create(ctx context.Context, cmd imap.Create) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	c.did(deed{made: made})
 	info, err := c.account.Mailbox(ctx, made)
 	if err != nil {
 		return reply{}, err
@@ -71,6 +72,7 @@ func (c *conn) delete(ctx context.Context, cmd imap.Delete) (reply, error) {
 	if err := c.account.Delete(ctx, name); err != nil {
 		return reply{}, err
 	}
+	c.did(deed{gone: name})
 	if c.view != nil && c.view.mailbox.Snapshot().Gone() {
 		c.deselect()
 		c.remark("OK", imap.CodeClosed, "The selected mailbox has been deleted")
@@ -93,6 +95,7 @@ func (c *conn) rename(ctx context.Context, cmd imap.Rename) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	c.did(deed{from: from, to: made})
 	if c.rev2 && from != imap.Inbox { // which is still there
 		return reply{}, c.announce(ctx, made, from)
 	}
@@ -106,5 +109,6 @@ func (c *conn) subscribe(ctx context.Context, cmd imap.Subscribe) (reply, error)
 		return reply{}, err
 	}
 	name = strings.TrimSuffix(name, string(imap.Delimiter))
+	c.did(deed{subscribed: name, on: !cmd.Undo})
 	return reply{}, c.account.Subscribe(ctx, name, !cmd.Undo)
 }

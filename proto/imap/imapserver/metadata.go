@@ -137,5 +137,6 @@ func (c *conn) setMetadata(ctx context.Context, cmd imap.SetMetadata) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
+	c.did(deed{noted: &cmd, notedIn: name})
 	return reply{}, c.account.Annotate(ctx, name, cmd.Entries)
 }

@@ -61,6 +61,7 @@ type notifying struct {
 	shared   bool              // they may be those of others
 	watch    Watch             // nil where they are none
 	own      map[mail.UID]bool // new messages that come from this session
+	deed     deed              // what its command has done to mailboxes
 	// names are those of the user's own mailboxes, where names are watched: of
 	// one that has been deleted nothing else may be left that knows it.
 	names map[mail.MailboxID]string
@@ -334,7 +335,11 @@ func (c *conn) tellNews(n news, withUID bool, command string) error {
 	}
 	if c.notifying != nil {
 		c.notifying.own = nil
-		return c.tellOthers(c.work)
+		err := c.tellOthers(c.work)
+		if c.notifying != nil {
+			c.notifying.deed = deed{}
+		}
+		return err
 	}
 	return nil
 }
@@ -380,6 +385,10 @@ func (c *conn) tellOthers(ctx context.Context) error {
 // tellMailbox tells what has happened to one mailbox.
 func (c *conn) tellMailbox(ctx context.Context, l **lister, all []News, n *News, events imap.NotifyEvents) (err error) {
 	named := n.Created || n.Deleted || n.Before != "" && !renamedAbove(all, n)
+	if c.notifying.deed.is(n) {
+		named, n.Changed = false, false
+	}
+	n.Noted = c.notifying.deed.left(n)
 	if named && events&imap.NotifyMailboxName != 0 || n.Changed && n.Before == "" && events&imap.NotifySubscription != 0 {
 		if *l == nil {
 			if *l, err = c.newLister(ctx); err != nil {
