@@ -245,7 +245,8 @@ func (k *serverKeys) published(ctx context.Context) ([]records.TLSKey, error) {
 		shown = nil // that of our own until the first has come
 	}
 	if len(shown) > 0 && !slices.ContainsFunc(all, func(key records.TLSKey) bool { return string(key.SPKI) == string(shown) }) {
-		all = append([]records.TLSKey{{SPKI: shown, Use: records.InUse, State: "the key of the server's certificate; renew it with the same key"}}, all...)
+		all = append([]records.TLSKey{{SPKI: shown, Use: records.InUse, Foreign: k.acme == nil,
+			State: "the key of the server's certificate; renew it with the same key"}}, all...)
 	}
 	return all, nil
 }

@@ -35,8 +35,9 @@ type Record struct {
 	// Optional says that mail arrives and is believed without it.
 	Optional bool
 
-	kind kind
-	use  KeyUse // of the key in a TLSA record
+	kind    kind
+	use     KeyUse // of the key in a TLSA record
+	foreign bool   // the same of TLSKey
 }
 
 // A kind is how a record is compared.
@@ -103,6 +104,9 @@ type TLSKey struct {
 	SPKI  []byte // the public key as certificates hold it, in DER
 	State string // in words, such as "the key in use"
 	Use   KeyUse
+	// Foreign says that it comes with a certificate that others renew: nobody here
+	// makes the next, or sees to it that its record is there in time.
+	Foreign bool
 }
 
 // A KeyUse says what a TLSKey is to the certificates.
@@ -145,7 +149,7 @@ func For(d Domain) []Record {
 	)
 	list = append(list, d.policyRecords(domain, host)...)
 	for _, k := range d.TLSKeys {
-		list = append(list, Record{Name: "_25._tcp." + host, Type: "TLSA", Data: TLSA(k.SPKI), Optional: true, kind: tlsa, use: k.Use,
+		list = append(list, Record{Name: "_25._tcp." + host, Type: "TLSA", Data: TLSA(k.SPKI), Optional: true, kind: tlsa, use: k.Use, foreign: k.Foreign,
 			Why: "DANE: " + k.State + "; counts only in a zone that is signed with DNSSEC"})
 	}
 	if d.Autoconfig {

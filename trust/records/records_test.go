@@ -167,6 +167,8 @@ func TestWrong(t *testing.T) {
 		{"two SPF", spfName, records.Different, "leave one", func(z dnstest.Zone) { z.TXT["example.test"] = []string{"v=spf1 mx -all", "v=spf1 a -all"} }},
 		{"SPF of others", spfName, records.Different, "does not permit this server", func(z dnstest.Zone) { z.TXT["example.test"] = []string{"v=spf1 ip4:198.51.100.1 -all"} }},
 		{"SPF for everybody", spfName, records.Different, "permits everybody", func(z dnstest.Zone) { z.TXT["example.test"] = []string{"v=spf1 +all"} }},
+		{"SPF for everybody, unsaid", spfName, records.Different, "permits everybody", func(z dnstest.Zone) { z.TXT["example.test"] = []string{"v=spf1 mx all"} }},
+		{"SPF for all addresses", spfName, records.Different, "permits everybody", func(z dnstest.Zone) { z.TXT["example.test"] = []string{"v=spf1 mx ip4:0.0.0.0/0 -all"} }},
 		{"no key", keyName, records.Missing, "publish it", func(z dnstest.Zone) { delete(z.TXT, "s1._domainkey.example.test") }},
 		{"another key", keyName, records.Different, "in place of", func(z dnstest.Zone) { z.TXT["s1._domainkey.example.test"] = []string{otherKey} }},
 		{"two keys", keyName, records.Different, "only one", func(z dnstest.Zone) { z.TXT["s1._domainkey.example.test"] = []string{key, otherKey} }},

@@ -25,9 +25,19 @@ func (c Checker) judgeTLSA(d Domain, f *Finding, there bool, answer *dns.Answer)
 		f.State, f.Mend = OK, "it counts only in a zone that is signed with DNSSEC, which this is not"
 	case there:
 		f.State = OK
+		var advice []string
 		if rest := c.strange(d, answer); f.Record.use == InUse && len(rest) > 0 {
-			f.Mend = "these records fit no key of the server, and may be removed: " + strings.Join(rest, ", ")
+			may := "these records fit no key of the server, and may be removed: "
+			if f.Record.foreign {
+				may = "these records fit no key that is in use; remove those that are not of the next certificate's key: "
+			}
+			advice = append(advice, may+strings.Join(rest, ", "))
 		}
+		if f.Record.foreign {
+			advice = append(advice, "the certificate comes from files, so nobody here looks after its next key: "+
+				"renew it with the same key, or publish the record of the new key beside this one two days before the new certificate is put in place")
+		}
+		f.Mend = strings.Join(advice, "; ")
 	case len(f.Found) == 0:
 		f.State, f.Mend = Missing, "publish it if the zone is signed with DNSSEC; without it others deliver all the same"
 	case f.Record.use == Next:
@@ -122,7 +132,7 @@ func (c Checker) judgePolicy(ctx context.Context, d Domain, f *Finding, all []st
 		problems = append(problems, "the MX records could not be looked up: "+err.Error())
 	}
 	for _, m := range mxs {
-		if !d.Policy.Allows(m.Host) {
+		if d.Policy.Mode != mtasts.None && !d.Policy.Allows(m.Host) {
 			problems = append(problems, fmt.Sprintf("the policy does not name the server %s of the MX records: add it to mta_sts.mx, or remove the record", m.Host))
 		}
 	}

@@ -95,6 +95,13 @@ func TestTLS(t *testing.T) {
 		{"one too many", tlsaName, records.OK, "may be removed: " + records.TLSA(other), false, func(z dnstest.Zone, _ *records.Domain) {
 			z.TLSA["_25._tcp.mx.example.test"] = []dns.TLSA{tlsa(inUse), tlsa(next), tlsa(other)}
 		}},
+		{"a certificate from files", tlsaName, records.OK, "renew it with the same key", false, func(z dnstest.Zone, d *records.Domain) {
+			d.TLSKeys = []records.TLSKey{{SPKI: inUse, Foreign: true}}
+			z.TLSA["_25._tcp.mx.example.test"] = []dns.TLSA{tlsa(inUse)}
+		}},
+		{"a certificate from files, and the next", tlsaName, records.OK, "not of the next certificate's key: " + records.TLSA(next) + "; the cert", false, func(_ dnstest.Zone, d *records.Domain) {
+			d.TLSKeys = []records.TLSKey{{SPKI: inUse, Foreign: true}}
+		}},
 		{"TLSA that fits nothing", tlsaName, records.Different, "does not deliver", true, func(z dnstest.Zone, _ *records.Domain) {
 			z.TLSA["_25._tcp.mx.example.test"] = []dns.TLSA{tlsa(other)}
 		}},
@@ -120,6 +127,11 @@ func TestTLS(t *testing.T) {
 		{"the same when it is enforced", txtName, records.Different, "does not name the server b.example.test", true, func(z dnstest.Zone, d *records.Domain) {
 			z.MX["example.test"] = append(z.MX["example.test"], dns.MX{Host: "b.example.test"})
 			d.Policy.Mode = mtasts.Enforce
+			z.TXT["_mta-sts.example.test"] = []string{"v=STSv1; id=" + records.PolicyID(d.Policy)}
+		}},
+		{"the same when there is none any more", txtName, records.OK, "", false, func(z dnstest.Zone, d *records.Domain) {
+			z.MX["example.test"] = append(z.MX["example.test"], dns.MX{Host: "b.example.test"})
+			d.Policy.Mode = mtasts.None
 			z.TXT["_mta-sts.example.test"] = []string{"v=STSv1; id=" + records.PolicyID(d.Policy)}
 		}},
 		{"a certificate of another name", txtName, records.OK, "certificate does not name the server", false, func(_ dnstest.Zone, d *records.Domain) {
