@@ -169,6 +169,7 @@ func (a *account) Open(ctx context.Context, name string) (imapserver.Mailbox, er
 		return nil, refuse(err)
 	}
 	f := &folder{session: a, user: a, place: p, id: info.ID, view: view}
+	f.reset = a.door.resets.enter(f.keyOwner())
 	if !p.own() {
 		f.session = &account{door: a.door, account: p.box}
 	}

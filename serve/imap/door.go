@@ -27,6 +27,7 @@ type Door struct {
 	blobs     blob.Store
 	people    *directory.Directory // nil where nobody shares anything
 	claims    claims
+	resets    *keyResets
 	index     *search.Index
 	answers   *answers
 	keeper    *keeper
@@ -57,7 +58,7 @@ func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
 		o.Answers = 64 << 20
 	}
 	return &Door{
-		mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), index: o.Index,
+		mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), resets: newKeyResets(), index: o.Index,
 		answers: newAnswers(o.Answers), keeper: newKeeper(&o, mailboxes),
 	}
 }

@@ -20,6 +20,7 @@ type folder struct {
 	place   place
 	id      mail.MailboxID
 	view    *mailbox.View
+	reset   *keyReset
 }
 
 // A snapshot is the store's, as the machine sees it.
@@ -66,7 +67,16 @@ func stored(s imapserver.Snapshot) *mailbox.Snapshot { return s.(snapshot).Snaps
 
 func (f *folder) Snapshot() imapserver.Snapshot { return snapshot{f.view.Snapshot()} }
 
-func (f *folder) Subscribe(poke func()) (cancel func()) { return f.view.Subscribe(poke) }
+func (f *folder) Subscribe(poke func()) (cancel func()) {
+	mail, key := f.view.Subscribe(poke), f.user.door.resets.subscribe(f.reset, poke)
+	return func() { mail(); key() }
+}
+
+func (f *folder) KeyResets() uint64 { return f.reset.count.Load() }
+
+func (f *folder) keyOwner() keyOwner {
+	return keyOwner{user: f.user.account.ID(), owner: f.place.box.ID(), mailbox: f.id}
+}
 
 func (f *folder) Diff(old, newest imapserver.Snapshot) imapserver.Delta {
 	d := mailbox.Diff(stored(old), stored(newest))
@@ -184,4 +194,7 @@ func (f *folder) Expunge(ctx context.Context, uids []mail.UID) error {
 	return refuse(err)
 }
 
-func (f *folder) Close() { f.view.Close() }
+func (f *folder) Close() {
+	f.user.door.resets.leave(f.keyOwner())
+	f.view.Close()
+}

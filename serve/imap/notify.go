@@ -23,7 +23,8 @@ type watch struct {
 	running sync.WaitGroup
 	changed chan struct{}
 
-	since mail.ModSeq // of the user's own account: up to here all has been told
+	since mail.ModSeq             // of the user's own account: up to here all has been told
+	mine  map[mail.MailboxID]bool // of the user's own: those that were subscribed to by then
 	// Of others' mailboxes, where they are watched.
 	shared     bool
 	sharers    []*sharer
@@ -61,6 +62,14 @@ func (w *watch) begin() error {
 		return refuse(err)
 	}
 	follow(w, own)
+	infos, err := w.account.account.Mailboxes(w.ctx)
+	if err != nil {
+		return refuse(err)
+	}
+	w.mine = make(map[mail.MailboxID]bool)
+	for i := range infos {
+		w.subscribes(&infos[i])
+	}
 	if _, w.since, err = w.account.account.News(w.ctx, 1<<63); err != nil || !w.shared {
 		return refuse(err)
 	}
@@ -164,8 +173,11 @@ func (w *watch) News(ctx context.Context) ([]imapserver.News, error) {
 	w.since = max(w.since, now)
 	mine := place{box: w.account.account}
 	for _, n := range list {
+		// Others' rights and the role are no business of those events.
+		changed := w.subscribes(&n.Info) || n.Before != ""
 		w.found = append(w.found, imapserver.News{
-			Status: w.account.statusIn(&mine, n.Info, mail.AllRights), Subscribed: n.Info.Subscribed, Deleted: n.Deleted, Created: n.Created, Changed: n.Changed, Before: n.Before,
+			Status: w.account.statusIn(&mine, n.Info, mail.AllRights), Subscribed: n.Info.Subscribed, Deleted: n.Deleted, Created: n.Created,
+			Changed: n.Changed && changed, Before: n.Before,
 			Added: n.Added, Expunged: n.Expunged, Flags: n.Flags, Noted: n.Noted,
 		})
 	}
@@ -177,6 +189,18 @@ func (w *watch) News(ctx context.Context) ([]imapserver.News, error) {
 	found := w.found
 	w.found = nil
 	return found, nil
+}
+
+// subscribes notes whether the user subscribes to one of their own mailboxes,
+// and tells whether that is new. RFC 5465 §5.5
+func (w *watch) subscribes(info *mailbox.Info) bool {
+	changed := w.mine[info.ID] != info.Subscribed
+	if info.Subscribed {
+		w.mine[info.ID] = true
+	} else {
+		delete(w.mine, info.ID)
+	}
+	return changed
 }
 
 // others finds what has happened to others' mailboxes.

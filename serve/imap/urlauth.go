@@ -67,6 +67,9 @@ func (a *account) AccessKey(ctx context.Context, name string, create, replace bo
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	key, err := a.account.MakeAccessKey(ctx, p.box.ID(), info.ID, secret, replace)
+	if err == nil && replace {
+		a.door.resets.changed(keyOwner{user: a.account.ID(), owner: p.box.ID(), mailbox: info.ID})
+	}
 	return key, refuse(err)
 }
 

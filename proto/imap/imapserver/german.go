@@ -75,5 +75,6 @@ var inGerman = map[string]string{
 	"Highest":                                    "Stand der Änderungen",
 	"Mailbox of this id":                         "Kennung des Postfachs",
 	"URLs may be authorized":                     "URLs können freigegeben werden",
+	"Key has been changed":                       "Der Schlüssel ist erneuert",
 	"Server trouble, try again later":            "Der Server hat gerade Schwierigkeiten, bitte später noch einmal",
 }

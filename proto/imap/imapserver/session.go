@@ -116,9 +116,13 @@ type Mailbox interface {
 	Snapshot() Snapshot
 	// Rights gives what the user may do with it now. RFC 4314
 	Rights(ctx context.Context) (mail.Rights, error)
-	// Subscribe has poke called after every change, until cancel has been
-	// called. It returns at once, and calls no method of the mailbox.
+	// Subscribe has poke called after every change, and every KeyResets, until
+	// cancel has been called. It returns at once, and calls no method of the
+	// mailbox.
 	Subscribe(poke func()) (cancel func())
+	// KeyResets counts how often the user's key for URLs of it has been
+	// changed. RFC 4467 §7
+	KeyResets() uint64
 	// Diff tells what happened between two snapshots.
 	Diff(old, newest Snapshot) Delta
 	// Keeping gives newest's state, with those of old's entries that a

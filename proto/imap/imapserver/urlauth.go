@@ -18,8 +18,7 @@ import (
 // internalMechanism is the one mechanism that authorizes URLs. RFC 4467 §2.4.1
 const internalMechanism = "INTERNAL"
 
-// urlMech is the response code that says so. Of RESETKEY other sessions hear
-// nothing: which mechanisms there are never changes.
+// urlMech is the response code that says so.
 const urlMech = "URLMECH " + internalMechanism
 
 // urlToken calculates a URL's token: which algorithm it is, and the result.
@@ -47,7 +46,19 @@ func (c *conn) resetKey(ctx context.Context, cmd imap.ResetKey) (reply, error) {
 	if _, err := c.account.AccessKey(ctx, name, true, true); err != nil {
 		return reply{}, err
 	}
+	if c.view != nil { // the tagged answer tells
+		c.view.keyResets = c.view.mailbox.KeyResets()
+	}
 	return reply{code: urlMech, text: "Key has been changed"}, nil
+}
+
+// tellKeyReset tells that another session has changed the key of the selected
+// mailbox. RFC 4467 §7
+func (c *conn) tellKeyReset() {
+	if n := c.view.mailbox.KeyResets(); n != c.view.keyResets {
+		c.view.keyResets = n
+		c.remark("OK", urlMech, "Key has been changed")
+	}
 }
 
 // genURLAuth is GENURLAUTH. RFC 4467 §7

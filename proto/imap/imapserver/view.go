@@ -41,12 +41,14 @@ type view struct {
 	spelled map[KeywordSet][]mail.Keyword // sets that have been met
 	known   map[mail.Keyword]bool         // keywords of the last FLAGS response, folded
 	names   []mail.Keyword                // the same, as they were told
+
+	keyResets uint64 // those that the client has been told of
 }
 
 // newView makes a view on the mailbox's newest state, which the caller tells.
 func (c *conn) newView(ctx context.Context, name string, m Mailbox, readOnly bool) (*view, error) {
 	v := &view{
-		mailbox: m, name: name, readOnly: readOnly, told: m.Snapshot(),
+		mailbox: m, name: name, readOnly: readOnly, told: m.Snapshot(), keyResets: m.KeyResets(),
 		spelled: map[KeywordSet][]mail.Keyword{}, known: map[mail.Keyword]bool{},
 	}
 	names, err := m.AllKeywords(ctx)
@@ -198,6 +200,7 @@ func (c *conn) tellChanges(n news, withUID bool, mute func(now *Entry) bool) (d 
 	if n == newsNone || v == nil {
 		return d, nil
 	}
+	c.tellKeyReset()
 	newest := v.mailbox.Snapshot()
 	if newest == v.told {
 		return d, nil
