@@ -6,7 +6,7 @@ const (
 	// paceEach is how long one attempt that reaches nobody keeps the next one
 	// waiting, for each processor that there is: so much of the machine they take
 	// at most, whatever waits.
-	paceEach = 2 * time.Millisecond
+	paceEach = 4 * time.Millisecond
 	// paceAhead is how much of that may be made up for at once: a few new
 	// destinations do not wait.
 	paceAhead = 32 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,6 +61,8 @@ func (q *Queue) together(ctx context.Context, now time.Time, shards int, subs []
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	q.throng.enter()
+	defer q.throng.leave()
 	own := &enqueuing{now: now, subs: subs, ids: make([]ID, len(subs)), err: errLeft}
 	c, leads := q.board(own, shards, size)
 	if leads {
@@ -87,10 +90,39 @@ func (q *Queue) board(own *enqueuing, shards, size int) (c *convoy, leads bool) 
 	return c, leads
 }
 
+// A throng tells whether calls of Enqueue come at once. Letting others run first
+// wakes a processor for them that sleeps, which costs as much as it is meant to
+// save where there are none.
+type throng struct {
+	inside atomic.Int32 // calls under way
+	alone  atomic.Int32 // how many in a row met nobody
+}
+
+// fewAlone is how many calls in a row must have met nobody for the next to expect
+// nobody.
+const fewAlone = 32
+
+func (t *throng) enter() {
+	if t.inside.Add(1) > 1 {
+		t.alone.Store(0)
+	} else {
+		t.alone.Add(1)
+	}
+}
+
+func (t *throng) leave() { t.inside.Add(-1) }
+
+// makeWay lets others run first that can, where there are others.
+func (t *throng) makeWay() {
+	if t.alone.Load() < fewAlone {
+		runtime.Gosched()
+	}
+}
+
 // lead makes the transaction of a convoy, once others have had time to come.
 func (q *Queue) lead(ctx context.Context, c *convoy, shards int) {
 	defer close(c.done)
-	runtime.Gosched()
+	q.throng.makeWay()
 	q.depart(c)
 	q.bring(ctx, c, shards)
 }

@@ -3,7 +3,6 @@ package outqueue
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -53,7 +52,7 @@ func (q *Queue) gathered(ctx context.Context, now time.Time, shard, shards int, 
 	if len(l.Item.Status) > maxGatheredTo {
 		q.note(ctx, shard, shards, []*settlement{s})
 	} else {
-		g.join(ctx, s)
+		g.join(ctx, s, &q.throng)
 		if g.waits(s) {
 			g.making.Lock()
 			if own := g.take(s); len(own) > 0 {
@@ -72,12 +71,12 @@ func (q *Queue) gathered(ctx context.Context, now time.Time, shard, shards int, 
 // join adds a result to those that wait. It returns at once if the result is
 // not Patient; else when it has waited for others, or when others have taken it
 // along.
-func (g *gathering) join(ctx context.Context, s *settlement) {
+func (g *gathering) join(ctx context.Context, s *settlement, t *throng) {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, s)
 	g.mu.Unlock()
 	if !s.attempt.Patient {
-		runtime.Gosched() // whoever can come comes first
+		t.makeWay() // whoever can come comes first
 		return
 	}
 	patience := time.NewTimer(gatherPatience)

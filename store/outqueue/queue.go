@@ -61,6 +61,7 @@ type Queue struct {
 
 	gatherings [maxShards]gathering
 	company    company
+	throng     throng
 
 	boarding sync.Mutex
 	convoy   *convoy // takes calls of Enqueue along, nil if none does; guarded by boarding

@@ -21,7 +21,7 @@ type shardTxn struct {
 }
 
 // roomStep is how much room for keys and short values is made at once.
-const roomStep = 1 << 10
+const roomStep = 256
 
 // carve gives room for n octets, to be appended to.
 func (tx *shardTxn) carve(n int) []byte {
