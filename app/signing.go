@@ -32,6 +32,8 @@ type signing struct {
 	fetcher   *mtasts.Fetcher // of policies, as others do
 	dmarcTo   string          // local parts that reports go to
 	tlsTo     string
+
+	warned map[string]time.Time // domains, when their keys were complained of last; runSigning's alone
 }
 
 // settle is for how long the record of a key was seen before the key follows
@@ -42,6 +44,7 @@ func (a *App) openSigning(r resolver, server *serverKeys) *signing {
 	c := a.config.DKIM
 	return &signing{
 		Store: dkimkeys.New(a.stores.db), off: c.Off, resolver: r, server: server,
+		warned:   map[string]time.Time{},
 		schedule: dkimkeys.Schedule{Rotate: c.Rotate.Std(), Settle: settle, Overlap: c.Overlap.Std()},
 		host:     a.config.Hostname, addresses: publicAddresses(), services: a.srvServices(),
 		policy: a.policiesOf(), fetcher: mtasts.NewFetcher(r, mtasts.FetchOptions{}), dmarcTo: reportsTo(a.config.Reports.Addresses, "dmarc"), tlsTo: reportsTo(a.config.Reports.Addresses, "tls"),
@@ -168,6 +171,7 @@ func (a *App) advanceAll(ctx context.Context, s *signing) (waiting bool) {
 			var steps []dkimkeys.Step
 			steps, err = s.Advance(ctx, time.Now(), domain.Name)
 			a.tellSteps(steps)
+			a.alarm(ctx, time.Now(), s, domain.Name)
 		}
 		if err != nil && ctx.Err() == nil {
 			waiting = true // for the DNS, most likely
@@ -194,6 +198,28 @@ func (a *App) advanceAll(ctx context.Context, s *signing) (waiting bool) {
 		}
 	}
 	return waiting
+}
+
+// alarm says once a day if the record of a key that signs is not in the DNS: what
+// is signed with it is not believed.
+func (a *App) alarm(ctx context.Context, now time.Time, s *signing, domain string) {
+	if now.Sub(s.warned[domain]) < 24*time.Hour || !s.signs(domain) {
+		return
+	}
+	keys, err := s.Keys(ctx, domain)
+	if err != nil {
+		return // it is told of elsewhere
+	}
+	for _, k := range keys {
+		if k.State != dkimkeys.Used {
+			continue
+		}
+		if there, err := s.published(ctx, k); err == nil && !there {
+			s.warned[domain] = now
+			a.log.Error("the record of a key that signs is not in the DNS: nobody can verify our signatures; see waxwing dns --check",
+				obs.Domain, domain, "selector", k.Selector, "algorithm", k.Algorithm)
+		}
+	}
 }
 
 // tellSteps writes into the log what has happened to keys.

@@ -81,6 +81,51 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// A record that was seen, and is gone before the key is used, has to come back.
+func TestRecordVanishes(t *testing.T) {
+	s := open(t)
+	there := true
+	published := func(_ context.Context, k Key) (bool, error) { return k.State == Used || there, nil }
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	turn := func(after time.Duration) string {
+		t.Helper()
+		now = now.Add(after)
+		steps, err := s.Advance(t.Context(), now, "example.org", Schedule{Settle: 3 * time.Hour, Rotate: 1000 * time.Hour, Overlap: time.Hour}, published)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, step := range steps {
+			if step.Key.Algorithm == RSA {
+				told = append(told, step.What)
+			}
+		}
+		return strings.Join(told, "; ")
+	}
+	turn(0)
+	turn(time.Hour)
+	if got := turn(1000 * time.Hour); got != "made: its record is to be published" {
+		t.Errorf("the next: %q", got)
+	}
+	for _, step := range []struct {
+		there bool
+		after time.Duration
+		want  string
+	}{
+		{true, time.Hour, "its record is published"},
+		{false, time.Hour, "its record is not there any more"},
+		{false, 4 * time.Hour, ""},
+		{true, time.Hour, "its record is published"},
+		{true, time.Hour, ""},
+		{true, 2 * time.Hour, "it signs now"},
+	} {
+		there = step.there
+		if got := turn(step.after); got != step.want {
+			t.Errorf("%+v: %q", step, got)
+		}
+	}
+}
+
 func TestByHand(t *testing.T) {
 	s := open(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

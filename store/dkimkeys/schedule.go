@@ -49,7 +49,7 @@ func (s *Store) Advance(ctx context.Context, now time.Time, domain string, sched
 	}
 	seen := map[string]bool{}
 	for _, k := range all {
-		if k.State == Made {
+		if k.State == Made || k.State == Published {
 			ok, err := published(ctx, k)
 			if err != nil {
 				return nil, fmt.Errorf("look up %s: %w", k.Name(), err)
@@ -91,11 +91,15 @@ func (s *Store) Advance(ctx context.Context, now time.Time, domain string, sched
 func advance(tx kv.Txn, all []Key, i int, now time.Time, s Schedule, seen map[string]bool) (Step, error) {
 	k := &all[i]
 	first := !slices.ContainsFunc(all, func(other Key) bool { return other.Algorithm == k.Algorithm && other.State == Used })
+	there, looked := seen[k.Selector]
 	switch {
-	case k.State == Made && seen[k.Selector] && !first:
+	case k.State == Made && there && !first:
 		k.State, k.Published = Published, now.UTC().Truncate(time.Second)
 		return Step{*k, "its record is published"}, put(tx, *k)
-	case k.State == Made && seen[k.Selector],
+	case k.State == Published && looked && !there: // who signed with it could not be believed
+		k.State, k.Published = Made, time.Time{}
+		return Step{*k, "its record is not there any more"}, put(tx, *k)
+	case k.State == Made && there,
 		k.State == Published && (first || now.Sub(k.Published) >= s.Settle):
 		err := use(tx, all, i, now)
 		return Step{*k, "it signs now"}, err
