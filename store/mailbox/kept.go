@@ -14,6 +14,9 @@ import (
 // deleted, restored or taken back. It then need not read again what the one
 // before knew. What a transaction leaves counts from when it ran, before it is
 // durable: if its commit fails, its stamp is never read.
+//
+// An engine that can tell that nothing has been committed since (kv.Dated) spares
+// it the head, too.
 
 // A kept is what a transaction has left.
 type kept struct {
@@ -22,6 +25,8 @@ type kept struct {
 	known *keyFilter // of all keys that there are; nil if that is not known
 	added int        // emails, since it is kept
 	alone int        // transactions until it is of use again
+
+	version kv.Version // of the commit that has written head; 0 if that is not known
 }
 
 const (
@@ -132,8 +137,11 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 	if k.alone > 0 {
 		*k = kept{alone: k.alone - 1}
 	}
+	known := k.version != 0 && t.committed() == k.version
 	want := make([][]byte, 0, 1+len(boxes)+len(extra))
-	want = append(want, headKey)
+	if !known {
+		want = append(want, headKey)
+	}
 	room := make([]byte, 0, 5*len(boxes))
 	own := make([]box, len(boxes)) // keeping one may let another go
 	for i, id := range boxes {
@@ -149,11 +157,14 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 			want = append(want, key)
 		}
 	}
-	values, err := t.Txn.GetMany(want)
-	if err != nil {
-		return nil, err
+	var values [][]byte
+	if len(want) > 0 {
+		var err error
+		if values, err = t.Txn.GetMany(want); err != nil {
+			return nil, err
+		}
 	}
-	if t.head, err = decodeHead(values[0]); err != nil {
+	if err := t.takeHead(&values, known); err != nil {
 		return nil, err
 	}
 	if t.head != k.head {
@@ -167,7 +178,7 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 			return t.begin(boxes, extra)
 		}
 	}
-	values = values[1:]
+	k.version = t.committed()
 	for i, id := range boxes {
 		if m := &own[i]; m.ID != id {
 			b := values[0]
@@ -175,6 +186,7 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 			if b == nil {
 				continue
 			}
+			var err error
 			if *m, err = decodeBox(id, b); err != nil {
 				return nil, err
 			}
@@ -192,6 +204,26 @@ func (t *txn) begin(boxes []mail.MailboxID, extra [][]byte) ([][]byte, error) {
 		values = got
 	}
 	return values, k.learn(t.Txn)
+}
+
+// committed gives the version of the newest commit, if the engine tells.
+func (t *txn) committed() kv.Version {
+	if dated, ok := t.Txn.(kv.Dated); ok {
+		return dated.Newest()
+	}
+	return 0
+}
+
+// takeHead takes the head from the values that have been read, or what is kept of
+// it if it was known.
+func (t *txn) takeHead(values *[][]byte, known bool) (err error) {
+	if known {
+		t.head = t.kept.head
+		return nil
+	}
+	t.head, err = decodeHead((*values)[0])
+	*values = (*values)[1:]
+	return err
 }
 
 // GetMany reads, but not what the account is known to lack.

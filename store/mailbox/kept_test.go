@@ -9,16 +9,37 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"waxwing/mail"
+	"waxwing/store/kv"
 	"waxwing/store/kv/kvtest"
 	"waxwing/store/kv/memkv"
+	"waxwing/store/kv/pebblekv"
 	"waxwing/store/mailbox"
 )
 
 // Two nodes change one account by turns; what one keeps in memory between its
 // changes must not hide what the other has done.
 func TestKeptBesideAnotherNode(t *testing.T) {
-	h := newHouse(t, mailbox.Options{Window: time.Hour})
+	onBoth(t, keptBesideAnotherNode)
+}
+
+// onBoth runs a test on an engine that tells nothing of its commits, and on one
+// that does.
+func onBoth(t *testing.T, test func(*testing.T, kv.Store)) {
+	t.Run("silent", func(t *testing.T) { test(t, memkv.New()) })
+	t.Run("dated", func(t *testing.T) {
+		db, err := pebblekv.Open("store", pebblekv.Options{FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, db)
+	})
+}
+
+func keptBesideAnotherNode(t *testing.T, db kv.Store) {
+	h := newHouseOn(t, db, mailbox.Options{Window: time.Hour})
 	other := mailbox.New(h.db, h.blobs, mailbox.Options{Window: time.Hour})
 	defer other.Close()
 	nodes := []*house{h, {db: h.db, blobs: h.blobs, store: other, Account: other.Account(1)}}
@@ -73,8 +94,10 @@ func TestKeptBesideAnotherNode(t *testing.T) {
 
 // A message is known again by its body and its Message-ID whether the node has
 // just started, has kept what came, or has learnt what there is.
-func TestKeptKnowsWhatIsThere(t *testing.T) {
-	h := newHouse(t, mailbox.Options{})
+func TestKeptKnowsWhatIsThere(t *testing.T) { onBoth(t, keptKnowsWhatIsThere) }
+
+func keptKnowsWhatIsThere(t *testing.T, db kv.Store) {
+	h := newHouseOn(t, db, mailbox.Options{})
 	letter := func(i int) string {
 		return text("about", fmt.Sprintf("Message-ID: <%d@example.test>\r\nX: %d\r\n", i, i))
 	}
@@ -106,8 +129,10 @@ func TestKeptKnowsWhatIsThere(t *testing.T) {
 }
 
 // An account that is deleted and made again, by somebody else, is another one.
-func TestKeptOfDeletedAccount(t *testing.T) {
-	h := newHouse(t, mailbox.Options{})
+func TestKeptOfDeletedAccount(t *testing.T) { onBoth(t, keptOfDeletedAccount) }
+
+func keptOfDeletedAccount(t *testing.T, db kv.Store) {
+	h := newHouseOn(t, db, mailbox.Options{})
 	other := mailbox.New(h.db, h.blobs, mailbox.Options{})
 	defer other.Close()
 	ctx := context.Background()

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"waxwing/mail"
+	"waxwing/store/kv"
 )
 
 // A keptTable has what is kept of accounts, the least recently used of which
@@ -56,6 +57,17 @@ func (t *keptTable) has(id mail.AccountID, names mail.ModSeq, box mail.MailboxID
 	}
 	m := k.box(box)
 	return m != nil && m.removed == 0 && !m.NoSelect && m.Name == name
+}
+
+// date tells with which version the head was committed that has a stamp.
+func (t *keptTable) date(id mail.AccountID, stamp uint64, version kv.Version) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.of[id]; e != nil {
+		if k := e.Value.(*keptPlace).kept; k != nil && k.head.stamp == stamp {
+			k.version = version
+		}
+	}
 }
 
 // put keeps what is to be found by the account's next transaction.

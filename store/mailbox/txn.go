@@ -133,6 +133,9 @@ func (a *Account) change(ctx context.Context, now time.Time, boxes []mail.Mailbo
 		return 0, err
 	}
 	*scratch = t.scratch[:0]
+	if t.dirty {
+		a.store.kept.date(a.id, t.head.stamp, commit.Version())
+	}
 	return t.settle(ctx, commit)
 }
 
@@ -177,7 +180,7 @@ func (t *txn) finish() error {
 			t.kept.keep(m)
 		}
 	}
-	t.kept.head = t.head
+	t.kept.head, t.kept.version = t.head, 0
 	t.kept.added += t.emails
 	for i := range t.effects {
 		e := &t.effects[i]

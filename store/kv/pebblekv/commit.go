@@ -66,9 +66,13 @@ func (c *commit) arrived() {
 // parts is the table of the partitions that are being written to. The zero
 // value is ready.
 type parts struct {
-	mu sync.Mutex // guards what follows and all in the parts but the channel
-	of map[kv.Partition]*partition
+	mu     sync.Mutex // guards what follows and all in the parts but the channel
+	of     map[kv.Partition]*partition
+	latest map[kv.Partition]place // newest commits of some partitions, durable or not
 }
+
+// maxLatest bounds the partitions of which that is known.
+const maxLatest = 4096
 
 // A partition is one with a writer or with a commit that is not durable.
 type partition struct {
@@ -106,6 +110,17 @@ func (ps *parts) releaseLocked(p kv.Partition, part *partition) {
 	}
 }
 
+// last gives what newest gives, and the place of the newest commit of all; 0 if
+// that is not known.
+func (ps *parts) last(p kv.Partition) (*commit, place) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if part := ps.of[p]; part != nil {
+		return part.newest, ps.latest[p]
+	}
+	return nil, ps.latest[p]
+}
+
 // newest gives the newest commit of p that is not known to be durable.
 func (ps *parts) newest(p kv.Partition) *commit {
 	ps.mu.Lock()
@@ -135,6 +150,13 @@ func (ps *parts) enter(p kv.Partition, part *partition, c *commit) {
 	defer ps.mu.Unlock()
 	part.newest = c
 	part.users++
+	switch {
+	case ps.latest == nil:
+		ps.latest = make(map[kv.Partition]place)
+	case len(ps.latest) >= maxLatest:
+		clear(ps.latest)
+	}
+	ps.latest[p] = c.place
 }
 
 // durable takes c out again.

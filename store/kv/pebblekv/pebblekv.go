@@ -104,11 +104,12 @@ func (s *Store) update(ctx context.Context, p kv.Partition, fn func(*txn) error)
 // one in. It gives the commit, and the newest one that fn can have read.
 func (s *Store) run(ctx context.Context, p kv.Partition, part *partition, fn func(*txn) error) (c, read *commit, err error) {
 	defer func() { <-part.writer }()
-	read = s.parts.newest(p)
+	read, latest := s.parts.last(p)
 	if f := s.failed.Load(); f != nil {
 		return nil, read, f.err
 	}
 	tx := s.newTxn(ctx, p)
+	tx.latest = latest
 	defer tx.close()
 	if err := fn(tx); err != nil {
 		return nil, read, err

@@ -19,6 +19,7 @@ type txn struct {
 	reader
 	db      *pebble.DB
 	batch   *pebble.Batch
+	latest  place // of the partition's commits; 0 if that is not known
 	indexed bool
 	slots   []int // where in the batch there are references to own
 	churn   int   // values that may have died, about
@@ -32,6 +33,10 @@ func (s *Store) newTxn(ctx context.Context, p kv.Partition) *txn {
 	tx.setPartition(p)
 	return tx
 }
+
+// Newest implements kv.Dated. Whoever writes to the partition waits for its only
+// writer.
+func (tx *txn) Newest() kv.Version { return kv.Version(tx.latest) }
 
 // take gives the record of what has been written away, all but its place.
 func (tx *txn) take() (r *record, length int64, sum uint32) {
