@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"waxwing/app/certs"
 	"waxwing/app/config"
 	"waxwing/app/systemd"
@@ -77,9 +79,9 @@ func listen(c config.Listen, log *slog.Logger) (listeners, error) {
 // open opens a socket: "unix:/path", or an address with a port. What an
 // earlier run has left of a socket in the file system is removed.
 func open(address string) (net.Listener, error) {
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	path, local := strings.CutPrefix(address, "unix:")
+	if !local {
+		return listenTCP(address)
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, syscall.EADDRINUSE), conn.Close())
@@ -98,6 +100,32 @@ func open(address string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// Connections that nobody ends are looked at after a quarter of a minute, and so
+// often again, as Go does by itself.
+const (
+	aliveEvery = 15 // seconds
+	aliveTries = 9
+)
+
+// listenTCP opens a socket whose connections take from it how they are kept alive:
+// to tell each of them takes four system calls. Who sends mail does not speak
+// MPTCP, which Go would listen for.
+func listenTCP(address string) (net.Listener, error) {
+	c := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		failed := raw.Control(func(fd uintptr) {
+			err = errors.Join(
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, aliveEvery),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, aliveEvery),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT, aliveTries),
+			)
+		})
+		return errors.Join(failed, err)
+	}}
+	c.SetMultipathTCP(false)
+	return c.Listen(context.Background(), "tcp", address)
 }
 
 func addressesOf(c config.Listen) map[string][]string {
