@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/bits"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"waxwing/format/abstract"
 	"waxwing/format/message"
 	"waxwing/mail"
+	"waxwing/obs"
 	"waxwing/store/keys"
 	"waxwing/store/kv"
 	"waxwing/store/mailbox"
@@ -178,8 +181,16 @@ func (b *builder) add(ctx context.Context, id mail.EmailID, w *mailbox.Whole) er
 	return nil
 }
 
-// read goes through the text of an email.
-func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole, grams *gramSet) error {
+// read goes through the text of an email. A panic, which is a bug of ours, is a
+// text that cannot be read: what a stranger has sent shall not end the program,
+// and not again at each of its starts.
+func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole, grams *gramSet) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.a.x.log.Error("panic in the search index", obs.Account, b.a.id, "email", id, obs.Err, fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
 	var body io.ReaderAt = wholeText(w.Text)
 	var header []byte
 	if w.Text == nil {
@@ -202,6 +213,9 @@ func (b *builder) read(ctx context.Context, id mail.EmailID, w *mailbox.Whole, g
 	abstract.Header(message.ParseHeader(header), grams)
 	return abstract.Body(body, &w.Message.Root, grams)
 }
+
+// errPanic says that something is wrong with us.
+var errPanic = errors.New("panic in the search index")
 
 // A wholeText is a message in memory.
 type wholeText []byte

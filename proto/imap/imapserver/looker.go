@@ -19,6 +19,7 @@ type lookout struct {
 	mu    sync.Mutex // guards what follows
 	asked []*candidate
 	err   error // of whoever failed first
+	panic any   // of another than the connection's goroutine
 }
 
 // next gives some messages; none when there are no more, or one has failed.
@@ -47,11 +48,28 @@ func (s *searcher) settleTexts(asked []*candidate) error {
 	all := lookout{asked: asked}
 	var others sync.WaitGroup
 	for range min(lookers-1, (len(asked)-1)/textBatch) {
-		others.Go(func() { s.look(&all, s.ctx.Err) })
+		others.Go(func() {
+			defer all.caught()
+			s.look(&all, s.ctx.Err)
+		})
 	}
-	s.look(&all, s.breathe)
-	others.Wait()
+	func() {
+		defer others.Wait()
+		s.look(&all, s.breathe)
+	}()
+	if all.panic != nil {
+		panic(all.panic) // which ends this connection, and not the program
+	}
 	return all.err
+}
+
+// caught keeps a panic, deferred; nobody looks further then.
+func (l *lookout) caught() {
+	if r := recover(); r != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.err, l.panic = errors.New("panic in a search"), r
+	}
 }
 
 // look looks through messages until there are no more; breathe is called
