@@ -16,7 +16,7 @@ var (
 	// input.go, read.go. LITERAL+ includes what LITERAL- permits, and only
 	// one of the two may be announced. RFC 7888 §5
 	earlyCapabilities = []string{"LITERAL+", "LOGIN-REFERRALS", "SASL-IR"}
-	// fetch.go, search.go, list.go, status.go, append.go, enable.go
+	// fetch.go, search.go, list.go, status.go, append.go, simple.go
 	lateCapabilities = []string{
 		// search.go, sort.go, thread.go, context.go, fuzzy.go
 		"CONTEXT=SORT", "ESORT", "FILTERS", "I18NLEVEL=1", "PARTIAL", "SEARCH=FUZZY", "SORT=DISPLAY",

@@ -12,11 +12,13 @@
 //
 // Invariants that no type can hold:
 //
-//   - A session's view of its mailbox (conn.told) changes only in view.go,
+//   - A session's view of its mailbox (view.told) changes only in view.go,
 //     and only together with the responses that tell the client so. Sequence
 //     numbers always mean that view. RFC 9051 §7.5.1
 //   - Responses leave when no more input is waiting: every read that would
 //     block flushes first.
-//   - One goroutine runs a connection. Another lives only while a client is
-//     in IDLE; it touches nothing but the connection's read deadline.
+//   - One goroutine runs a connection and writes to it. Others read ahead for
+//     a FETCH (batch.go) or a SEARCH (looker.go), decompress what comes
+//     (compress.go), or wait for news of other mailboxes (idle.go); who has
+//     started one waits for it, and a panic in it ends the connection alone.
 package imapserver

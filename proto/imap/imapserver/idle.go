@@ -47,3 +47,63 @@ func (c *conn) idle(ctx context.Context, _ imap.Bare) (reply, error) {
 		return reply{}, nil
 	}
 }
+
+// listen wakes the connection when there may be news, until stop is called.
+// poked then says so.
+func (c *conn) listen(poked *atomic.Bool) (stop func()) {
+	poke := func() {
+		poked.Store(true)
+		c.in.wake()
+	}
+	cancel := func() {}
+	if c.view != nil && (c.notifying == nil || c.notifying.selected != 0) {
+		cancel = c.view.mailbox.Subscribe(poke)
+	}
+	if c.notifying == nil || c.notifying.watch == nil {
+		return cancel
+	}
+	others := c.notifying.watch.Changed()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-others:
+				poke()
+			}
+		}
+	}()
+	return func() { close(end); <-ended; cancel() }
+}
+
+// awaitNews waits for a command, and tells what happens meanwhile.
+func (c *conn) awaitNews(until time.Time) error {
+	if c.in.buffered() {
+		return nil
+	}
+	var poked atomic.Bool
+	defer c.listen(&poked)()
+	between := newsAll
+	if c.notifying.delayed { // RFC 5465 §6.1.2
+		between = newsKeeping
+	}
+	for {
+		if c.notifying.selected == 0 {
+			between = newsNone
+		}
+		if err := c.tellNews(between, true, ""); err != nil {
+			return err
+		}
+		err := c.in.await(until, func() error {
+			if poked.CompareAndSwap(true, false) {
+				return errPoked
+			}
+			return nil
+		})
+		if !errors.Is(err, errPoked) {
+			return err
+		}
+	}
+}
