@@ -28,7 +28,10 @@ func newLog(to io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar, *lineWrit
 	if c.Format == "json" {
 		return slog.New(promptHandler{slog.NewJSONHandler(w, o), w}), level, w
 	}
-	return slog.New(promptHandler{slog.NewTextHandler(w, o), w}), level, w
+	if o.ReplaceAttr != nil {
+		return slog.New(promptHandler{slog.NewTextHandler(w, o), w}), level, w
+	}
+	return slog.New(promptHandler{newTextHandler(w, o), w}), level, w
 }
 
 func levelOf(name string) slog.Level {
