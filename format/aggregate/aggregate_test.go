@@ -3,6 +3,7 @@ package aggregate
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/xml"
 	"errors"
 	"flag"
 	"fmt"
@@ -202,4 +203,26 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%+v\nis read again as\n%+v", r, again)
 		}
 	})
+}
+
+// Many empty elements, of a few octets each, are not kept.
+func TestManyElements(t *testing.T) {
+	filled := func(element string) string { return strings.Repeat(element, 100_000) }
+	text := "<record><row><policy_evaluated>" + filled("<reason/>") + "</policy_evaluated></row><auth_results>" +
+		filled("<dkim/>") + filled("<spf></spf>") + "</auth_results></record>"
+	var r anyRecord
+	if err := xml.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	var m anyMetadata
+	if err := xml.Unmarshal([]byte("<report_metadata>"+filled("<error>x</error>")+"</report_metadata>"), &m); err != nil {
+		t.Fatal(err)
+	}
+	for what, n := range map[string]int{
+		"reasons": len(r.Row.Evaluated.Reasons), "signatures": len(r.Auth.DKIM), "SPF": len(r.Auth.SPF), "errors": len(m.Errors),
+	} {
+		if n != maxList {
+			t.Errorf("%d %s", n, what)
+		}
+	}
 }

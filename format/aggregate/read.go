@@ -34,14 +34,14 @@ var ErrNotReport = errors.New("not a DMARC aggregate report")
 // are known by what stands behind the colon.
 type (
 	anyMetadata struct {
-		Org       string   `xml:"org_name"`
-		Email     string   `xml:"email"`
-		Contact   string   `xml:"extra_contact_info"`
-		ID        string   `xml:"report_id"`
-		Begin     string   `xml:"date_range>begin"`
-		End       string   `xml:"date_range>end"`
-		Errors    []string `xml:"error"`
-		Generator string   `xml:"generator"`
+		Org       string       `xml:"org_name"`
+		Email     string       `xml:"email"`
+		Contact   string       `xml:"extra_contact_info"`
+		ID        string       `xml:"report_id"`
+		Begin     string       `xml:"date_range>begin"`
+		End       string       `xml:"date_range>end"`
+		Errors    list[string] `xml:"error"`
+		Generator string       `xml:"generator"`
 	}
 	anyPolicy struct {
 		Domain    string `xml:"domain"`
@@ -60,26 +60,27 @@ type (
 			Source    string `xml:"source_ip"`
 			Count     string `xml:"count"`
 			Evaluated struct {
-				Disposition string `xml:"disposition"`
-				DKIM        string `xml:"dkim"`
-				SPF         string `xml:"spf"`
-				Reasons     []struct {
-					Type    string `xml:"type"`
-					Comment string `xml:"comment"`
-				} `xml:"reason"`
+				Disposition string          `xml:"disposition"`
+				DKIM        string          `xml:"dkim"`
+				SPF         string          `xml:"spf"`
+				Reasons     list[anyReason] `xml:"reason"`
 			} `xml:"policy_evaluated"`
 		} `xml:"row"`
 		Identifiers anyIdentifiers `xml:"identifiers"`
 		Identities  anyIdentifiers `xml:"identities"` // QUIRK: of the drafts before RFC 7489
 		Auth        struct {
-			DKIM []anyResult `xml:"dkim"`
-			SPF  []anyResult `xml:"spf"`
+			DKIM list[anyResult] `xml:"dkim"`
+			SPF  list[anyResult] `xml:"spf"`
 		} `xml:"auth_results"`
 	}
 	anyIdentifiers struct {
 		HeaderFrom   string `xml:"header_from"`
 		EnvelopeFrom string `xml:"envelope_from"`
 		EnvelopeTo   string `xml:"envelope_to"`
+	}
+	anyReason struct {
+		Type    string `xml:"type"`
+		Comment string `xml:"comment"`
 	}
 	anyResult struct {
 		Domain   string `xml:"domain"`
@@ -89,6 +90,23 @@ type (
 		Text     string `xml:"human_result"`
 	}
 )
+
+// A list has so many elements at most; the rest is passed over. An empty element
+// of a few octets would take a hundred of memory.
+type list[T any] []T
+
+// UnmarshalXML implements xml.Unmarshaler: it is called for each element.
+func (l *list[T]) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
+	if len(*l) == maxList {
+		return d.Skip()
+	}
+	var one T
+	if err := d.DecodeElement(&one, &start); err != nil {
+		return err
+	}
+	*l = append(*l, one)
+	return nil
+}
 
 // Parse reads a report as others write it. What is beside the point may be
 // wrong: order, name spaces, unknown elements, the case of words, extensions. A
@@ -200,7 +218,7 @@ func (p *reader) metadata(m anyMetadata) {
 	r.Org, r.Email, r.Contact, r.ID, r.Generator = text(m.Org), text(m.Email), text(m.Contact), text(m.ID), text(m.Generator)
 	r.ID = strings.Trim(r.ID, "<> ")
 	r.Begin, r.End = moment(m.Begin), moment(m.End)
-	for _, e := range m.Errors[:min(len(m.Errors), maxList)] {
+	for _, e := range m.Errors {
 		if e = text(e); e != "" {
 			r.Errors = append(r.Errors, e)
 		}
@@ -225,15 +243,15 @@ func (a *anyRecord) record() (Record, bool) {
 	default: // QUIRK: "monitor", "delivered", nothing
 		r.Disposition = None
 	}
-	for _, reason := range a.Row.Evaluated.Reasons[:min(len(a.Row.Evaluated.Reasons), maxList)] {
+	for _, reason := range a.Row.Evaluated.Reasons {
 		r.Reasons = append(r.Reasons, Reason{word(reason.Type), text(reason.Comment)})
 	}
-	for _, d := range a.Auth.DKIM[:min(len(a.Auth.DKIM), maxList)] {
+	for _, d := range a.Auth.DKIM {
 		if d.Domain != "" || d.Selector != "" { // QUIRK: an empty element for "no signature"
 			r.AuthDKIM = append(r.AuthDKIM, DKIM{domain(d.Domain), text(d.Selector), result(d.Result), text(d.Text)})
 		}
 	}
-	for _, s := range a.Auth.SPF[:min(len(a.Auth.SPF), maxList)] {
+	for _, s := range a.Auth.SPF {
 		r.AuthSPF = append(r.AuthSPF, SPF{domain(s.Domain), word(s.Scope), result(s.Result), text(s.Text)})
 	}
 	return r, r.Source.IsValid() && r.Count > 0
