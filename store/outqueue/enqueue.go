@@ -331,9 +331,7 @@ func (tx *shardTxn) enqueue(now time.Time, rules ruleBook, s *Submission) (ID, e
 	it.Frozen = frozenBy(rules.all, it)
 	st := state{held: it.Frozen != "", due: firstDue(now, s).UnixNano(), octets: uint64(it.Size), way: wayOf(it)}
 	st.chunks = tx.putBody(id, it.body)
-	if st.parts, err = tx.putRecord(it, 0); err != nil {
-		return 0, err
-	}
+	st.parts = tx.putRecord(it, 0)
 	tx.schedule(id, state{}, st)
 	tx.made = append(tx.made, fresh{it, st})
 	if token != nil {

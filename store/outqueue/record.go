@@ -32,6 +32,7 @@ var (
 )
 
 // itemRecord is an Item without its state. Numbers are never used again.
+// appendItem writes it.
 type itemRecord struct {
 	Message  string            `cbor:"1,keyasint,omitempty"`
 	From     addressRecord     `cbor:"2,keyasint"`
@@ -105,47 +106,6 @@ type callRecord struct {
 	TLS    string
 	Text   string
 	Took   int64
-}
-
-// encodeItem gives the record of it, to be cut into parts.
-func encodeItem(it *Item) ([]byte, error) {
-	r := itemRecord{
-		Message: it.Message, From: addressRecord{Local: it.Envelope.From.Local, Domain: it.Envelope.From.Domain},
-		UTF8: it.Envelope.UTF8, EightBit: it.Envelope.EightBit, EnvID: it.Envelope.ID, Headers: it.Envelope.ReturnHeaders,
-		Binary: it.Envelope.Binary, Full: it.Envelope.ReturnFull, TLS: it.Envelope.RequireTLS, AnyTLS: it.Envelope.OptionalTLS, Priority: it.Envelope.Priority,
-		By: unixNano(it.Envelope.By.At), ByReturn: it.Envelope.By.Return, ByTrace: it.Envelope.By.Trace,
-		Until: unixNano(it.Envelope.HoldUntil), Hold: it.Envelope.Hold, Solicit: it.Envelope.Solicit,
-		Origin: originRecord{
-			Account: uint64(it.Origin.Account), Service: it.Origin.Service, Remote: it.Origin.Remote, Hello: it.Origin.Hello,
-		},
-		Account: uint64(it.Account), Created: it.Created.UnixNano(), Size: int64(it.Size), Inline: int64(it.inline),
-		Tries: it.Tries, Reroute: it.Reroute, Frozen: it.Frozen,
-		To: make([]recipientRecord, len(it.Envelope.To)),
-	}
-	if it.blob != nil {
-		r.Blob = it.blob[:]
-	}
-	for i, to := range it.Envelope.To {
-		s := it.Status[i]
-		r.To[i] = recipientRecord{
-			Address:  addressRecord{Local: to.Address.Local, Domain: to.Address.Domain},
-			Original: to.Original, Notify: uint8(to.Notify), State: uint8(s.State), Attempts: s.Attempts,
-			Last: unixNano(s.Last), Code: s.Reply.Code, Enhanced: s.Reply.Enhanced, Text: s.Reply.Text, Remote: s.Remote,
-			Told: uint8(s.Told),
-		}
-	}
-	for _, t := range it.History {
-		try := tryRecord{Began: t.Began.UnixNano(), Took: int64(t.Took), Remote: t.Remote, Text: t.Text}
-		for _, c := range t.Calls {
-			try.Calls = append(try.Calls, callRecord{Remote: c.Remote, TLS: c.TLS, Text: c.Text, Took: int64(c.Took)})
-		}
-		r.History = append(r.History, try)
-	}
-	b, err := cbor.Marshal(&r)
-	if err != nil {
-		return nil, fmt.Errorf("encode queue item: %w", err)
-	}
-	return append([]byte{version}, b...), nil
 }
 
 func decodeItem(id ID, b []byte) (*Item, error) {

@@ -120,9 +120,7 @@ func (q *Queue) settle(tx *shardTxn, now time.Time, l *Lease, a *Attempt) error 
 		s.tried = s.tried || !a.Try.Began.IsZero()
 	}
 	s.way = wayOf(it)
-	if s.parts, err = tx.putRecord(it, old.parts); err != nil {
-		return err
-	}
+	s.parts = tx.putRecord(it, old.parts)
 	tx.schedule(it.ID, old, s)
 	return nil
 }

@@ -21,9 +21,7 @@ func (q *Queue) edit(ctx context.Context, what string, ids []ID, fn func(*Item, 
 			return err
 		}
 		s.way = wayOf(it)
-		if s.parts, err = tx.putRecord(it, old.parts); err != nil {
-			return err
-		}
+		s.parts = tx.putRecord(it, old.parts)
 		tx.schedule(id, old, s)
 		return nil
 	})

@@ -114,13 +114,13 @@ func (c *Counts) add(s state, n int64) {
 	}
 }
 
+// usualRecord is what most records take.
+const usualRecord = 384
+
 // putRecord writes the record in parts and gives their number. had is how many
 // parts there were.
-func (tx *shardTxn) putRecord(it *Item, had uint16) (uint16, error) {
-	b, err := encodeItem(it)
-	if err != nil {
-		return 0, err
-	}
+func (tx *shardTxn) putRecord(it *Item, had uint16) uint16 {
+	b := appendItem(make([]byte, 0, usualRecord), it)
 	n := 0
 	for ; len(b) > 0; n++ {
 		part := b[:min(partSize, len(b))]
@@ -130,7 +130,7 @@ func (tx *shardTxn) putRecord(it *Item, had uint16) (uint16, error) {
 	for i := n; i < int(had); i++ {
 		tx.Delete(tx.itemKey(it.ID, i))
 	}
-	return uint16(n), nil
+	return uint16(n)
 }
 
 // readItem reads an item whose state is known.
