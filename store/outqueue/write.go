@@ -35,7 +35,9 @@ func appendInt(b []byte, n int64) []byte {
 	return appendHead(b, cborUint, uint64(n))
 }
 
-func appendText(b []byte, s string) []byte { return append(appendHead(b, cborText, uint64(len(s))), s...) }
+func appendText(b []byte, s string) []byte {
+	return append(appendHead(b, cborText, uint64(len(s))), s...)
+}
 
 // A mapWriter writes a map whose keys are small numbers. What is empty is left
 // out.
