@@ -15,10 +15,11 @@
 // Enqueue returns after the item is durable; only then may anybody say 250.
 // Result returns after the outcome is durable. A caller that has got a 250
 // from the peer calls Result at once, before anything else: what is left is
-// the window between the peer's 250 and our sync (some tenths of a
-// millisecond), in which a crash makes the message be sent again. SMTP has no
-// way to close it, RFC 1047. Notifications that follow from a result go into
-// the same transaction (Attempt.Then), so they are neither lost nor doubled.
+// the window between the peer's 250 and our sync (up to a millisecond: results
+// go with the sync of the next message, if one comes soon), in which a crash
+// makes the message be sent again. SMTP has no way to close it, RFC 1047.
+// Notifications that follow from a result go into the same transaction
+// (Attempt.Then), so they are neither lost nor doubled.
 //
 // Lease hands an item to one caller for a time (Options.Lease). If that caller
 // dies, the item becomes due again when the time has passed, or when a process
