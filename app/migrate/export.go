@@ -42,7 +42,7 @@ type ExportSummary struct {
 	Flags     int   `json:"flags_changed"`
 	Octets    int64 `json:"octets"` // of what is exported
 
-	Failed   int       `json:"failed"` // messages that the server did not take
+	Failed   int       `json:"failed"` // messages that could not be read, or that the server did not take
 	Failures []Failure `json:"failures,omitempty"`
 }
 
@@ -116,6 +116,10 @@ func (ex *Export) fetch(ctx context.Context, m adminapi.Mailbox, entries []admin
 			if done++; done%100 == 0 {
 				ex.tell(m, done, len(entries))
 			}
+			if e.Failed != "" {
+				ex.fail(m, e, e.Failed)
+				return nil
+			}
 			var s spool
 			defer s.close()
 			if _, err := io.Copy(&s, r); err != nil {
@@ -134,6 +138,14 @@ func (ex *Export) fetch(ctx context.Context, m adminapi.Mailbox, entries []admin
 	}
 	ex.tell(m, done, len(entries))
 	return nil
+}
+
+// fail notes a message that is not exported.
+func (ex *Export) fail(m adminapi.Mailbox, e adminapi.Entry, reason string) {
+	ex.summary.Failed++
+	if len(ex.summary.Failures) < maxFailures {
+		ex.summary.Failures = append(ex.summary.Failures, Failure{m.Name, fmt.Sprintf("message %d", e.UID), reason})
+	}
 }
 
 // entryID names a message of a mailbox for good, in one word.

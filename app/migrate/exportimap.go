@@ -336,6 +336,10 @@ func (o *outgoing) send(ctx context.Context, missing []adminapi.Entry) error {
 			if done++; done%100 == 0 {
 				o.ex.tell(o.m, done, len(missing))
 			}
+			if e.Failed != "" {
+				o.fail(e, e.Failed)
+				return nil
+			}
 			return o.take(ctx, e, r)
 		})
 		if err != nil {
@@ -406,7 +410,7 @@ func (o *outgoing) flush(ctx context.Context) error {
 		case refused.Code == "OVERQUOTA": // RFC 9208 §4.3
 			return fmt.Errorf("there is no room left: %w", err)
 		default:
-			o.fail(one[0].entry, refused)
+			o.fail(one[0].entry, refused.Error())
 		}
 	}
 	return nil
@@ -431,13 +435,10 @@ func (o *outgoing) append(ctx context.Context, list []outMessage) error {
 	return nil
 }
 
-// fail notes a message that the server does not take.
-func (o *outgoing) fail(e adminapi.Entry, refused *imapclient.Refusal) {
+// fail notes a message that cannot be read, or that the server does not take.
+func (o *outgoing) fail(e adminapi.Entry, reason string) {
 	o.refused[e.UID] = true
-	o.ex.summary.Failed++
-	if len(o.ex.summary.Failures) < maxFailures {
-		o.ex.summary.Failures = append(o.ex.summary.Failures, Failure{o.m.Name, fmt.Sprintf("message %d", e.UID), refused.Error()})
-	}
+	o.ex.fail(o.m, e, reason)
 }
 
 // traits is what has to be known of a message before it is appended; it is

@@ -34,8 +34,8 @@ server. Mailboxes are made there as they are needed; Sent, Drafts, Junk, Trash a
 the server has for that. A message that the mailbox there already has, by date and size or by date and
 Message-ID, is not sent again. Flags are added there and none taken away.
 
-Exit status: 0 all is there, 3 the server did not take some messages (each with its reason), 1 it did
-not come to the end; run the same again to go on.
+Exit status: 0 all is there, 3 some messages are damaged here or were not taken there (each with its
+reason), 1 it did not come to the end; run the same again to go on.
 
 Examples:
 

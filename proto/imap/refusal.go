@@ -11,6 +11,7 @@ const (
 	CodeClientBug            = "CLIENTBUG"
 	CodeContactAdmin         = "CONTACTADMIN"
 	CodeClosed               = "CLOSED"
+	CodeCorruption           = "CORRUPTION"
 	CodeExpungeIssued        = "EXPUNGEISSUED"
 	CodeHasChildren          = "HASCHILDREN"
 	CodeInUse                = "INUSE"

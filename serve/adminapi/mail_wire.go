@@ -40,6 +40,10 @@ type Entry struct {
 	Flags    []string `json:"flags,omitempty"` // as IMAP writes them
 	Internal int64    `json:"internal"`        // Unix seconds
 	Size     int64    `json:"size"`
+
+	// Failed says why the message, whose octets are wanted, cannot be given; Size
+	// is zero then.
+	Failed string `json:"failed,omitempty"`
 }
 
 // An Incoming stands before the octets of a message that is to be imported.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -252,10 +253,13 @@ func writeMessage(ctx context.Context, w *streamWriter, account *mailbox.Account
 		return err
 	}
 	body, err := account.OpenMessage(ctx, e.Email)
-	if errors.Is(err, mailbox.ErrNoMessage) {
+	switch {
+	case errors.Is(err, mailbox.ErrNoMessage):
 		return nil
-	}
-	if err != nil {
+	case mailbox.IsDamaged(err): // the others are whole
+		head.Size, head.Failed = 0, fmt.Sprintf("it is damaged on the disk (%v); see: waxwing verify", err)
+		return writeHead(w.Writer, head)
+	case err != nil:
 		return err
 	}
 	defer body.Close()

@@ -66,6 +66,8 @@ func refuse(err error) error {
 		return refusal(imap.CodeExpungeIssued, "Message is gone")
 	case errors.Is(err, mailbox.ErrNoAccount):
 		return refusal(imap.CodeContactAdmin, "Account has no mailboxes")
+	case mailbox.IsDamaged(err): // RFC 5530 §3
+		return &imap.Refusal{Code: imap.CodeCorruption, Text: "What was asked for is damaged on the server's disk; its administrator can see to it", Err: err}
 	}
 	return err
 }

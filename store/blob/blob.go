@@ -121,3 +121,13 @@ type Blob interface {
 	Size() mail.ByteCount
 	Close() error
 }
+
+// Prove returns ErrCorrupt if ReadAt would: for who has to know before saying
+// that so many octets follow. Where damage is found in the part that is read,
+// and nowhere else, it does nothing.
+func Prove(b Blob) error {
+	if p, ok := b.(interface{ Prove() error }); ok {
+		return p.Prove()
+	}
+	return nil
+}

@@ -7,11 +7,19 @@ import (
 	"strings"
 
 	"waxwing/mail"
+	"waxwing/store/blob"
 	"waxwing/store/keys"
+	"waxwing/store/kv"
 )
 
 // errCorrupt says that a record is not what we wrote.
 var errCorrupt = errors.New("mailbox: record is corrupt")
+
+// IsDamaged tells whether an error is that what is on the disk is not what was
+// written there: trying again is of no use, and Check says more.
+func IsDamaged(err error) bool {
+	return errors.Is(err, errCorrupt) || errors.Is(err, kv.ErrDamaged) || errors.Is(err, blob.ErrCorrupt)
+}
 
 // Every value begins with the version of its format. Readers know all older
 // ones.

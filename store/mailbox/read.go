@@ -127,7 +127,8 @@ type Body interface {
 	Close() error
 }
 
-// OpenMessage opens a message for reading, or returns ErrNoMessage.
+// OpenMessage opens a message for reading, or returns ErrNoMessage. Of one that
+// is damaged on the disk IsDamaged says so.
 func (a *Account) OpenMessage(ctx context.Context, id mail.EmailID) (Body, error) {
 	var whole inlineBody
 	var record record
@@ -150,6 +151,11 @@ func (a *Account) OpenMessage(ctx context.Context, id mail.EmailID) (Body, error
 		// It may have been purged between the two.
 		if f, e := a.Facts(ctx, []mail.EmailID{id}); e == nil && f[0] == nil {
 			return nil, ErrNoMessage
+		}
+	}
+	if err == nil {
+		if err = blob.Prove(b); err != nil {
+			err = errors.Join(err, b.Close())
 		}
 	}
 	if err != nil {

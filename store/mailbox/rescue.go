@@ -223,14 +223,25 @@ func (a *Account) remains(ctx context.Context, r *record) (io.Reader, func()) {
 		if err != nil {
 			return nil, none
 		}
-		// Not Read, which fails at the end of what is corrupt.
-		return io.NewSectionReader(b, 0, int64(b.Size())), func() { b.Close() }
+		return untilDamage{b}, func() { b.Close() }
 	}
 	left, err := a.readChunks(ctx, r.sum)
 	if err != nil || len(left) == 0 {
 		return nil, none
 	}
 	return bytes.NewReader(append(slices.Clone(r.prefix), left...)), none
+}
+
+// untilDamage ends where a body is found to be damaged: in the end at the latest,
+// where its sum is compared.
+type untilDamage struct{ r io.Reader }
+
+func (u untilDamage) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if errors.Is(err, blob.ErrCorrupt) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // leaveOut is for who makes do with what can be read; see kv.Spare.

@@ -47,20 +47,13 @@ func (a *Account) ReadTexts(ctx context.Context, ids []mail.EmailID) (*Texts, er
 	if len(ids) == 0 {
 		return t, nil
 	}
-	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error {
-		if err := t.find(r, ids); err != nil {
-			return err
-		}
-		if err := kv.GetFixed(r, t.want, &t.bodies); err != nil {
-			return err
-		}
-		for i := range t.list {
-			if err := t.assemble(&t.list[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := a.store.db.View(ctx, a.part, func(r kv.Reader) error { return t.read(r, ids, kv.GetFixed, false) })
+	if IsDamaged(err) { // who opens that one is told; the others are there
+		err = a.store.db.View(ctx, a.part, func(r kv.Reader) error {
+			kv.Spare(r, leaveOut)
+			return t.read(r, ids, kv.GetInto, true)
+		})
+	}
 	if err != nil {
 		t.Release()
 		return nil, err
@@ -68,18 +61,38 @@ func (a *Account) ReadTexts(ctx context.Context, ids []mail.EmailID) (*Texts, er
 	return t, nil
 }
 
+// read reads messages; sparing leaves out those that are damaged.
+func (t *Texts) read(r kv.Reader, ids []mail.EmailID, get func(kv.Reader, [][]byte, *kv.Room) error, sparing bool) error {
+	if err := t.find(r, ids, sparing); err != nil {
+		return err
+	}
+	if err := get(r, t.want, &t.bodies); err != nil {
+		return err
+	}
+	for i := range t.list {
+		err := t.assemble(&t.list[i])
+		if err != nil && !sparing {
+			return err
+		}
+		if err != nil {
+			t.list[i].inline, t.list[i].body = false, nil
+		}
+	}
+	return nil
+}
+
 // find reads the records, and notes where the bodies are.
-func (t *Texts) find(r kv.Reader, ids []mail.EmailID) error {
+func (t *Texts) find(r kv.Reader, ids []mail.EmailID, sparing bool) error {
 	t.reset()
 	size := 0
 	return eachRecord(r, ids, &t.records, func(i int, b []byte) (bool, error) {
 		one := text{id: ids[i]}
 		if b != nil {
 			record, err := decodeRecord(ids[i], b)
-			if err != nil {
+			if err != nil && !sparing {
 				return false, err
 			}
-			if record.where == bodyInline {
+			if err == nil && record.where == bodyInline {
 				t.add(&one, &record)
 				size += int(record.size())
 			}

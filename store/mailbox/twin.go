@@ -181,7 +181,7 @@ func (a *Account) sameMessage(ctx context.Context, email mail.EmailID, c *Candid
 		have, want = facts[0].Message.Root.Body, c.Parsed.Root.Body
 	}
 	b, err := a.OpenMessage(ctx, email)
-	if errors.Is(err, ErrNoMessage) {
+	if errors.Is(err, ErrNoMessage) || IsDamaged(err) { // then another one is welcome
 		return false, nil
 	}
 	if err != nil {

@@ -89,13 +89,22 @@ func (f *file) Close() error { return f.file.Close() }
 // ReadAt gives nothing of a body that is damaged; of a packed one, nothing of
 // what is damaged in it.
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	if f.plain && !f.proven.Load() {
-		if err := f.store.prove(f.file, f.key, f.mark); err != nil {
-			return 0, err
-		}
-		f.proven.Store(true)
+	if err := f.Prove(); err != nil {
+		return 0, err
 	}
 	return f.readAt(p, off)
+}
+
+// Prove does what blob.Prove says.
+func (f *file) Prove() error {
+	if !f.plain || f.proven.Load() {
+		return nil
+	}
+	if err := f.store.prove(f.file, f.key, f.mark); err != nil {
+		return err
+	}
+	f.proven.Store(true)
+	return nil
 }
 
 // readAt names the file when it is damaged.
