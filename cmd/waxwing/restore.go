@@ -173,9 +173,11 @@ func (c restoreCmd) times(now time.Time) (since, at time.Time, err error) {
 // parseTime reads a time as people write it: how long ago, or when, in the
 // zone of whoever asks.
 func parseTime(text string, now time.Time) (time.Time, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 100_000 {
-			return now.AddDate(0, 0, -n), nil
+	for unit, days := range map[string]int{"d": 1, "w": 7} {
+		if count, ok := strings.CutSuffix(text, unit); ok {
+			if n, err := strconv.Atoi(count); err == nil && n > 0 && n < 100_000 {
+				return now.AddDate(0, 0, -n*days), nil
+			}
 		}
 	}
 	if ago, err := time.ParseDuration(text); err == nil {
@@ -195,7 +197,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if t, err := time.ParseInLocation("15:04", text, now.Location()); err == nil {
 		return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location()), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time; write \"2026-11-20 14:00\", \"14:00\", or how long ago: \"3h\", \"2d\"", text)
+	return time.Time{}, fmt.Errorf("%q is not a time; write \"2026-11-20 14:00\", \"14:00\", or how long ago: \"3h\", \"2d\", \"1w\"", text)
 }
 
 func deleted(whole bool) string {
