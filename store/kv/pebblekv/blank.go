@@ -2,6 +2,7 @@ package pebblekv
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
@@ -80,32 +81,51 @@ func (r *rooms) thin() place {
 }
 
 // blank writes a piece of zeros. The caller holds the mutex, which is free
-// meanwhile; nobody is given a place in the piece before it is written. That it
-// fails does not matter: what the disk has to say about it a handle of its own has
-// heard, and that of the log hears it, too.
+// meanwhile; nobody is given a place in the piece before it is written.
 func (r *rooms) blank(from place) {
 	b := &r.blanks
 	b.busy = from
 	r.mu.Unlock()
-	err := r.openBlank(from.segment())
-	if err == nil {
-		_, err = b.file.WriteAt(zeros[:], int64(from.offset()))
-	}
+	useless, err := r.writeBlank(from)
 	r.mu.Lock()
 	b.busy, b.to = 0, from+blankPiece
-	b.useless = b.useless || err != nil
+	b.useless = useless || err != nil
 	r.change.Broadcast()
-	if err != nil {
+	if b.useless {
+		r.mu.Unlock()
+		r.tell(err)
+		r.mu.Lock()
 		return
 	}
 	r.mu.Unlock()
 	err = b.file.SyncData()
+	r.tell(err)
 	r.mu.Lock()
-	b.useless = b.useless || err != nil
+	b.useless = err != nil
+}
+
+// tell tells of a disk that has failed under the log, though it was with zeros: it
+// is the file of the log.
+func (r *rooms) tell(err error) {
+	if err != nil {
+		r.failed(fmt.Errorf("write ahead in the log: %w", err))
+	}
+}
+
+// writeBlank writes a piece of zeros, unless that is useless.
+func (r *rooms) writeBlank(from place) (useless bool, err error) {
+	if err := r.openBlank(from.segment()); err != nil {
+		return true, nil
+	}
+	_, err = r.blanks.file.WriteAt(zeros[:], int64(from.offset()))
+	if errors.Is(err, unix.ENOSPC) { // the file system sets no room aside
+		return true, nil
+	}
+	return false, err
 }
 
 // openBlank opens the file of a segment, to write zeros to it. A sync that fails
-// is told once to each handle.
+// is told once to each handle, so that of the log hears of it too.
 func (r *rooms) openBlank(number uint32) (err error) {
 	b := &r.blanks
 	if b.file != nil && b.number == number {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"waxwing/store/kv"
 )
@@ -122,4 +124,43 @@ type failingFS struct{ vfs.FS }
 
 func (failingFS) OpenReadWrite(string, vfs.DiskWriteCategory, ...vfs.OpenOption) (vfs.File, error) {
 	return nil, errors.ErrUnsupported
+}
+
+// A disk that fails with zeros fails with the log: it is one file.
+func TestBlanksFail(t *testing.T) {
+	for name, tt := range map[string]struct {
+		op   errorfs.OpKind
+		err  error
+		told bool
+	}{
+		"sync": {errorfs.OpFileSyncData, syscall.EIO, true}, "write": {errorfs.OpFileWriteAt, syscall.EIO, true},
+		"no room": {errorfs.OpFileWriteAt, syscall.ENOSPC, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			f, err := fs.Create(segmentName(7), vfs.WriteCategoryUnspecified)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			var told error
+			r := rooms{
+				fs: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+					if op.Kind == tt.op {
+						return tt.err
+					}
+					return nil
+				})),
+				of: map[uint32]*room{7: {limit: 8 << 20}}, next: at(7, 5000), failed: func(err error) { told = err },
+			}
+			r.change = sync.NewCond(&r.mu)
+			r.mu.Lock()
+			r.blank(r.thin())
+			r.mu.Unlock()
+			r.closeBlank()
+			if errors.Is(told, tt.err) != tt.told || r.thin() != 0 {
+				t.Errorf("told %v; goes on at %v", told, r.thin())
+			}
+		})
+	}
 }

@@ -79,7 +79,7 @@ func (s *Store) openParts(exist bool) (err error) {
 	}
 	s.log = &bodyLog{
 		segments: segments{fs: fs, dir: logs},
-		rooms:    rooms{fs: fs, dir: logs, size: s.o.SegmentSize, step: min(roomStep, s.o.SegmentSize)},
+		rooms:    rooms{fs: fs, dir: logs, size: s.o.SegmentSize, step: min(roomStep, s.o.SegmentSize), failed: s.fail},
 		failed:   s.fail,
 	}
 	s.log.init()

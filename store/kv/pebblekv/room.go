@@ -19,6 +19,7 @@ type rooms struct {
 	dir string
 	// size is that of a segment, step how much room is made at once.
 	size, step int64
+	failed     func(error) // told when the disk has failed
 
 	mu     sync.Mutex // guards what follows
 	change *sync.Cond
