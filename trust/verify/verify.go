@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -259,8 +260,10 @@ func authors(header *dkim.Header) []string {
 				continue
 			}
 			domain := strings.ToLower(strings.TrimSuffix(a.Domain, "."))
-			if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
-				domain = ascii
+			if !isASCII(domain) {
+				if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+					domain = ascii
+				}
 			}
 			if len(domains) == 0 || domains[0] != domain {
 				domains = append(domains, domain)
@@ -271,6 +274,15 @@ func authors(header *dkim.Header) []string {
 		}
 	}
 	return domains
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // list gives what the header says of a mailing list.
