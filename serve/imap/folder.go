@@ -30,14 +30,16 @@ func (s snapshot) At(i int) imapserver.Entry { return entryOf(s.Snapshot.At(i)) 
 
 func (s snapshot) Read(dst []imapserver.Entry, i int) int {
 	n := 0
-	if len(dst) == 0 {
-		return 0
-	}
-	for _, e := range s.Entries(i) {
-		dst[n] = entryOf(e)
-		if n++; n == len(dst) {
+	for n < len(dst) {
+		run := s.Stretch(i + n)
+		if len(run) == 0 {
 			break
 		}
+		run = run[:min(len(run), len(dst)-n)]
+		for k := range run {
+			dst[n+k] = entryOf(run[k])
+		}
+		n += len(run)
 	}
 	return n
 }

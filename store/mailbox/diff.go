@@ -36,11 +36,9 @@ func Diff(old, new *Snapshot) Delta {
 			d.Added = append(d.Added, *b)
 			n.skip(1)
 		default:
-			if a.ModSeq != b.ModSeq || a.Flags != b.Flags || a.Keywords != b.Keywords {
-				d.Changed = append(d.Changed, *b)
-			}
-			o.skip(1)
-			n.skip(1)
+			both := d.compare(o.rest, n.rest)
+			o.skip(both)
+			n.skip(both)
 		}
 	}
 	for ; len(o.rest) > 0; o.skip(len(o.rest)) {
@@ -52,6 +50,21 @@ func Diff(old, new *Snapshot) Delta {
 		d.Added = append(d.Added, n.rest...)
 	}
 	return d
+}
+
+// compare compares what begins with the same UIDs, and tells how much that is.
+func (d *Delta) compare(old, new []Entry) int {
+	both := min(len(old), len(new))
+	for i := range both {
+		a, b := &old[i], &new[i]
+		if a.UID != b.UID {
+			return i
+		}
+		if a.ModSeq != b.ModSeq || a.Flags != b.Flags || a.Keywords != b.Keywords {
+			d.Changed = append(d.Changed, *b)
+		}
+	}
+	return both
 }
 
 // A cursor goes through a snapshot block by block.

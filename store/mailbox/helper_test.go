@@ -151,7 +151,7 @@ func consistent(t testing.TB, s *mailbox.Snapshot) {
 	n := 0
 	last := mail.UID(0)
 	for i, e := range s.Entries(0) {
-		if i != n || e.UID <= last || s.At(i) != e {
+		if i != n || e.UID <= last || s.At(i) != e || s.Stretch(i)[0] != e {
 			t.Fatalf("entry %d of %d: %+v", i, n, e)
 		}
 		if j, found := s.Find(e.UID); !found || i != j {
@@ -165,6 +165,9 @@ func consistent(t testing.TB, s *mailbox.Snapshot) {
 	}
 	if n != s.Len() || n != s.Info().Messages && !s.Gone() {
 		t.Fatalf("%d entries, Len %d, Messages %d", n, s.Len(), s.Info().Messages)
+	}
+	if more := s.Stretch(n); len(more) > 0 {
+		t.Fatalf("%d entries behind the last", len(more))
 	}
 	if i, found := s.Find(last + 1); found || i != n {
 		t.Fatalf("behind the last is %d, %v", i, found)

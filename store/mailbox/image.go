@@ -76,6 +76,7 @@ func (ir *imageReader) add(part int, b []byte) bool {
 	s := &ir.snapshot
 	if part == 0 {
 		s.info.UIDValidity, s.info.HighestModSeq, ir.total = validity, modseq, total
+		s.info.Messages = total
 		n := d.uvarint()
 		if n > imageSets {
 			return false

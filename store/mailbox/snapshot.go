@@ -9,9 +9,20 @@ import (
 	"waxwing/mail"
 )
 
-// blockSize is how many entries lie together. A changed flag copies one
-// block (20 KiB), and a mailbox of a million entries has two thousand.
-const blockSize = 512
+// blockSize is how many entries lie together in a mailbox of so many. A changed
+// flag copies one block and the list of them, of which neither is to be much
+// longer than the other: 5 KiB and 5 KiB at 20,000 entries, 20 and 64 at a million.
+func blockSize(entries int) int {
+	switch {
+	case entries < 1<<12:
+		return 64
+	case entries < 1<<16:
+		return 128
+	case entries < 1<<18:
+		return 256
+	}
+	return 512
+}
 
 // A Snapshot is a mailbox as it stood after one change. It never changes; the
 // next one shares all blocks that are the same.
@@ -105,6 +116,16 @@ func (s *Snapshot) Entries(from int) iter.Seq2[int, Entry] {
 	}
 }
 
+// Stretch gives entries from an index on that lie together: one at least, if there
+// are any. They must not be changed.
+func (s *Snapshot) Stretch(i int) []Entry {
+	if i >= s.tailAt {
+		return s.tail[min(i-s.tailAt, len(s.tail)):]
+	}
+	b := &s.blocks[sort.Search(len(s.blocks), func(j int) bool { return s.blocks[j].at > i })-1]
+	return b.entries[i-b.at:]
+}
+
 // FirstUnseen gives the index of the first entry without Seen.
 func (s *Snapshot) FirstUnseen() (int, bool) {
 	if s.info.Unseen == 0 {
@@ -132,15 +153,16 @@ func (s *Snapshot) lastUID() mail.UID {
 
 // add appends entries in place: for a snapshot that nobody else has yet.
 func (s *Snapshot) add(entries ...Entry) {
+	most := blockSize(s.info.Messages)
 	for len(entries) > 0 {
-		if len(s.tail) >= blockSize {
+		if len(s.tail) >= most {
 			s.blocks = append(s.blocks, block{s.tailAt, s.tail})
 			s.tailAt += len(s.tail)
 			s.tail = nil
 		}
-		n := min(len(entries), blockSize-len(s.tail))
+		n := min(len(entries), most-len(s.tail))
 		if need := len(s.tail) + n; need > cap(s.tail) {
-			size := min(max(2*cap(s.tail), need, 4), blockSize)
+			size := min(max(2*cap(s.tail), need, 4), most)
 			s.tail = append(make([]Entry, 0, size), s.tail...)
 		}
 		s.tail = append(s.tail, entries[:n]...)
@@ -151,13 +173,14 @@ func (s *Snapshot) add(entries ...Entry) {
 // room makes room for n entries to come, as far as they fit in a block. The
 // tail is full or empty.
 func (s *Snapshot) room(n int) {
-	if len(s.tail) >= blockSize {
+	most := blockSize(s.info.Messages)
+	if len(s.tail) >= most {
 		s.blocks = append(s.blocks, block{s.tailAt, s.tail})
 		s.tailAt += len(s.tail)
 		s.tail = nil
 	}
 	if len(s.tail) == 0 && n > 0 {
-		s.tail = make([]Entry, 0, min(n, blockSize))
+		s.tail = make([]Entry, 0, min(n, most))
 	}
 }
 
@@ -230,7 +253,7 @@ func (s *Snapshot) edit(upserts []Entry, vanished []mail.UID) {
 	}
 	// The last block is where the next ones are appended.
 	if n := len(s.blocks); n > 0 {
-		if b := s.blocks[n-1]; len(b.entries) < blockSize {
+		if b := s.blocks[n-1]; len(b.entries) < blockSize(s.info.Messages) {
 			s.blocks, s.tail, s.tailAt = s.blocks[:n-1], b.entries, b.at
 			return
 		}
@@ -256,13 +279,14 @@ func (s *Snapshot) push(entries []Entry, last bool) {
 // pushNew adds new entries in blocks of the right size, joined with the block
 // before them when that has become small.
 func (s *Snapshot) pushNew(entries []Entry) {
-	if n := len(s.blocks); n > 0 && len(s.blocks[n-1].entries)+len(entries) <= blockSize*3/4 {
+	most := blockSize(s.info.Messages)
+	if n := len(s.blocks); n > 0 && len(s.blocks[n-1].entries)+len(entries) <= most*3/4 {
 		entries = append(slices.Clip(s.blocks[n-1].entries), entries...)
 		s.blocks = s.blocks[:n-1]
 	}
-	for len(entries) > blockSize {
-		s.push(entries[:blockSize], false)
-		entries = entries[blockSize:]
+	for len(entries) > most {
+		s.push(entries[:most], false)
+		entries = entries[most:]
 	}
 	if len(entries) > 0 {
 		s.push(entries, true)
