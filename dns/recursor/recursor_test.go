@@ -227,7 +227,7 @@ func TestSpecialNames(t *testing.T) {
 	if addrs, _, err := r.LookupAddr(t.Context(), "localhost"); err != nil || len(addrs) != 2 {
 		t.Errorf("localhost: %v, %v", addrs, err)
 	}
-	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "192.168.1.1", "172.20.0.1", "::1", "fe80::1", "fd00::1"} {
+	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "192.168.1.1", "172.20.0.1", "100.64.0.1", "100.127.9.9", "::1", "fe80::1", "fd00::1"} {
 		if _, _, err := r.LookupPTR(t.Context(), netip.MustParseAddr(ip)); !errors.Is(err, dns.ErrNotFound) {
 			t.Errorf("%s: %v", ip, err)
 		}

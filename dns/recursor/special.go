@@ -2,6 +2,7 @@ package recursor
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	wire "github.com/miekg/dns"
@@ -28,13 +29,23 @@ var special = map[string]bool{
 	strings.Repeat("0.", 32) + "ip6.arpa.": true, "1." + strings.Repeat("0.", 31) + "ip6.arpa.": true,
 }
 
+// isSpecial tells whether a name is one of these, or of the addresses that
+// networks share behind one of their own (100.64.0.0/10). RFC 7793 §2
+func isSpecial(name string) bool {
+	if second, ok := strings.CutSuffix(name, ".100.in-addr.arpa."); ok {
+		n, err := strconv.Atoi(second)
+		return err == nil && 64 <= n && n <= 127
+	}
+	return special[name]
+}
+
 // local answers for special names, nil for all others.
 func (r *Resolver) local(q question) *entry {
 	for at := q.name; at != "."; at = parentOf(at) {
 		if r.forwards[at] != nil {
 			return nil
 		}
-		if !special[at] {
+		if !isSpecial(at) {
 			continue
 		}
 		if r.forwards["."] != nil && at != "localhost." {
