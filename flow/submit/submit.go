@@ -35,6 +35,7 @@ type Submitter struct {
 	log       *slog.Logger
 	o         Options
 	holds     holds
+	sessions  sessions
 }
 
 // Options say what a Submitter permits.
@@ -50,6 +51,9 @@ type Options struct {
 	// MaxHeld is how much an account may have in Queue that is to be sent
 	// later; 0 for no limit. RFC 4865 §6 (2)
 	MaxHeld mail.ByteCount
+	// MaxSessions is how many connections may be logged in to an account at
+	// once; 0 for 200.
+	MaxSessions int
 	// Filters are asked about what is sent; nil for nobody.
 	Filters *spam.Filters
 	// Trace is told what is refused, and why; nil for nobody.

@@ -38,7 +38,8 @@ type session struct {
 	refusals   *trace.Refusals
 	envelope   mail.Envelope
 	recipients []deliver.Recipient
-	message    string // the id, once it has one
+	message    string         // the id, once it has one
+	entered    mail.AccountID // that has been counted; zero before the login
 }
 
 // errNotLoggedIn refuses what strangers may not do. RFC 4954 §6, RFC 6409 §4.3
@@ -48,7 +49,14 @@ func (s *session) Hello(ctx context.Context, name string, _ bool) error {
 	return s.checks.Hello(ctx, name)
 }
 
-func (s *session) Authenticated(context.Context, sasl.Identity) error { return nil }
+func (s *session) Authenticated(_ context.Context, who sasl.Identity) error {
+	if err := s.submitter.Enter(who.Account, s.info.Addr()); err != nil {
+		s.noteOf(who, mail.Address{}, "", err)
+		return err
+	}
+	s.entered = who.Account
+	return nil
+}
 
 func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	s.Reset()
@@ -103,10 +111,12 @@ func (s *session) Declined(cmd smtp.Command, why *smtp.Refusal) {
 
 // note remembers a refusal, for the trace. Who has not logged in is nobody.
 func (s *session) note(from mail.Address, to string, why error) {
-	who := s.info.Identity
-	if who == nil {
-		return
+	if who := s.info.Identity; who != nil {
+		s.noteOf(*who, from, to, why)
 	}
+}
+
+func (s *session) noteOf(who sasl.Identity, from mail.Address, to string, why error) {
 	s.refusals.Add(trace.Event{
 		Time: time.Now(), Service: "submission", Remote: s.info.Addr().String(), Hello: s.info.Hello, Account: who.Account,
 		From: from.String(), Reason: why.Error(),
@@ -181,6 +191,9 @@ func (s *session) Reset() {
 func (s *session) Unknown(ctx context.Context, line string) error { return s.checks.Unknown(ctx, line) }
 
 func (s *session) Close() {
+	if s.entered != 0 {
+		s.submitter.Leave(s.entered)
+	}
 	s.Reset()
 	s.checks.Close()
 }
