@@ -37,6 +37,8 @@ type Arrival struct {
 
 	// EightBit says that there are octets above 127, whatever was declared.
 	EightBit bool
+	// NUL says that there is an octet 0, which no text may have.
+	NUL bool
 
 	// Junk says that it is held to be spam: it goes to Junk, not to INBOX.
 	Junk bool
@@ -128,7 +130,7 @@ func stage(ctx context.Context, blobs blob.Store, now time.Time, brief bool, wri
 		_ = a.Body.Close()
 		return nil, err
 	}
-	a.Parsed, a.EightBit = parser.Finish(), sink.eightBit
+	a.Parsed, a.EightBit, a.NUL = parser.Finish(), sink.eightBit, sink.nul
 	return a, nil
 }
 
@@ -180,12 +182,13 @@ func (a *Arrival) CheckHops() error {
 }
 
 // An intake looks at the first line before it lets bytes through, and for
-// octets above 127.
+// octets above 127 and NULs.
 type intake struct {
 	to       io.Writer
 	first    []byte // the beginning of the first line, when it came in pieces
 	begun    bool
 	eightBit bool
+	nul      bool
 }
 
 // The longest line that is waited for to find a colon in it.
@@ -193,6 +196,7 @@ const maxFieldName = 256
 
 func (w *intake) Write(p []byte) (int, error) {
 	w.eightBit = w.eightBit || isEightBit(p)
+	w.nul = w.nul || bytes.IndexByte(p, 0) >= 0
 	if w.begun {
 		return w.to.Write(p)
 	}

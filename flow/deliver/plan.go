@@ -116,6 +116,11 @@ func submission(a *Arrival, env mail.Envelope, trace []byte, to []mail.Recipient
 	// Clients send 8-bit octets without a word; the next host is told, or
 	// gets what it can take. RFC 6152 §3
 	env.EightBit = env.EightBit || a.EightBit
+	if a.NUL && a.Origin.Service == "submission" {
+		// No text has a NUL, only binary content does. RFC 2045 §2.7 to §2.9.
+		// What others have signed goes on as it came.
+		env.EightBit, env.Binary = true, true
+	}
 	env.OptionalTLS = !env.RequireTLS && (env.OptionalTLS || a.OptionalTLS) // RFC 8689 §4.1
 	s := outqueue.Submission{Message: a.ID, Envelope: env, Body: a.Body, Prefix: trace, Origin: a.Origin}
 	if a.Token != "" {
