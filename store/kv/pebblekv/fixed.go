@@ -42,7 +42,9 @@ func (r *reader) fixedKey(key []byte) (k fixedKey, ok bool) {
 
 // GetFixed implements kv.FixedReader.
 func (r *reader) GetFixed(keys [][]byte, room *kv.Room) error {
-	if r.own != nil { // a transaction reads few
+	// A transaction reads few; and where damage is no error a place that has become
+	// wrong would be taken for it.
+	if r.own != nil || r.spare != nil {
 		return r.GetInto(keys, room)
 	}
 	own := r.begin(keys, room)
