@@ -71,12 +71,14 @@ func bySubject(items []Item) []*Node {
 // are not, are numbered: items first.
 type threader struct {
 	items  []Item
+	sent   []int64 // of each: rows lie all over the memory
 	byID   map[uint64]int32
 	parent []int32 // -1 for none
 	below  []int32 // how many children
 	kids   [][]int32
 	roots  []int32
-	steps  int // that may still be gone in search of loops
+	sorted []sortedNode // used again
+	steps  int          // that may still be gone in search of loops
 }
 
 // maxSteps bounds, for each message, how far ancestors are looked through for
@@ -91,8 +93,9 @@ func (t *threader) link() {
 	t.steps = maxSteps * (len(t.items) + 100)
 	t.byID = make(map[uint64]int32, len(t.items)*2)
 	t.parent, t.below = make([]int32, len(t.items)), make([]int32, len(t.items))
+	t.sent = make([]int64, len(t.items))
 	for i := range t.items {
-		t.parent[i] = -1
+		t.parent[i], t.sent[i] = -1, t.items[i].Sent()
 		if r := t.items[i].Row; r != nil && r.ID() != 0 {
 			if _, taken := t.byID[r.ID()]; !taken {
 				t.byID[r.ID()] = int32(i)
@@ -177,12 +180,22 @@ func (t *threader) gather() {
 		}
 		return to
 	}
+	above, count := make([]int32, len(t.items)), make([]int32, len(t.parent))
 	for i := range t.items {
-		n := int32(i)
-		if p := climb(n); p >= 0 {
-			t.kids[p] = append(t.kids[p], n)
+		p := climb(int32(i))
+		if above[i] = p; p >= 0 {
+			count[p]++
 		} else {
-			t.roots = append(t.roots, n)
+			t.roots = append(t.roots, int32(i))
+		}
+	}
+	room := make([]int32, len(t.items)-len(t.roots)) // of all children
+	for p, n := range count {
+		t.kids[p], room = room[:0:n], room[n:]
+	}
+	for i, p := range above {
+		if p >= 0 {
+			t.kids[p] = append(t.kids[p], int32(i))
 		}
 	}
 	for n := int32(len(t.items)); int(n) < len(t.parent); n++ {
@@ -197,54 +210,75 @@ func (t *threader) gather() {
 }
 
 // head gives the message that a top-level node is sorted by: itself, or the
-// first of its children.
-func (t *threader) head(n int32) *Item {
+// first of its children. Items are in the order of their places.
+func (t *threader) head(n int32) int32 {
 	for !t.isItem(n) {
 		n = t.kids[n][0]
 	}
-	return &t.items[n]
+	return n
 }
 
-func (t *threader) earlier(a, b int32) int {
-	x, y := t.head(a), t.head(b)
-	return cmp.Or(cmp.Compare(x.Sent(), y.Sent()), cmp.Compare(x.Place, y.Place))
+// sort brings nodes into the order of when they were sent.
+func (t *threader) sort(list []int32) {
+	if len(list) < 2 {
+		return
+	}
+	t.sorted = t.sorted[:0]
+	for _, n := range list {
+		head := t.head(n)
+		t.sorted = append(t.sorted, sortedNode{t.sent[head], head, n})
+	}
+	slices.SortFunc(t.sorted, sortedNode.compare)
+	for i := range list {
+		list[i] = t.sorted[i].node
+	}
+}
+
+// A sortedNode is a node with what it is sorted by.
+type sortedNode struct {
+	at         int64
+	head, node int32
+}
+
+func (a sortedNode) compare(b sortedNode) int {
+	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.head, b.head))
 }
 
 // mergeSubjects is steps 4 and 5.
 func (t *threader) mergeSubjects() {
 	for _, r := range t.roots {
 		if !t.isItem(r) {
-			slices.SortFunc(t.kids[r], t.earlier)
+			t.sort(t.kids[r])
 		}
 	}
-	slices.SortFunc(t.roots, t.earlier)
-	subject := func(n int32) string {
-		if r := t.head(n).Row; r != nil {
-			return string(r.Base())
+	t.sort(t.roots)
+	subject := func(n int32) []byte {
+		if r := t.items[t.head(n)].Row; r != nil {
+			return r.Base()
 		}
-		return ""
+		return nil
 	}
 	reply := func(n int32) bool { return t.isItem(n) && t.items[n].Row.Reply() }
 	table := make(map[string]int32, len(t.roots)) // 5.A
 	for _, n := range t.roots {
 		s := subject(n)
-		if s == "" {
+		if len(s) == 0 {
 			continue
 		}
-		had, ok := table[s]
+		had, ok := table[string(s)]
 		if !ok || t.isItem(had) && (!t.isItem(n) || reply(had) && !reply(n)) { // 5.B.iv
-			table[s] = n
+			table[string(s)] = n
 		}
 	}
 	roots := t.roots[:0:0]
 	merged := make(map[int32]int32) // what a new dummy has taken the place of
 	for _, n := range t.roots {
 		s := subject(n)
-		if s == "" || table[s] == n {
+		if len(s) == 0 || table[string(s)] == n {
 			roots = append(roots, n)
 			continue
 		}
-		had := table[s]
+		had := table[string(s)]
 		switch {
 		case !t.isItem(had) && !t.isItem(n):
 			t.kids[had] = append(t.kids[had], t.kids[n]...)
@@ -254,7 +288,7 @@ func (t *threader) mergeSubjects() {
 			dummy := int32(len(t.kids))
 			t.kids = append(t.kids, []int32{n, had})
 			merged[had] = dummy
-			table[s] = dummy
+			table[string(s)] = dummy
 			roots = append(roots, dummy)
 		}
 	}
@@ -266,22 +300,22 @@ func (t *threader) mergeSubjects() {
 func (t *threader) sortAll(by Algorithm) {
 	for n := len(t.kids) - 1; n >= 0; n-- {
 		if t.isItem(int32(n)) {
-			slices.SortFunc(t.kids[n], t.earlier)
+			t.sort(t.kids[n])
 		}
 	}
 	for _, r := range t.roots { // dummies are there only
 		if !t.isItem(r) {
-			slices.SortFunc(t.kids[r], t.earlier)
+			t.sort(t.kids[r])
 		}
 	}
 	if by == References {
-		slices.SortFunc(t.roots, t.earlier)
+		t.sort(t.roots)
 		return
 	}
-	newest := make(map[int32]int64, len(t.roots))
+	t.sorted = t.sorted[:0]
 	var stack []int32
 	for _, r := range t.roots {
-		latest := t.head(r).Internal
+		latest := t.items[t.head(r)].Internal
 		for stack = append(stack[:0], r); len(stack) > 0; {
 			n := stack[len(stack)-1]
 			stack = append(stack[:len(stack)-1], t.kids[n]...)
@@ -289,23 +323,29 @@ func (t *threader) sortAll(by Algorithm) {
 				latest = max(latest, t.items[n].Internal)
 			}
 		}
-		newest[r] = latest
+		t.sorted = append(t.sorted, sortedNode{latest, t.head(r), r})
 	}
-	slices.SortFunc(t.roots, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(newest[a], newest[b]), cmp.Compare(t.head(a).Place, t.head(b).Place))
-	})
+	slices.SortFunc(t.sorted, sortedNode.compare)
+	for i := range t.sorted {
+		t.roots[i] = t.sorted[i].node
+	}
 }
 
 // nodes gives the threads.
 func (t *threader) nodes() []*Node {
 	all := make([]Node, len(t.kids))
+	below := 0
+	for _, kids := range t.kids {
+		below += len(kids)
+	}
+	room := make([]*Node, below) // of all children
 	for n := range all {
 		all[n].Place = -1
 		if n < len(t.items) {
 			all[n].Place = t.items[n].Place
 		}
 		if kids := t.kids[n]; len(kids) > 0 {
-			all[n].Children = make([]*Node, len(kids))
+			all[n].Children, room = room[:len(kids):len(kids)], room[len(kids):]
 			for i, k := range kids {
 				all[n].Children[i] = &all[k]
 			}
