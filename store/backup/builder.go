@@ -23,6 +23,7 @@ type builder struct {
 	next    int
 	large   map[blob.Sum]largeBody
 	bodies  []knownBody // that the tree has
+	missed  bool        // something is damaged or missing in the store
 }
 
 // startFrom keeps the numbers of the last tree's packs, and its leaves in mind.
@@ -209,6 +210,7 @@ func (b *builder) LostRow(key []byte) error {
 
 // miss notes what the snapshot lacks.
 func (b *builder) miss(what string) {
+	b.missed = true
 	if id, account := keys.AccountOf(b.tree.partition); account {
 		what += fmt.Sprintf(" of account %v", id)
 	} else {
@@ -228,6 +230,9 @@ func (b *builder) finish() error {
 	}
 	if b.tree.rows == 0 {
 		return nil // it is gone
+	}
+	if b.missed {
+		b.tree.version = "" // looked at again, and told again, by the next backup
 	}
 	b.tree.forget()
 	at, err := b.add(metaPack, b.tree.encode(), nil)

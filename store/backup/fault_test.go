@@ -257,7 +257,10 @@ func TestRottenRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h, d := newHouse(t, db, memblob.New(0)), newDesk(t)
+	tracker := backup.Track(db)
+	h, d := newHouse(t, tracker, memblob.New(0)), newDesk(t)
+	local := h.local()
+	local.Versions = tracker.Versions
 	rotten := h.text(5000)
 	h.deliver(t, 1, h.text(5000), rotten, h.text(5000))
 	log := filepath.Join(dir, "log", "00000001.log")
@@ -269,8 +272,9 @@ func TestRottenRow(t *testing.T) {
 	if err := os.WriteFile(log, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, full := range []bool{false, true} {
-		s := d.run(t, h.local(), backup.Options{Full: full})
+	// It is told every time, also when nothing has changed since.
+	for _, full := range []bool{false, false, true} {
+		s := d.run(t, local, backup.Options{Full: full})
 		if len(s.Missing) != 1 || !strings.Contains(s.Missing[0], fmt.Sprintf("body %x of account", sha256.Sum256(rotten))) {
 			t.Errorf("%+v", s)
 		}
