@@ -175,7 +175,10 @@ func (c queueShowCmd) Run(ctx context.Context, s streams) error {
 		facts := []string{
 			"item", it.ID, "message", it.Message, "state", stateOf(it), "waits", whyWaits(it, time.Now()), "next try", dueIn(it, time.Now()),
 			"since", when(it.Created), "size", mail.ByteCount(it.Size).String(),
-			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", cmp.Or(it.Sender, it.Submitter), "goes to", cmp.Or(it.Owner, it.Account), "from", sender(it.From), "TLS", it.TLS, "rerouted to", it.Reroute,
+			"came by", strings.TrimSpace(it.Service + " " + it.Remote), "account", cmp.Or(it.Sender, it.Submitter), "goes to", cmp.Or(it.Owner, it.Account), "from", sender(it.From), "TLS", it.TLS, "deliver by", when(it.DeliverBy), "rerouted to", it.Reroute,
+		}
+		if it.Priority != 0 {
+			facts = append(facts, "priority", strconv.Itoa(it.Priority))
 		}
 		for _, r := range it.Recipients {
 			facts = append(facts, "to", strings.Join(nonEmpty(r.Address, r.State, answer(r)), ", "))
@@ -203,6 +206,8 @@ func whyWaits(it adminapi.QueueItem, now time.Time) string {
 		return "an administrator holds it; to end that: waxwing queue release " + it.ID
 	case it.Underway:
 		return "it is being tried right now"
+	case left > 0 && it.HoldUntil.After(now):
+		return "its sender wants it to go at " + when(it.HoldUntil)
 	case left > 0 && it.Tries == 0:
 		return "its time has not come, or too many others go to the same hosts at the moment"
 	case left > 0:

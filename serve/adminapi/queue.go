@@ -27,6 +27,12 @@ func itemOf(it *outqueue.Item, owner owners) QueueItem {
 		Remote:   it.Origin.Remote,
 	}
 	item.Priority, item.Reroute, item.Frozen = int(it.Envelope.Priority), it.Reroute, it.Frozen
+	if until := it.Envelope.HoldUntil; !until.IsZero() {
+		item.HoldUntil = utc(until)
+	}
+	if by := it.Envelope.By; !by.IsZero() {
+		item.DeliverBy = utc(by.At)
+	}
 	switch {
 	case it.Envelope.RequireTLS:
 		item.TLS = "required"

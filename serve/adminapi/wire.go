@@ -134,9 +134,11 @@ type QueueItem struct {
 	Submitter  string           `json:"submitter,omitempty"` // id of the account whose submission it is
 	Sender     string           `json:"sender,omitempty"`    // that account's address, if there still is one
 	Priority   int              `json:"priority,omitempty"`
-	Reroute    string           `json:"reroute,omitempty"` // where an administrator sends it
-	Frozen     string           `json:"frozen,omitempty"`  // the rule that holds it
-	TLS        string           `json:"tls,omitempty"`     // what its sender wants: "required" (REQUIRETLS) or "optional" (TLS-Required: No)
+	Reroute    string           `json:"reroute,omitempty"`   // where an administrator sends it
+	Frozen     string           `json:"frozen,omitempty"`    // the rule that holds it
+	TLS        string           `json:"tls,omitempty"`       // what its sender wants: "required" (REQUIRETLS) or "optional" (TLS-Required: No)
+	HoldUntil  time.Time        `json:"hold_until,omitzero"` // its sender wants it to go then (FUTURERELEASE)
+	DeliverBy  time.Time        `json:"deliver_by,omitzero"` // its sender wants it to be there by then, or to hear of it (DELIVERBY)
 }
 
 // QueueRecipient is one recipient of an item.
