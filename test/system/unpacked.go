@@ -249,10 +249,10 @@ func StartOpenSMTPD(tb testing.TB, domain, relay, secrets string) *Unpacked {
 		tb.Fatal(err)
 	}
 	conf := fmt.Sprintf(`table secrets file:%[1]s/secrets
-pki mail cert "`+snakeoilCert+`"
-pki mail key "%[1]s/key.pem"
+pki mail.%[2]s cert "`+snakeoilCert+`"
+pki mail.%[2]s key "%[1]s/key.pem"
 smtp max-message-size 60M
-listen on 127.0.0.1 port %[3]d hostname mail.%[2]s tls pki mail
+listen on 127.0.0.1 port %[3]d hostname mail.%[2]s tls pki mail.%[2]s
 action "local" maildir "%[1]s/mail" virtual { "@" = postbox }
 action "relay" relay %[4]s
 match from any for domain "%[2]s" action "local"
