@@ -63,6 +63,7 @@ const (
 	TooManyConnections               // too many connections
 	ShuttingDown                     // server is shutting down
 	MessageGone                      // message has been deleted by another session
+	MessageDamaged                   // message is damaged on the server
 	phrases
 )
 
@@ -138,6 +139,7 @@ var catalogue = [languages][phrases]string{
 		TooManyConnections: "too many connections, try again later",
 		ShuttingDown:       "server is shutting down, try again later",
 		MessageGone:        "message has been deleted by another session",
+		MessageDamaged:     "message is damaged on the server; its administrator can see to it",
 	},
 	German: {
 		Greeting: "%s POP3-Server bereit", Farewell: "auf Wiedersehen", FarewellDeleted: "auf Wiedersehen, gelöschte Nachrichten: %d",
@@ -165,5 +167,6 @@ var catalogue = [languages][phrases]string{
 		TooManyConnections: "zu viele Verbindungen, bitte später",
 		ShuttingDown:       "Server wird angehalten, bitte später",
 		MessageGone:        "Nachricht wurde von einer anderen Sitzung gelöscht",
+		MessageDamaged:     "Nachricht ist auf dem Server beschädigt; dessen Verwalter kann sich darum kümmern",
 	},
 }

@@ -51,8 +51,11 @@ func (s *session) Close() { s.lock.Unlock() }
 func (s *session) Open(ctx context.Context, i int, allUTF8 bool) (pop3server.Message, error) {
 	email := s.snapshot.At(i).Email
 	body, err := s.account.OpenMessage(ctx, email)
-	if errors.Is(err, mailbox.ErrNoMessage) {
+	switch {
+	case errors.Is(err, mailbox.ErrNoMessage):
 		return nil, &pop3.Refusal{Phrase: pop3.MessageGone}
+	case mailbox.IsDamaged(err):
+		return nil, &pop3.Refusal{Code: pop3.SysPerm, Phrase: pop3.MessageDamaged, Err: err}
 	}
 	if err != nil || allUTF8 {
 		return body, err
