@@ -226,7 +226,8 @@ func (c *crowd) note(how outcome, most float64, now time.Time) {
 
 // found tells how a destination's hop was found: worked where it has taken mail
 // lately, unreachable where it has given reason for doubt since, and nothing where
-// nobody has been there lately.
+// nobody has been there lately. Where there is never more than one transfer at
+// once the number of places tells nothing.
 func (p *places) found(destination uint64) outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,7 +238,7 @@ func (p *places) found(destination uint64) outcome {
 	switch c := p.hops[hop]; {
 	case c == nil:
 		return nothing
-	case c.limit < 2:
+	case c.limit < float64(min(2, p.each)):
 		return unreachable
 	case c.takes:
 		return worked

@@ -147,6 +147,21 @@ func TestPlacesAdapt(t *testing.T) {
 	}
 }
 
+// Where one transfer at once is allowed, a hop that takes mail is known as such.
+func TestOnePlace(t *testing.T) {
+	p, now := newPlaces(1), time.Unix(0, 0)
+	for _, how := range []outcome{nothing, worked, nothing} {
+		s, _ := p.reserve(7, now)
+		if s == nil {
+			t.Fatal("no place")
+		}
+		s.leave(how, now)
+	}
+	if got := p.found(7); got != worked {
+		t.Errorf("it is found %d", got)
+	}
+}
+
 // While a host is down one in a while probes it, less and less often.
 func TestDown(t *testing.T) {
 	d, now := newDown(10*time.Second), time.Unix(0, 0)

@@ -257,9 +257,9 @@ func TestPace(t *testing.T) {
 	if n := count(reached); n != 1 {
 		t.Errorf("%d go where mail is taken", n)
 	}
-	now = now.Add(10 * paceEach)
-	if n := count(inVain); n != 20 {
-		t.Errorf("%d go after %v", n, 10*paceEach)
+	now = now.Add(4 * paceEach)
+	if n := count(inVain); n != 8 {
+		t.Errorf("%d go after %v", n, 4*paceEach)
 	}
 	now = now.Add(paceEach / 2)
 	if n := count(reached); n != 10*ahead {
