@@ -60,7 +60,8 @@
 // A full disk does not come to that: room for the log is made before a
 // transaction gets its place in it (rooms), and Update refuses to write when
 // there is none, or when space gets short (Options.MinFree). It takes writes
-// again when there is space again.
+// again when there is space again. While groups are small the room in front of the
+// log holds zeros, so that syncs have less to wait for (blanks).
 //
 // A value of the log that is not what was written there gives a *Damage, and
 // never other octets.
