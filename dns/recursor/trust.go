@@ -29,19 +29,20 @@ func (t *task) trust(ctx context.Context, zone string) (*trust, error) {
 	if known, ok := t.r.trusts.Get(zone, t.now); ok {
 		return known, nil
 	}
-	ours := false
-	v, err, _ := t.r.trusting.Do(zone, func() (any, error) {
-		ours = true
-		return t.learnTrust(ctx, zone)
-	})
-	if err != nil && !ours && ctx.Err() == nil {
+	for again := false; ; again = true {
+		ours := false
+		v, err, _ := t.r.trusting.Do(zone, func() (any, error) {
+			ours = true
+			return t.learnTrust(ctx, zone)
+		})
+		switch {
+		case err == nil:
+			return v.(*trust), nil
+		case ours || again || ctx.Err() != nil:
+			return nil, err
+		}
 		// It may have been the other's question that has come to its end.
-		return t.learnTrust(ctx, zone)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return v.(*trust), nil
 }
 
 // learnTrust establishes what is known of a zone, and keeps it.
