@@ -25,7 +25,8 @@ import (
 // scaleCommands are measured on mailboxes of all sizes.
 var scaleCommands = []string{
 	"SELECT INBOX", "UID FETCH 1:* (FLAGS)", "FETCH 1:* (ENVELOPE)", "FETCH 1:* (BODYSTRUCTURE)", "FETCH 1:* (BODY.PEEK[])",
-	"SEARCH UNSEEN", "SEARCH SUBJECT " + searchWord(40), "SEARCH BODY xyzzyplugh",
+	"STATUS INBOX (MESSAGES UNSEEN DELETED SIZE)", `LIST "" * RETURN (STATUS (MESSAGES UNSEEN))`,
+	"SEARCH UNSEEN", "SEARCH RETURN (MIN MAX COUNT) UNSEEN", "SEARCH SUBJECT " + searchWord(40), "SEARCH BODY xyzzyplugh",
 	"SORT (SUBJECT) US-ASCII ALL", "THREAD REFERENCES US-ASCII ALL",
 }
 
@@ -164,7 +165,8 @@ func appendAll(ctx context.Context, a *mailbox.Account, blobs blob.Store, list [
 // costs as much for each message is parallel to the dashed line.
 func plot(sizes []int, commands []string, warm map[string][]time.Duration) []byte {
 	const left, top, width, height, legend = 60, 20, 420, 320, 250
-	colours := []string{"#1b6ca8", "#c0392b", "#27824a", "#8e44ad", "#d17a00", "#16a0a0", "#7f8c1d", "#ad1457", "#5d4037", "#455a64"}
+	colours := []string{"#1b6ca8", "#c0392b", "#27824a", "#8e44ad", "#d17a00", "#16a0a0", "#7f8c1d", "#ad1457", "#5d4037", "#455a64",
+		"#0b3d91", "#e67e22", "#2c3e50"}
 	lo, hi := math.Inf(1), math.Inf(-1) // exponents of milliseconds
 	for _, c := range commands {
 		for _, d := range warm[c] {
