@@ -260,6 +260,9 @@ func touchedSince(r kv.Reader, h *head, since mail.ModSeq, open []mail.MailboxID
 			t := find(m.Mailbox)
 			t.all = t.all || m.Kind != MailboxChanged
 		}
+		for _, n := range c.Noted {
+			find(n.Mailbox) // whose mod-sequence is another
+		}
 		for _, live := range [...][]Affected{c.Created, c.Changed} {
 			for _, of := range live {
 				t := find(of.Mailbox)

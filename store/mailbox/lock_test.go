@@ -94,3 +94,29 @@ func TestSharedViewIsCurrent(t *testing.T) {
 		v.Close()
 	}
 }
+
+// So it does with the mod-sequence that an annotation has given the mailbox.
+// RFC 7162 §3.2
+func TestSharedViewKnowsAnnotations(t *testing.T) {
+	h := newHouse(t, mailbox.Options{Shared: true})
+	other := mailbox.New(h.db, h.blobs, mailbox.Options{Shared: true})
+	defer other.Close()
+	for n := range 50 {
+		note := mailbox.Annotation{Name: "/shared/comment", Value: []byte{'a' + byte(n%2)}}
+		if err := h.Annotate(t.Context(), start, mailbox.Noted{Mailbox: mailbox.Inbox}, note); err != nil {
+			t.Fatal(err)
+		}
+		info, err := h.Mailbox(t.Context(), "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := other.Account(1).Open(t.Context(), mailbox.Inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Snapshot().Info().HighestModSeq; got != info.HighestModSeq {
+			t.Errorf("the view is of mod-sequence %d, the mailbox of %d", got, info.HighestModSeq)
+		}
+		v.Close()
+	}
+}
