@@ -6,9 +6,11 @@
 //
 // Of each email its abstract (format/abstract), and the grams that occur in its
 // text: a gram is a hash, of 16 bits, of three successive octets of the folded
-// text. A message that has a string has all its grams. So the index gives
-// candidates, never answers: whoever searches looks for the string in the
-// candidates' text, and the meaning of SEARCH is that of looking everywhere.
+// text, or of the text without its combining marks. A message that has a string
+// has all its grams. So the index gives candidates, never answers: whoever
+// searches looks for the string in the candidates' text, and the meaning of SEARCH
+// is that of looking everywhere. What has been found by looking is kept for a
+// while, in memory.
 //
 // Emails are indexed in the order of their numbers, in segments of dozens to
 // thousands; what is behind the last segment is not narrowed down: it is
