@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"waxwing/mail"
 	"waxwing/store/backup"
 	"waxwing/store/blob"
+	"waxwing/store/blob/fsblob"
 	"waxwing/store/blob/memblob"
+	"waxwing/store/keys"
 	"waxwing/store/kv"
 	"waxwing/store/kv/memkv"
 	"waxwing/store/kv/pebblekv"
@@ -283,6 +286,44 @@ func TestRottenRow(t *testing.T) {
 		err = again.mailboxes.Account(1).Check(t.Context(), mailbox.CheckOptions{}, func(f mailbox.Finding) { found = append(found, f.What) })
 		if err != nil || len(found) != 1 || !strings.Contains(found[0], "its text is missing") {
 			t.Errorf("restored with %q, %v", found, err)
+		}
+	}
+}
+
+// A large message that is damaged is told, until it is only waiting to be deleted.
+func TestRottenFile(t *testing.T) {
+	dir := t.TempDir()
+	files, err := fsblob.Open(dir, fsblob.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	db := memkv.New()
+	t.Cleanup(func() { db.Close() })
+	h, d := newHouse(t, db, files), newDesk(t)
+	h.deliver(t, 1, h.text(300_000))
+	var sum blob.Sum
+	for stat, err := range files.List(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum = stat.Key.Sum
+	}
+	name := filepath.Join(dir, "01", mail.AccountID(1).String(), sum.String())
+	if err := os.WriteFile(name, h.text(300_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		if s := d.run(t, h.local(), backup.Options{}); len(s.Missing) != want {
+			t.Errorf("%+v", s)
+		}
+		err := kv.Apply(t.Context(), db, keys.Account(1), func(tx kv.Txn) error {
+			tx.Delete(append([]byte{keys.Refs}, sum[:]...))
+			tx.Put(append([]byte{keys.Release}, sum[:]...), []byte{1, 0, 0})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

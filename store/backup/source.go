@@ -360,7 +360,7 @@ func (s *scan) bodies() error {
 			}
 			continue
 		}
-		err := s.body(b.sum)
+		err := s.body(b)
 		if errors.Is(err, blob.ErrNotFound) {
 			err = nil
 			if b.must {
@@ -374,13 +374,16 @@ func (s *scan) bodies() error {
 	return nil
 }
 
-func (s *scan) body(sum blob.Sum) error {
-	b, err := s.l.Blobs.Open(s.ctx, blob.Key{Owner: owner(s.p), Sum: sum})
+func (s *scan) body(named namedBody) error {
+	b, err := s.l.Blobs.Open(s.ctx, blob.Key{Owner: owner(s.p), Sum: named.sum})
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	return s.to.Large(sum, b.Size(), &pacedReader{b, s})
+	if !named.must && errors.Is(blob.Prove(b), blob.ErrCorrupt) {
+		return nil // nobody misses what is damaged and about to be deleted
+	}
+	return s.to.Large(named.sum, b.Size(), &pacedReader{b, s})
 }
 
 // A pacedReader counts what is read for the pace.
