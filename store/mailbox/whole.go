@@ -121,7 +121,7 @@ func (w *Wholes) find(r kv.Reader, ids []mail.EmailID) error {
 		}
 		w.List, t.list = append(w.List, whole), append(t.list, one)
 		size += n
-		return size < enough, nil
+		return size < enoughText, nil
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 // together; textBatch how many are read whole in one round trip.
 const (
 	searchBatch = 512
-	textBatch   = 32
+	textBatch   = 16
 )
 
 // sayAlive is after how long a SEARCH that still runs says so. It keeps the
