@@ -83,8 +83,29 @@ func (h *house) setImages(t testing.TB, rows []kv.Item) {
 	}
 }
 
+// A shown is an entry with its keywords spelt out.
+type shown struct {
+	mailbox.Entry
+	words string
+}
+
+// show lists a snapshot.
+func show(a *mailbox.Account, s *mailbox.Snapshot) (list []shown) {
+	words := make(map[mailbox.KeywordSet]string)
+	for _, e := range s.Entries(0) {
+		spelt, ok := words[e.Keywords]
+		if !ok {
+			spelt = fmt.Sprint(a.Keywords(e.Keywords))
+			words[e.Keywords] = spelt
+		}
+		e.Keywords = 0
+		list = append(list, shown{e, spelt})
+	}
+	return list
+}
+
 // opened lists a mailbox as it is opened after a start.
-func (h *house) opened(t testing.TB, id mail.MailboxID) ([]string, error) {
+func (h *house) opened(t testing.TB, id mail.MailboxID) ([]shown, error) {
 	t.Helper()
 	other := mailbox.New(h.db, h.blobs, mailbox.Options{})
 	defer other.Close()
@@ -95,7 +116,7 @@ func (h *house) opened(t testing.TB, id mail.MailboxID) ([]string, error) {
 	}
 	defer v.Close()
 	consistent(t, v.Snapshot())
-	return append(entries(a, v.Snapshot()), fmt.Sprintf("%+v", v.Snapshot().Info())), nil
+	return append(show(a, v.Snapshot()), shown{words: fmt.Sprintf("%+v", v.Snapshot().Info())}), nil
 }
 
 // sameOpened opens a mailbox with the images that there are and without.
@@ -115,7 +136,7 @@ func (h *house) sameOpened(t testing.TB, id mail.MailboxID) {
 	if !slices.Equal(with, without) {
 		for i := range min(len(with), len(without)) {
 			if with[i] != without[i] {
-				t.Fatalf("%d with its image is %s, without %s", i, with[i], without[i])
+				t.Fatalf("%d with its image is %+v, without %+v", i, with[i], without[i])
 			}
 		}
 		t.Fatalf("%d entries with the image, %d without", len(with)-1, len(without)-1)
@@ -180,7 +201,7 @@ func TestImageIsUsed(t *testing.T) {
 	v := h.open(t, mailbox.Inbox)
 	h.picture(t)
 	h.add(t, mailbox.Inbox, text("later"), mail.Flagged)
-	want := append(entries(h.Account, v.Snapshot()), fmt.Sprintf("%+v", v.Snapshot().Info()))
+	want := append(show(h.Account, v.Snapshot()), shown{words: fmt.Sprintf("%+v", v.Snapshot().Info())})
 	key := append([]byte{keys.Entry}, 0, 0, 0, byte(mailbox.Inbox), 0, 0, 0, 7)
 	if err := kv.Apply(t.Context(), h.db, keys.Account(1), func(tx kv.Txn) error { tx.Put(key, []byte("?")); return nil }); err != nil {
 		t.Fatal(err)
