@@ -207,7 +207,7 @@ func FuzzParse(f *testing.F) {
 
 // Many empty elements, of a few octets each, are not kept.
 func TestManyElements(t *testing.T) {
-	filled := func(element string) string { return strings.Repeat(element, 100_000) }
+	filled := func(element string) string { return strings.Repeat(element, 1000) }
 	text := "<record><row><policy_evaluated>" + filled("<reason/>") + "</policy_evaluated></row><auth_results>" +
 		filled("<dkim/>") + filled("<spf></spf>") + "</auth_results></record>"
 	var r anyRecord
