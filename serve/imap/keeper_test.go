@@ -219,4 +219,3 @@ func TestEdition(t *testing.T) {
 		t.Errorf("answers are not those of the edition (see above), from %.200q on, not %.200q", got[at:], want[at:])
 	}
 }
-
