@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ var devUsers = []directory.Account{
 type Dev struct {
 	Dir         string
 	PortBase    int
+	Hostname    string // what it calls itself; "" for mail.example.test
 	Resolver    string
 	SMTPOutPort int
 	Retry       time.Duration
@@ -64,7 +66,7 @@ func (d Dev) config() (config.Config, error) {
 		return config.Config{}, fmt.Errorf("--port-base: must be between 0 and %d", 65535-highestPort)
 	}
 	c := config.Default()
-	c.Hostname, c.Data = devHostname, dir
+	c.Hostname, c.Data = cmp.Or(d.Hostname, devHostname), dir
 	c.Store.URL = d.Store
 	if d.Blobs.URL != "" {
 		c.Blobs.URL, c.Blobs.Endpoint, c.Blobs.Credentials = d.Blobs.URL, d.Blobs.Endpoint, d.Blobs.Credentials

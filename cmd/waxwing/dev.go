@@ -22,6 +22,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 type devCmd struct {
 	Dir         string   `help:"Directory for mail and keys; it is made if there is none (${default})." default:"waxwing-dev" placeholder:"DIR"`
 	PortBase    int      `help:"Added to each service's well-known port: SMTP is on N+25, IMAP on N+143 and so on (${default})." default:"10000" placeholder:"N"`
+	Hostname    string   `help:"What this server calls itself (${default}); two that send each other mail need two names." default:"mail.example.test" placeholder:"NAME"`
 	Resolver    string   `help:"Ask this DNS server instead of those in /etc/resolv.conf." placeholder:"HOST:PORT"`
 	SMTPOutPort int      `help:"Call other mail servers on this port instead of ${default}." name:"smtp-out-port" default:"25" placeholder:"P"`
 	Retry       duration `help:"How long to wait before a first failed delivery is tried again (${default})." default:"5m" placeholder:"DUR"`
@@ -52,7 +53,7 @@ Examples:
 
 func (c devCmd) Run(ctx context.Context, s streams) error {
 	return app.Dev{
-		Dir: c.Dir, PortBase: c.PortBase, Resolver: c.Resolver, SMTPOutPort: c.SMTPOutPort,
+		Dir: c.Dir, PortBase: c.PortBase, Hostname: c.Hostname, Resolver: c.Resolver, SMTPOutPort: c.SMTPOutPort,
 		Retry: c.Retry.Duration, Store: c.Store,
 		Blobs: config.Blobs{URL: c.Blobs, Endpoint: c.BlobsEndpoint, Credentials: c.BlobsCredentials}, TakeOver: c.TakeOver.Duration,
 		Program: os.Args[0], Out: s.out, Log: s.err,

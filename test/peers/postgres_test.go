@@ -72,7 +72,7 @@ func TestPostgreSQL(t *testing.T) {
 // database too.
 func TestPostgreSQLRelay(t *testing.T) {
 	db := startPostgres(t)
-	far := newBench(t, "--store", db.URL(db.NewDatabase(t)))
+	far := newBench(t, "--hostname", "mx.elsewhere.test", "--store", db.URL(db.NewDatabase(t)))
 	resolver := system.StartKnot(t, map[string]string{
 		"elsewhere.test": "@ MX 10 mx\nmx A 127.0.0.1\n",
 	})

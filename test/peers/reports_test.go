@@ -35,7 +35,7 @@ func TestDMARCReports(t *testing.T) {
 		A:  map[string][]string{"mail.sender.test": {"127.0.0.1"}},
 	}
 	ours, _ := published(t, zone)
-	theirs := bench{t, system.Start(t, "--resolver", dnstest.Serve(t, zone)), t.TempDir()} // sees our keys
+	theirs := bench{t, system.Start(t, "--hostname", "mail.sender.test", "--resolver", dnstest.Serve(t, zone)), t.TempDir()} // sees our keys
 	theirs.run(theirs.Program(), "domain", "add", "sender.test", "--dir", theirs.Dir)
 
 	for i, from := range []string{"ann@sender.test", "ann@sender.test", "eve@forger.test"} {
