@@ -1,7 +1,7 @@
 package imap
 
 // parseUIDBatches reads UIDBATCHES: the size of a batch, and which batches are
-// wanted, counted from the newest.
+// wanted, counted from the newest. RFC 10022 §3.1
 func parseUIDBatches(s *scanner) Command {
 	var c UIDBatches
 	s.sp()

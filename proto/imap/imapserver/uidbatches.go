@@ -6,16 +6,18 @@ import (
 	"waxwing/proto/imap"
 )
 
-// smallestBatch is the least that a batch may hold.
+// smallestBatch is the least that a batch may hold: with smaller ones a client
+// could count sequence numbers. RFC 10022 §3.1.3.2
 const smallestBatch = 500
 
 // uidBatches is UIDBATCHES: ranges of UIDs that hold equally many messages,
 // the newest first, without a gap between them; the oldest begins with 1. It
-// goes by the messages that the client has been told of.
+// goes by the messages that the client has been told of. None holds more than
+// one command may work on. RFC 10022 §3.1
 func (c *conn) uidBatches(_ context.Context, cmd imap.UIDBatches) (reply, error) {
 	switch {
 	case cmd.Size < smallestBatch:
-		return reply{}, &imap.Refusal{Code: "TOOSMALL", Text: "Batches are too small"}
+		return reply{}, &imap.Refusal{Code: "TOOFEW", Text: "Batches are too small"}
 	case cmd.From > cmd.To:
 		return reply{}, &imap.SyntaxError{Text: "[" + imap.CodeClientBug + "] Range is in the wrong order"}
 	}
@@ -23,7 +25,7 @@ func (c *conn) uidBatches(_ context.Context, cmd imap.UIDBatches) (reply, error)
 	c.out.begin()
 	c.out.b = imap.AppendString(append(c.out.b, "* UIDBATCHES (TAG "...), c.tag, false)
 	c.out.b = append(c.out.b, ')')
-	size, n := int(cmd.Size), v.told.Len()
+	size, n := min(int(cmd.Size), c.server.options.MessageLimit), v.told.Len()
 	separator := byte(' ')
 	for i, end := 1, n; end > 0; i, end = i+1, end-size {
 		if cmd.To > 0 && i > int(cmd.To) {
