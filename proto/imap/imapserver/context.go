@@ -54,6 +54,13 @@ func (c *conn) beginUpdates(r result, cmd *imap.Search, keys []imap.SortKey) err
 	return err
 }
 
+// followByUID has all results told of by UID from now on. RFC 9586 §3
+func (v *view) followByUID() {
+	for _, x := range v.contexts {
+		x.uid = true
+	}
+}
+
 // noUpdate is the response code for a result that is not followed. RFC 5267 §4.3.1
 func noUpdate(tag string) string { return "NOUPDATE " + string(imap.AppendString(nil, tag, false)) }
 

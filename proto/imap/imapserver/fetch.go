@@ -74,10 +74,7 @@ func (c *conn) planFetch(cmd imap.Fetch) *fetchPlan {
 		case imap.FetchFlags:
 			p.flags = true
 		case imap.FetchUID:
-			uid = true
-			if c.uidOnly {
-				continue // it stands in the place of the number. RFC 9586 §3.3
-			}
+			uid = true // also where it stands in the place of the number. RFC 9586 §3.3
 		case imap.FetchModSeq:
 			modseq = true
 			c.useModSeq()
@@ -208,7 +205,7 @@ func (c *conn) fetchOne(p *fetchPlan, e *Entry, place int, k *known, nth int, ma
 	}
 	for i := range p.items {
 		item := &p.items[i]
-		if marked && c.condstore && (item.Kind == imap.FetchModSeq || item.Kind == imap.FetchUID) {
+		if marked && c.condstore && (item.Kind == imap.FetchModSeq || item.Kind == imap.FetchUID && !c.uidOnly) {
 			continue // it has been told
 		}
 		if apart {

@@ -71,6 +71,9 @@ func (c *conn) enable(_ context.Context, cmd imap.Enable) (reply, error) {
 			aware = true
 		case "UIDONLY":
 			add(name, &c.uidOnly) // RFC 9586 §3
+			if c.view != nil {
+				c.view.followByUID()
+			}
 		}
 	}
 	c.out.line("* ENABLED%s", list)
