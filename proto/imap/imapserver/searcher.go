@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -269,6 +270,15 @@ func (s *searcher) breathe() error {
 	}
 	s.since = time.Now()
 	c := s.conn
-	c.remark("OK", fmt.Sprintf("INPROGRESS (%s NIL NIL)", imap.AppendString(nil, c.tag, false)), "Still searching") // RFC 9585 §4
+	c.remark("OK", inProgress(c.tag), "Still searching")
 	return lost(c.out.flush())
+}
+
+// inProgress is the response code of a command that still runs. A tag with a
+// "]" stays out of it. RFC 9585 §4
+func inProgress(tag string) string {
+	if strings.Contains(tag, "]") {
+		return "INPROGRESS (NIL NIL NIL)"
+	}
+	return fmt.Sprintf("INPROGRESS (%s NIL NIL)", imap.AppendString(nil, tag, false))
 }
