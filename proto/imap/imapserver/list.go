@@ -29,6 +29,7 @@ type listEntry struct {
 	name       string
 	attributes []string
 	childInfo  []string // RFC 5258 §3.5
+	forChild   bool     // not selected itself, only something below it is
 	selectable bool
 	info       Status
 }
@@ -209,9 +210,13 @@ func (c *conn) list(ctx context.Context, cmd imap.List) (reply, error) {
 }
 
 // tellBeside writes what a LIST asks for besides. What of one mailbox cannot be
-// had keeps nobody from hearing of the others. RFC 5819 §2, RFC 8440 §3,
+// had keeps nobody from hearing of the others; of one that is only listed for
+// the sake of those below it nothing is told. RFC 5819 §2, §3, RFC 8440 §3, §4,
 // RFC 9590 §3
 func (c *conn) tellBeside(ctx context.Context, e listEntry, cmd imap.List) error {
+	if e.forChild {
+		return nil
+	}
 	there := e.info.Name != ""
 	if cmd.Return&imap.ReturnMyRights != 0 && there {
 		c.tellMyRights(e.name, e.info.Rights)
@@ -280,7 +285,9 @@ func (l *lister) choose(options imap.ListSelect, match func(string) bool, want i
 			if !listed {
 				i = len(out)
 				at[parent] = i
-				out = append(out, l.entry(parent, want))
+				e := l.entry(parent, want)
+				e.forChild = true
+				out = append(out, e)
 			}
 			out[i].childInfo = info
 		}
