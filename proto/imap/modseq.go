@@ -15,7 +15,8 @@ type QResync struct {
 }
 
 // A PageRange is a page of a result: From and To count from the first
-// message, or from the last when they are negative. RFC 9394 §3.1
+// message, or from the last when they are negative. Either may be the farther
+// one: an answer repeats the range as it was asked for. RFC 9394 §3.1, §4
 type PageRange struct{ From, To int64 }
 
 // modSeq takes a mod-sequence-valzer. RFC 7162 §7
@@ -140,9 +141,6 @@ func (s *scanner) pageRange() PageRange {
 	p := PageRange{From: number()}
 	s.expect(':')
 	p.To = number()
-	if p.From > p.To {
-		p.From, p.To = p.To, p.From
-	}
 	if last {
 		p.From, p.To = -p.From, -p.To
 	}
@@ -152,11 +150,11 @@ func (s *scanner) pageRange() PageRange {
 // Places gives which of n results a page holds, from and to counted from 0,
 // to not in it.
 func (p PageRange) Places(n int) (from, to int) {
-	size := int64(n)
-	if p.From < 0 {
-		return int(max(size+p.To, 0)), int(max(size+p.From+1, 0))
+	size, low, high := int64(n), min(p.From, p.To), max(p.From, p.To)
+	if low < 0 {
+		return int(max(size+low, 0)), int(max(size+high+1, 0))
 	}
-	return int(min(p.From-1, size)), int(min(p.To, size))
+	return int(min(low-1, size)), int(min(high, size))
 }
 
 // modSeqKey takes what follows MODSEQ in a search program. The entry of which
@@ -207,8 +205,5 @@ func (k SearchKey) Asks(op SearchOp) bool {
 
 // Size gives how many results a page holds at most.
 func (p PageRange) Size() int64 {
-	if p.From < 0 {
-		return p.From - p.To + 1
-	}
-	return p.To - p.From + 1
+	return max(p.From, p.To) - min(p.From, p.To) + 1
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestParseSort(t *testing.T) {
-	page := &PageRange{1, 5}
+	page := &PageRange{5, 1}
 	all := SearchKey{Op: SearchAll}
 	for _, tt := range []struct {
 		text string
