@@ -124,6 +124,8 @@ func BackupFiles(c config.Config) ([]backup.LocalFile, error) {
 		switch {
 		case e.IsDir() && (name == storeFolder || name == "blobs" || name == "spool" || name == "backups"):
 			return fs.SkipDir
+		case strings.HasPrefix(name, openedFile): // and the one that is being written
+			return nil
 		case !e.Type().IsRegular() || name == "LOCK" || path == adminapi.SocketPath(c.Data) || path == c.File:
 			return nil
 		}

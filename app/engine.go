@@ -47,6 +47,9 @@ type stores struct {
 // storeFolder is where the engine is, in a data directory.
 const storeFolder = "store"
 
+// openedFile is where it is noted which mailboxes are open.
+const openedFile = "opened"
+
 // minFree is how much of the disk stays free of messages, in octets, for
 // people who make room.
 const minFree = 256 << 20

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"waxwing/serve/pop3"
 	"waxwing/serve/submission"
 	"waxwing/serve/web"
+	"waxwing/store/opened"
 )
 
 // furnish makes the rooms above the store, and the doors that lead to them.
@@ -143,9 +145,10 @@ func (a *App) addMailDoors(o Options, incoming *receive.Receiver, outgoing *subm
 	}
 	accounts := imap.New(s.mailboxes, s.blobs, imap.Options{
 		Directory: s.directory, Index: s.index, Answers: answersFor(s.memory), Stored: s.db, Log: a.log,
+		Opened: opened.New(filepath.Join(c.Data, openedFile)),
 	})
 	a.accounts = accounts
-	a.workers = append(a.workers, worker{"answers", accounts.Run})
+	a.workers = append(a.workers, worker{"answers", accounts.Run}, worker{"opened mailboxes", accounts.Remember})
 	for _, service := range []string{serviceIMAP, serviceIMAPS} {
 		a.addDoor(service, imapserver.New(accounts.Open, a.imapOptions(service, logins, o)))
 	}

@@ -18,6 +18,7 @@ import (
 	"waxwing/store/directory"
 	"waxwing/store/kv"
 	"waxwing/store/mailbox"
+	"waxwing/store/opened"
 	"waxwing/store/search"
 )
 
@@ -31,6 +32,7 @@ type Door struct {
 	index     *search.Index
 	answers   *answers
 	keeper    *keeper
+	opened    *opened.File // nil to remember nothing
 }
 
 // Options of a Door.
@@ -45,6 +47,8 @@ type Options struct {
 	// Stored is where Run stores them. Without it, or where Run does not run,
 	// they are made anew after a start.
 	Stored kv.Store
+	// Opened is where Remember notes what is in memory. May be nil.
+	Opened *opened.File
 	Log    *slog.Logger
 }
 
@@ -59,7 +63,7 @@ func New(mailboxes *mailbox.Store, blobs blob.Store, o Options) *Door {
 	}
 	return &Door{
 		mailboxes: mailboxes, blobs: blobs, people: o.Directory, claims: newClaims(), resets: newKeyResets(), index: o.Index,
-		answers: newAnswers(o.Answers), keeper: newKeeper(&o, mailboxes),
+		answers: newAnswers(o.Answers), keeper: newKeeper(&o, mailboxes), opened: o.Opened,
 	}
 }
 

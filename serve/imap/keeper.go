@@ -61,32 +61,40 @@ func newKeeper(o *Options, mailboxes *mailbox.Store) *keeper {
 	return k
 }
 
+// storedKinds gives the kinds of answers that are stored, by their number.
+var storedKinds = [...]imap.FetchKind{
+	1: imap.FetchEnvelope, 2: imap.FetchBodyStructure, 3: imap.FetchStructure, 4: imap.FetchPreview, 5: imap.FetchSnippet,
+}
+
+// storedUTF8 is added to the number of what is for clients with UTF8=ACCEPT.
+const storedUTF8 = 0x80
+
 // kindOf gives the number by which an answer is stored.
 func kindOf(a imapserver.Answer) byte {
-	var kind byte
-	switch a.Kind {
-	case imap.FetchEnvelope:
-		kind = 1
-	case imap.FetchBodyStructure:
-		kind = 2
-	case imap.FetchStructure:
-		kind = 3
-	case imap.FetchPreview:
-		kind = 4
-	case imap.FetchSnippet:
-		kind = 5
+	kind := byte(0)
+	for i, of := range storedKinds {
+		if i > 0 && of == a.Kind {
+			kind = byte(i)
+		}
 	}
 	if a.UTF8 {
-		kind |= 0x80
+		kind |= storedUTF8
 	}
 	return kind
 }
 
-// shelfPlace says where a folder's sheaves are stored.
-func (f *folder) shelfPlace(a imapserver.Answer) sheaves.Place {
-	return sheaves.Place{
-		Account: f.session.account.ID(), Mailbox: f.id, Validity: f.view.Snapshot().Info().UIDValidity, Kind: kindOf(a),
+// answerOf is the reverse; false for a number that none has.
+func answerOf(kind byte) (a imapserver.Answer, ok bool) {
+	i := int(kind &^ storedUTF8)
+	if i < 1 || i >= len(storedKinds) {
+		return a, false
 	}
+	return imapserver.Answer{Kind: storedKinds[i], UTF8: kind&storedUTF8 != 0}, true
+}
+
+// shelfPlace says where a mailbox's sheaves are stored.
+func shelfPlace(v *mailbox.View, kind byte) sheaves.Place {
+	return sheaves.Place{Account: v.Account().ID(), Mailbox: v.Mailbox(), Validity: v.Snapshot().Info().UIDValidity, Kind: kind}
 }
 
 // recall looks for a sheaf among those that are stored, nil if there is none. It
@@ -96,7 +104,7 @@ func (f *folder) recall(ctx context.Context, key sheafKey, now time.Time) (s *sh
 	if d.keeper.shelf == nil {
 		return nil
 	}
-	err := d.keeper.shelf.Read(ctx, f.shelfPlace(key.answer), key.number, key.number, func(_ uint32, found *sheaves.Sheaf) {
+	err := d.keeper.shelf.Read(ctx, shelfPlace(f.view, kindOf(key.answer)), key.number, key.number, func(_ uint32, found *sheaves.Sheaf) {
 		s = found
 	})
 	if err != nil || s == nil {
@@ -123,7 +131,7 @@ func (k *keeper) offer(f *folder, key sheafKey, s *sheaves.Sheaf, stored int) {
 		k.octets -= len(old.Sheaf.Octets)
 	}
 	k.octets += len(s.Octets)
-	k.waiting[key] = sheaves.Kept{Place: f.shelfPlace(key.answer), Number: key.number, Sheaf: s}
+	k.waiting[key] = sheaves.Kept{Place: shelfPlace(f.view, kindOf(key.answer)), Number: key.number, Sheaf: s}
 	select {
 	case k.wake <- struct{}{}:
 	default:

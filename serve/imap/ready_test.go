@@ -82,7 +82,7 @@ func testReady(t *testing.T, limit int64) {
 	}
 }
 
-func checkReady(t *testing.T, box imapserver.Mailbox, a imapserver.Answer, entries []imapserver.Entry) {
+func checkReady(t testing.TB, box imapserver.Mailbox, a imapserver.Answer, entries []imapserver.Entry) {
 	t.Helper()
 	var got [][]byte
 	for len(entries) > 0 {

@@ -42,15 +42,7 @@ func (s *Store) Run(ctx context.Context) error {
 // keepImages stores what has an image that is behind: where nothing has happened
 // since it was last called, or at the end.
 func (s *Store) keepImages(ctx context.Context, end bool) {
-	s.mu.Lock()
-	accounts := make([]*Account, 0, len(s.accounts))
-	for _, w := range s.accounts {
-		if a := w.Value(); a != nil && a.follow.open.Load() > 0 {
-			accounts = append(accounts, a)
-		}
-	}
-	s.mu.Unlock()
-	for _, a := range accounts {
+	for _, a := range s.following() {
 		if ctx.Err() != nil {
 			return
 		}

@@ -118,14 +118,15 @@ func (f *follower) loaded(v *View, err error) (again bool) {
 	return false
 }
 
-// leave gives a View back. What nobody has open any longer rests a while.
-func (a *Account) leave(v *View) {
+// leave gives a View back. What nobody has open any longer rests a while, longer
+// if it was used.
+func (a *Account) leave(v *View, used bool) {
 	f := &a.follow
 	f.mu.Lock()
 	v.opened--
 	rests := v.opened == 0 && v.loaded && f.views[v.id] == v
 	if rests {
-		a.store.resting.add(v)
+		a.store.resting.add(v, used)
 	}
 	f.mu.Unlock()
 	if !rests {
@@ -164,14 +165,19 @@ type restingViews struct {
 // viewWeight is what a View costs besides its entries, in entries.
 const viewWeight = 256
 
-func (r *restingViews) add(v *View) {
+// add lets a View rest, as the newest or as the oldest.
+func (r *restingViews) add(v *View, newest bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if v.resting != nil {
 		return
 	}
 	v.weight = viewWeight + v.snapshot.Load().Len()
-	v.resting = r.list.PushFront(v)
+	if newest {
+		v.resting = r.list.PushFront(v)
+	} else {
+		v.resting = r.list.PushBack(v)
+	}
 	r.total += v.weight
 }
 

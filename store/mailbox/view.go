@@ -85,11 +85,8 @@ func (a *Account) Open(ctx context.Context, id mail.MailboxID) (*View, error) {
 			return nil, err
 		}
 		if mine {
-			for again := true; again; {
-				err := a.load(ctx, v)
-				if again = a.follow.loaded(v, err); err != nil {
-					return nil, err
-				}
+			if err := a.loadFirst(ctx, v); err != nil {
+				return nil, err
 			}
 			a.catchUpIfBehind(ctx)
 			return v, nil
@@ -117,7 +114,28 @@ func (a *Account) Open(ctx context.Context, id mail.MailboxID) (*View, error) {
 // Close says that the caller needs the View no longer. Its snapshots stay
 // valid.
 func (v *View) Close() {
-	v.a.leave(v)
+	v.a.leave(v, true)
+}
+
+// errPanicked is why a View is not there whose loading has panicked, which is a bug
+// of ours: nobody shall wait for it.
+var errPanicked = errors.New("mailbox: panic while loading")
+
+// loadFirst loads a View that the caller has registered.
+func (a *Account) loadFirst(ctx context.Context, v *View) error {
+	panics := true
+	defer func() {
+		if panics {
+			a.follow.loaded(v, errPanicked)
+		}
+	}()
+	for {
+		err := a.load(ctx, v)
+		if again := a.follow.loaded(v, err); err != nil || !again {
+			panics = false
+			return err
+		}
+	}
 }
 
 // load reads the whole mailbox.

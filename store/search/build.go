@@ -45,7 +45,7 @@ type builder struct {
 	segment segment
 	tables  []*gramTable // of 64 emails each
 	write   writer
-	pace    pace
+	pace    Pace
 }
 
 var gramTables = sync.Pool{New: func() any { return new(gramTable) }}
@@ -121,12 +121,12 @@ func (a *Account) build(ctx context.Context, s *state) (int, error) {
 
 // segment makes a segment of maxBuilt emails at most.
 func (a *Account) segment(ctx context.Context, ids []mail.EmailID) (segmentRef, error) {
-	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}, pace: a.x.pace()}
+	b := &builder{a: a, segment: segment{id: randomID()}, write: writer{db: a.x.db, part: a.part}, pace: a.x.Pace()}
 	defer b.release()
 	for len(ids) > 0 {
 		n, err := b.addSome(ctx, ids[:min(len(ids), readAtOnce)])
 		if err == nil {
-			err = b.pace.yield(ctx)
+			err = b.pace.Yield(ctx)
 		}
 		if err != nil {
 			return segmentRef{}, err
@@ -267,7 +267,7 @@ func (b *builder) finish(ctx context.Context) error {
 			return err
 		}
 		if g%1024 == 0 {
-			if err := b.pace.yield(ctx); err != nil {
+			if err := b.pace.Yield(ctx); err != nil {
 				return err
 			}
 		}

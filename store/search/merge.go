@@ -122,7 +122,7 @@ func (a *Account) writeMerged(ctx context.Context, into *segment, sources []*sou
 		into.blocks = append(into.blocks, first)
 		return out.put(ctx, postingsKey(into.id, first), block)
 	}}
-	pace := a.x.pace()
+	pace := a.x.Pace()
 	list := make([]uint16, 0, w.docs)
 	for {
 		least := -1
@@ -157,7 +157,7 @@ func (a *Account) writeMerged(ctx context.Context, into *segment, sources []*sou
 			}
 		}
 		if least%256 == 0 {
-			if err := pace.yield(ctx); err != nil {
+			if err := pace.Yield(ctx); err != nil {
 				return err
 			}
 		}

@@ -12,15 +12,15 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := New(nil, nil, Options{})
 		// work is what a worker does for a while.
-		work := func(p *pace, took time.Duration) (waited time.Duration) {
+		work := func(p *Pace, took time.Duration) (waited time.Duration) {
 			time.Sleep(took)
 			start := time.Now()
-			if err := p.yield(t.Context()); err != nil {
+			if err := p.Yield(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			return time.Since(start)
 		}
-		p := x.pace()
+		p := x.Pace()
 		if waited := work(&p, time.Minute); waited != 0 {
 			t.Errorf("with no mail arriving it waits %v", waited)
 		}
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 			start := time.Now()
 			time.Sleep(tt.took)
 			synctest.Wait()
-			if err := p.yield(t.Context()); err != nil {
+			if err := p.Yield(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if waited := time.Since(start) - tt.took; waited != tt.wait {
@@ -46,7 +46,7 @@ func TestPace(t *testing.T) {
 		x.Arrived(1)
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
-		if err := p.yield(ctx); err == nil {
+		if err := p.Yield(ctx); err == nil {
 			t.Error("it goes on where nobody wants it to")
 		}
 	})

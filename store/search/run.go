@@ -65,19 +65,21 @@ func (x *Index) next() (mail.AccountID, bool) {
 	return 0, false
 }
 
-// A pace is that of a worker that leaves the machine to deliveries while there
+// A Pace is that of a worker that leaves the machine to deliveries while there
 // are any: three times as long as it has worked, after some milliseconds of it.
-type pace struct {
+type Pace struct {
 	x     *Index
 	began time.Time
 }
 
-func (x *Index) pace() pace { return pace{x, time.Now()} }
+// Pace gives that of a worker that begins now.
+func (x *Index) Pace() Pace { return Pace{x, time.Now()} }
 
 // workAtOnce is how long a worker goes on in any case.
 const workAtOnce = 2 * time.Millisecond
 
-func (p *pace) yield(ctx context.Context) error {
+// Yield is called between the steps of the work; it may wait.
+func (p *Pace) Yield(ctx context.Context) error {
 	now := time.Now()
 	took := now.Sub(p.began)
 	if took < workAtOnce {
