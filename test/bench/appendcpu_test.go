@@ -3,6 +3,8 @@ package bench
 import (
 	"fmt"
 	"testing"
+
+	"waxwing/app/config"
 )
 
 // BenchmarkAppend appends messages of 8 KiB, on so many connections, so many
@@ -16,43 +18,34 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchmarkAppend(b *testing.B, connections, atOnce int) {
-	h := open(b)
+	h := openWith(b, connections, func(*config.Config) {})
 	clients := make([]*imapClient, connections)
 	for i := range clients {
-		c, err := dialIMAP(h.imap, h.user(i), housePassword, 16<<10)
-		if err != nil {
+		var err error
+		if clients[i], err = dialIMAP(h.imap, h.user(i), housePassword, 16<<10); err != nil {
 			b.Fatal(err)
 		}
-		defer c.close()
-		clients[i] = c
 	}
+	l, err := newIMAPLoop(clients)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.close()
 	text := payload(8 << 10)
 	b.ReportAllocs()
 	b.ResetTimer()
-	before := processorTime()
-	errs := make(chan error, connections)
-	for i, c := range clients {
-		go func() { errs <- appendSome(c, i*b.N, (b.N+i)/connections, atOnce, text) }()
-	}
-	for range clients {
-		if err := <-errs; err != nil {
-			b.Error(err)
+	before, begun := processorTime(), 0
+	_, err = l.run(func(dst []byte, _, _ int) []byte {
+		n := min(atOnce, b.N-begun)
+		if n == 0 {
+			return nil
 		}
+		begun += n
+		return appendAppend(dst, begun, n, text)
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
 	b.StopTimer()
 	b.ReportMetric(float64((processorTime()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
-}
-
-// appendSome appends n messages, one at a time or some with each command.
-func appendSome(c *imapClient, first, n, atOnce int, text string) error {
-	if atOnce == 1 {
-		return c.fill(first, n, text)
-	}
-	for ; n > 0; n -= atOnce {
-		if err := c.multiAppend(first, min(n, atOnce), text); err != nil {
-			return err
-		}
-		first += atOnce
-	}
-	return nil
 }

@@ -16,6 +16,8 @@ type imapClient struct {
 	conn net.Conn
 	r    *bufio.Reader
 	tag  int
+
+	out []byte // of the last APPEND
 }
 
 // dialIMAP connects and logs in; room is for what is read at once.
@@ -162,8 +164,7 @@ func (c *imapClient) messages(mailbox string) (int, error) {
 // the next. first tells them from those of other calls.
 func (c *imapClient) fill(first, n int, text string) error {
 	for i := range n {
-		message := fmt.Sprintf("Message-ID: <fill.%d@bench.test>\r\n", first+i) + text
-		if _, err := c.send(fmt.Sprintf("APPEND INBOX {%d+}", len(message)), []byte(message)); err != nil {
+		if err := c.multiAppend(first+i, 1, text); err != nil {
 			return err
 		}
 	}
@@ -172,24 +173,40 @@ func (c *imapClient) fill(first, n int, text string) error {
 
 // multiAppend appends messages with one command.
 func (c *imapClient) multiAppend(first, n int, text string) error {
-	var out bytes.Buffer
 	c.tag++
-	tag := "x" + strconv.Itoa(c.tag) + " "
-	out.WriteString(tag + "APPEND INBOX")
-	for i := range n {
-		message := fmt.Sprintf("Message-ID: <multi.%d@bench.test>\r\n", first+i) + text
-		fmt.Fprintf(&out, " {%d+}\r\n%s", len(message), message)
-	}
-	out.WriteString("\r\n")
-	if _, err := out.WriteTo(c.conn); err != nil {
+	c.out = append(strconv.AppendInt(append(c.out[:0], 'x'), int64(c.tag), 10), ' ')
+	tag := len(c.out)
+	c.out = append(appendAppend(c.out, first, n, text), "\r\n"...)
+	if _, err := c.conn.Write(c.out); err != nil {
 		return err
 	}
+	return c.answered(c.out[:tag])
+}
+
+// appendAppend writes an APPEND of n messages to INBOX, without tag and CRLF.
+func appendAppend(dst []byte, first, n int, text string) []byte {
+	const begin, end = "Message-ID: <fill.", "@bench.test>\r\n"
+	dst = append(dst, "APPEND INBOX"...)
+	var id [20]byte
+	for i := range n {
+		number := strconv.AppendInt(id[:0], int64(first+i), 10)
+		dst = append(dst, " {"...)
+		dst = strconv.AppendInt(dst, int64(len(begin)+len(number)+len(end)+len(text)), 10)
+		dst = append(dst, "+}\r\n"...)
+		dst = append(append(append(dst, begin...), number...), end...)
+		dst = append(dst, text...)
+	}
+	return dst
+}
+
+// answered waits for the OK of a command.
+func (c *imapClient) answered(tag []byte) error {
 	for {
 		line, err := c.readLine()
 		if err != nil {
 			return err
 		}
-		if rest, ok := bytes.CutPrefix(line, []byte(tag)); ok {
+		if rest, ok := bytes.CutPrefix(line, tag); ok {
 			if !bytes.HasPrefix(rest, []byte("OK")) {
 				return fmt.Errorf("APPEND: %s", rest)
 			}

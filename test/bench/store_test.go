@@ -7,7 +7,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -21,7 +20,7 @@ func TestMultiAppendAndStore(t *testing.T) {
 	text := payload(8 << 10)
 	t.Log("| what | Waxwing | Dovecot mdbox | ratio |")
 	t.Log("|---|---|---|---|")
-	a, b := ours.multiAppends(t, 50, text), theirs.multiAppends(t, 50, text)
+	a, b := ours.appends(t, 1, 50, text), theirs.appends(t, 1, 50, text)
 	t.Logf("| MULTIAPPEND of 50 | %.0f msg/s | %.0f msg/s | %.1f |", a, b, a/b)
 	for _, p := range []peer{ours, theirs} {
 		for i := range 16 {
@@ -37,59 +36,45 @@ func TestMultiAppendAndStore(t *testing.T) {
 			c.close()
 		}
 	}
+	bare := startBareStore(t)
+	t.Log("| STORE one by one, sessions | Waxwing a second | processor time, the client's besides | Dovecot mdbox | processor time | bare Go | processor time | Waxwing to Dovecot | to Dovecot's single session |")
+	t.Log("|---|---|---|---|---|---|---|---|---|")
+	single := 0.0
 	for _, n := range []int{1, 16} {
-		a, b := ours.stores(t, n, messages), theirs.stores(t, n, messages)
-		t.Logf("| STORE one by one, %d sessions | %.0f a second | %.0f a second | %.1f |", n, a, b, a/b)
+		a, b, c := ours.stores(t, n, messages), theirs.stores(t, n, messages), bare.stores(t, n, messages)
+		if n == 1 {
+			single = b.perSecond
+		}
+		t.Logf("| %d | %.0f | %.1f + %.1f µs | %.0f | %.1f + %.1f µs | %.0f | %.1f + %.1f µs | %.1f | %.1f |", n, a.perSecond, a.server, a.client,
+			b.perSecond, b.server, b.client, c.perSecond, c.server, c.client, a.perSecond/b.perSecond, a.perSecond/single)
 	}
 }
 
-// multiAppends gives messages per second of one connection.
-func (p peer) multiAppends(t *testing.T, n int, text string) float64 {
-	t.Helper()
-	p.settle()
-	c := p.dial(t, 20)
-	defer c.close()
-	done, start := 0, time.Now()
-	for time.Since(start) < imapLoadTime {
-		if err := c.multiAppend(done, n, text); err != nil {
-			t.Fatalf("%s: %v", p.name, err)
-		}
-		done += n
-	}
-	return float64(done) / time.Since(start).Seconds()
-}
+// A storeRate is what setting flags came to, with the processor time of each in
+// microseconds.
+type storeRate struct{ perSecond, server, client float64 }
 
-// stores gives flags set per second.
-func (p peer) stores(t *testing.T, n, messages int) float64 {
+// stores sets flags of so many users, one by one.
+func (p peer) stores(t *testing.T, sessions, messages int) storeRate {
 	t.Helper()
 	p.settle()
-	clients := make([]*imapClient, n)
-	for i := range clients {
-		clients[i] = p.dial(t, i)
-		defer clients[i].close()
-		if _, err := clients[i].do("SELECT INBOX"); err != nil {
-			t.Fatal(err)
-		}
+	l, err := storing(p.imap, user, password, sessions)
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
 	}
-	var mu sync.Mutex
-	total, start := 0, time.Now()
-	err := together(n, func(i int) error {
-		k := 0
-		for ; time.Since(start) < imapLoadTime; k++ {
-			sign := "+-"[k/messages%2 : k/messages%2+1]
-			if _, err := clients[i].do(fmt.Sprintf("STORE %d %sFLAGS.SILENT ($Bench)", k%messages+1, sign)); err != nil {
-				return err
-			}
+	defer l.close()
+	start, server, client := time.Now(), p.ticks(), processorTime()
+	perSecond, err := l.run(func(dst []byte, _, n int) []byte {
+		if time.Since(start) >= imapLoadTime {
+			return nil
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		total += k
-		return nil
+		return appendStore(dst, n, messages)
 	})
 	if err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
-	return float64(total) / time.Since(start).Seconds()
+	each := 1 / (perSecond * time.Since(start).Seconds())
+	return storeRate{perSecond, float64(p.ticks()-server) * 10_000 * each, float64((processorTime() - client).Microseconds()) * each}
 }
 
 // wakeSessions leaves room for the one that appends: an account may have a
