@@ -149,7 +149,8 @@ func (c *conn) startTLS() error {
 	}
 	state := t.ConnectionState()
 	c.info.TLS, c.certificate = &state, leaf
-	c.in.conn, c.out.conn = t, t
+	c.in.over(t)
+	c.out.over(t)
 	return nil
 }
 

@@ -31,7 +31,9 @@ func (c *conn) compress(_ context.Context, cmd imap.Compress) (reply, error) {
 func (c *conn) startCompression() error {
 	c.in.discard()
 	d := newDeflated(c.out.conn, c.info.Log)
-	c.in.conn, c.out.conn, c.compressed = d, d, true
+	c.in.over(d)
+	c.out.over(d)
+	c.compressed = true
 	var raw net.Conn = d
 	c.in.raw.Store(&raw)
 	return nil

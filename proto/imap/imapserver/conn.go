@@ -218,11 +218,7 @@ func (c *conn) finish(tag, name string, r reply, err error) error {
 		c.faults = 0
 	}
 	text = c.say(text)
-	if code != "" {
-		c.out.line("%s %s [%s] %s", tag, status, code, text)
-	} else {
-		c.out.line("%s %s %s", tag, status, text)
-	}
+	c.out.tagged(tag, status, code, text)
 	return nil
 }
 

@@ -47,7 +47,12 @@ type input struct {
 
 	buf  *[]byte // nil while resting
 	r, w int     // what has been read and not taken is (*buf)[r:w]
+
+	readBy time.Time // the deadline that conn has, unless it was woken; zero if that is not known
 }
+
+// over has it read from another connection, of which no deadline is known.
+func (in *input) over(conn net.Conn) { in.conn, in.readBy = conn, time.Time{} }
 
 // buffered tells whether there is input that has not been taken.
 func (in *input) buffered() bool { return in.w > in.r }
@@ -113,7 +118,7 @@ func (in *input) makeRoom() {
 // if there is one, is asked after each wake why it was.
 func (in *input) read(room []byte, until time.Time, woken func() error) error {
 	for {
-		if err := in.conn.SetReadDeadline(until); err != nil {
+		if err := in.endBy(until); err != nil {
 			return err
 		}
 		if woken != nil { // after the deadline has been set: a wake that came before would be lost
@@ -132,10 +137,21 @@ func (in *input) read(room []byte, until time.Time, woken func() error) error {
 			}
 			return err
 		}
+		in.readBy = time.Time{}
 		if !time.Now().Before(until) {
 			return errIdle
 		}
 	}
+}
+
+// endBy sees to it that reading ends at until, or before: whoever is busy need
+// not have the deadline moved for each command. What ends too soon is begun again.
+func (in *input) endBy(until time.Time) error {
+	if !in.readBy.IsZero() && !in.readBy.After(until) {
+		return nil
+	}
+	in.readBy = until
+	return in.conn.SetReadDeadline(until)
 }
 
 // await waits until there is input, for no longer than until. While it waits

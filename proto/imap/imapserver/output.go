@@ -28,7 +28,15 @@ type output struct {
 	b       []byte
 	err     error
 	written int64
+	writeBy time.Time // the deadline that conn has
 }
+
+// over has it write to another connection, of which no deadline is known.
+func (o *output) over(conn net.Conn) { o.conn, o.writeBy = conn, time.Time{} }
+
+// late is how much later than it should a write may end: the deadline is not
+// moved for each.
+const late = time.Second / 2
 
 // begin makes sure that there is a buffer.
 func (o *output) begin() {
@@ -52,7 +60,11 @@ func (o *output) flush() error {
 		o.b = o.b[:0]
 		return o.err
 	}
-	if o.err = o.conn.SetWriteDeadline(time.Now().Add(o.timeout)); o.err == nil {
+	if by := time.Now().Add(o.timeout); by.After(o.writeBy) {
+		o.writeBy = by.Add(late)
+		o.err = o.conn.SetWriteDeadline(o.writeBy)
+	}
+	if o.err == nil {
 		_, o.err = o.conn.Write(o.b)
 	}
 	o.written += int64(len(o.b))
@@ -77,6 +89,16 @@ func (o *output) line(format string, args ...any) {
 	o.begin()
 	o.b = fmt.Appendf(o.b, format, args...)
 	o.b = append(o.b, '\r', '\n')
+}
+
+// tagged writes the answer to a command.
+func (o *output) tagged(tag, status, code, text string) {
+	o.begin()
+	b := append(append(append(o.b, tag...), ' '), status...)
+	if code != "" {
+		b = append(append(append(b, " ["...), code...), ']')
+	}
+	o.b = append(append(append(b, ' '), text...), '\r', '\n')
 }
 
 // count writes "* n WORD".

@@ -20,9 +20,9 @@ const readAtOnce = 64
 // entries goes through the entries of a span, with their places.
 func entries(s Snapshot, in span) iter.Seq2[int, *Entry] {
 	return func(yield func(int, *Entry) bool) {
-		var buf [readAtOnce]Entry
+		buf := make([]Entry, min(readAtOnce, max(0, in.to-in.from)))
 		for i := in.from; i < in.to; {
-			n := s.Read(buf[:min(readAtOnce, in.to-i)], i)
+			n := s.Read(buf[:min(len(buf), in.to-i)], i)
 			if n == 0 {
 				return
 			}

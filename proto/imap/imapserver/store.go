@@ -43,9 +43,10 @@ func (c *conn) store(ctx context.Context, cmd imap.Store) (reply, error) {
 			return was != nil && v.expected(was, now, cmd)
 		}
 	}
-	quiet := make(map[mail.UID]bool)
+	var quiet map[mail.UID]bool
 	told := mute
 	if cmd.Silent && c.condstore {
+		quiet = make(map[mail.UID]bool)
 		mute = func(now *Entry) bool {
 			muted := told(now)
 			quiet[now.UID] = muted

@@ -7,7 +7,7 @@ import "waxwing/mail"
 type walk struct {
 	of   Snapshot
 	have []Entry // of buf
-	buf  [readAtOnce]Entry
+	buf  []Entry // longer with each time that it is used up
 }
 
 // find gives an entry, until the next call; nil if there is none.
@@ -20,7 +20,10 @@ func (w *walk) find(uid mail.UID) *Entry {
 		if !found {
 			return nil
 		}
-		w.have = w.buf[:w.of.Read(w.buf[:], i)]
+		if n := len(w.buf); n < readAtOnce {
+			w.buf = make([]Entry, max(1, 8*n))
+		}
+		w.have = w.buf[:w.of.Read(w.buf, i)]
 	}
 	return &w.have[0]
 }
