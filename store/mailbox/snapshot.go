@@ -218,10 +218,43 @@ func (s *Snapshot) apply(e *effect) *Snapshot {
 	case len(e.upserts) == 0 && len(e.vanished) == 0:
 	case len(e.vanished) == 0 && e.upserts[0].UID > s.lastUID():
 		next.add(e.upserts...)
+	case len(e.vanished) == 0 && next.restate(e.upserts):
 	default:
 		next.edit(e.upserts, e.vanished)
 	}
 	return &next
+}
+
+// restate puts upserts in the place of entries with their UIDs, if all have such
+// a place: as when flags have changed. It copies the blocks that it changes.
+func (s *Snapshot) restate(upserts []Entry) bool {
+	blocks, tail := s.blocks, s.tail
+	for len(upserts) > 0 {
+		uid := upserts[0].UID
+		if len(tail) > 0 && uid >= tail[0].UID {
+			if tail = replaced(tail, upserts); tail == nil {
+				return false
+			}
+			break
+		}
+		j := sort.Search(len(blocks), func(j int) bool { return blocks[j].entries[0].UID > uid }) - 1
+		if j < 0 {
+			return false
+		}
+		entries := blocks[j].entries
+		last := entries[len(entries)-1].UID
+		n := sort.Search(len(upserts), func(i int) bool { return upserts[i].UID > last })
+		out := replaced(entries, upserts[:n])
+		if n == 0 || out == nil {
+			return false
+		}
+		if &blocks[0] == &s.blocks[0] {
+			blocks = slices.Clone(blocks)
+		}
+		blocks[j].entries, upserts = out, upserts[n:]
+	}
+	s.blocks, s.tail = blocks, tail
+	return true
 }
 
 // edit puts upserts in the place of entries with their UIDs, or between the
