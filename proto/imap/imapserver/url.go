@@ -114,6 +114,44 @@ func (l *linked) octets(u *imap.URL, decode bool) (piece, error) {
 	return p, nil
 }
 
+// structure describes octets that have been made of what the URL stands for.
+// RFC 5524 §3.2
+func (l *linked) structure(u *imap.URL, p *piece, decoded bool) (*message.Part, error) {
+	r, err := p.reader()
+	if err != nil {
+		return nil, err
+	}
+	var lines lineCounter
+	if _, err := io.Copy(&lines, r); err != nil {
+		return nil, err
+	}
+	var part message.Part
+	switch {
+	case l.part == nil: // a header, or the text of a message: plain to all that we know
+		part = message.Part{Type: "text", Subtype: "plain"}
+	case len(u.Section.Part) == 0: // the message as a whole
+		part = message.Part{
+			Type: "message", Subtype: "rfc822", Encoding: "8bit",
+			Embedded: &l.source.message.Envelope, Parts: []message.Part{l.source.message.Root},
+		}
+	default:
+		part = *l.part
+		if decoded && part.Encoding != "7bit" && part.Encoding != "8bit" {
+			part.Encoding = "binary"
+		}
+	}
+	part.Body, part.End, part.Lines = 0, p.size(), int64(lines)
+	return &part, nil
+}
+
+// A lineCounter counts the ends of lines.
+type lineCounter int64
+
+func (n *lineCounter) Write(b []byte) (int, error) {
+	*n += lineCounter(bytes.Count(b, []byte{'\n'}))
+	return len(b), nil
+}
+
 // size gives how many octets a piece has.
 func (p *piece) size() int64 {
 	if p.kind == pieceData {

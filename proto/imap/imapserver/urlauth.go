@@ -11,7 +11,6 @@ import (
 	"io"
 	"time"
 
-	"waxwing/format/message"
 	"waxwing/proto/imap"
 )
 
@@ -214,7 +213,7 @@ func (c *conn) fetchURL(ctx context.Context, r *urlReader, f *imap.FetchURL) err
 		defer l.close()
 	}
 	var p piece
-	if err == nil && (f.Body || f.Binary || !f.Structure) {
+	if err == nil { // a part that is not there has no structure either. RFC 5524 §4
 		p, err = l.octets(u, f.Binary)
 	}
 	unknown := false
@@ -233,7 +232,7 @@ func (c *conn) fetchURL(ctx context.Context, r *urlReader, f *imap.FetchURL) err
 		c.out.b = append(c.out.b, ' ')
 		err = p.write(&c.out)
 	default:
-		err = c.tellURL(f, l, &p, unknown)
+		err = c.tellURL(f, l, u, &p, unknown)
 	}
 	if err != nil && !errors.Is(err, errBadURL) {
 		return lost(err) // a literal has been cut short
@@ -243,20 +242,16 @@ func (c *conn) fetchURL(ctx context.Context, r *urlReader, f *imap.FetchURL) err
 }
 
 // tellURL writes what was asked of a URL, each in parentheses. RFC 5524 §3.2
-func (c *conn) tellURL(f *imap.FetchURL, l *linked, p *piece, unknown bool) error {
+func (c *conn) tellURL(f *imap.FetchURL, l *linked, u *imap.URL, p *piece, unknown bool) error {
 	if f.Structure {
-		c.out.b = append(c.out.b, " (BODYPARTSTRUCTURE "...)
 		part := l.part
-		if part == nil { // a header, or the text of a message: plain to all that we know
-			part = &message.Part{Type: "text", Subtype: "plain", End: p.size()}
-		} else if f.Binary && !unknown {
-			decoded := *part
-			decoded.Body, decoded.End = 0, p.size()
-			if decoded.Encoding != "7bit" && decoded.Encoding != "8bit" {
-				decoded.Encoding = "binary"
+		if !unknown {
+			var err error
+			if part, err = l.structure(u, p, f.Binary); err != nil {
+				return err
 			}
-			part = &decoded
 		}
+		c.out.b = append(c.out.b, " (BODYPARTSTRUCTURE "...)
 		c.out.b = append(imap.AppendBodyStructure(c.out.b, part, true, c.utf8), ')')
 	}
 	name := " (BODY "
