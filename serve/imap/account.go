@@ -3,15 +3,12 @@ package imap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"waxwing/format/message"
 	"waxwing/mail"
 	"waxwing/proto/imap"
 	"waxwing/proto/imap/imapserver"
 	"waxwing/proto/sasl"
-	"waxwing/store/blob"
 	"waxwing/store/mailbox"
 )
 
@@ -21,7 +18,8 @@ type account struct {
 	account *mailbox.Account
 	who     sasl.Identity
 
-	accepted accepted // what the last Accepts has found
+	accepted accepted  // what the last Accepts has found
+	ahead    readAhead // of the APPEND that is coming in
 }
 
 // An accepted is a mailbox of the user's own that has just been found. APPEND
@@ -179,25 +177,6 @@ func (a *account) Open(ctx context.Context, name string) (imapserver.Mailbox, er
 	return f, nil
 }
 
-// A staged is a message on its way in, parsed while it comes.
-type staged struct {
-	body   *blob.Staged
-	parser *message.Parser
-}
-
-func (a *account) Stage(ctx context.Context) imapserver.Staged {
-	return &staged{body: blob.Stage(ctx, a.door.blobs), parser: message.NewParser()}
-}
-
-func (s *staged) Write(p []byte) (int, error) {
-	if n, err := s.body.Write(p); err != nil {
-		return n, err
-	}
-	return s.parser.Write(p)
-}
-
-func (s *staged) Close() error { return s.body.Close() }
-
 func (a *account) Accepts(ctx context.Context, name string) error {
 	a.accepted = accepted{}
 	p, err := a.locate(ctx, name)
@@ -235,20 +214,12 @@ func (a *account) Append(ctx context.Context, name string, messages ...imapserve
 	if err != nil {
 		return imapserver.Appended{}, err
 	}
+	a.ahead.wait()
 	entries := make([]mailbox.NewEntry, len(messages))
-	for i, m := range messages {
-		s, ok := m.Body.(*staged)
-		if !ok {
-			return imapserver.Appended{}, fmt.Errorf("append a %T", m.Body)
-		}
-		if err := s.body.Finish(); err != nil {
+	for i := range messages {
+		if entries[i], err = newEntry(id, rights, &messages[i]); err != nil {
 			return imapserver.Appended{}, err
 		}
-		entries[i] = mailbox.NewEntry{
-			Mailbox: id, Body: s.body, Parsed: s.parser.Finish(),
-			Flags: m.Flags, Keywords: m.Keywords, Internal: m.Internal,
-		}
-		permit(&entries[i], rights)
 	}
 	done, err := p.box.AppendMany(ctx, time.Now(), id, entries)
 	if err != nil {

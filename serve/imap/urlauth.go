@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"waxwing/mail"
@@ -101,18 +100,10 @@ func (f *folder) Replace(ctx context.Context, uid mail.UID, to string, m imapser
 	if err != nil {
 		return imapserver.Appended{}, err
 	}
-	s, ok := m.Body.(*staged)
-	if !ok {
-		return imapserver.Appended{}, fmt.Errorf("append a %T", m.Body)
-	}
-	if err := s.body.Finish(); err != nil {
+	entry, err := newEntry(info.ID, rights, &m)
+	if err != nil {
 		return imapserver.Appended{}, err
 	}
-	entry := mailbox.NewEntry{
-		Mailbox: info.ID, Body: s.body, Parsed: s.parser.Finish(),
-		Flags: m.Flags, Keywords: m.Keywords, Internal: m.Internal,
-	}
-	permit(&entry, rights)
 	now := time.Now()
 	appended := func(d *mailbox.Appended) (a imapserver.Appended) {
 		if rights.Has(mail.RightRead) {

@@ -175,6 +175,11 @@ func (c *conn) receiveStep(ctx context.Context, in *incoming, step *imap.AppendS
 		if err := in.complete(); err != nil {
 			return err
 		}
+		if len(in.messages) > 0 {
+			if err := in.body().Complete(); err != nil {
+				return err
+			}
+		}
 		if n := c.server.options.MessageLimit; len(in.messages) >= n { // RFC 9738 §3.1
 			return &imap.Refusal{Code: fmt.Sprintf("MESSAGELIMIT %d", n), Text: "Too many messages at once"}
 		}

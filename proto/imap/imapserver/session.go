@@ -89,6 +89,9 @@ type Status struct {
 // A Staged takes the octets of a message.
 type Staged interface {
 	io.Writer
+	// Complete tells that all octets have come, and that another message of the
+	// same command follows: what takes time can be done while it comes.
+	Complete() error
 	// Close throws the message away unless Append has kept it. It is always
 	// called.
 	Close() error
