@@ -91,23 +91,39 @@ func (ir *imageReader) add(part int, b []byte) bool {
 		return false
 	}
 	last := s.lastUID()
-	for b := d.b; len(b) >= imageEntry; b = b[imageEntry:] {
-		e := Entry{
-			UID: mail.UID(le.Uint32(b)), Size: le.Uint32(b[4:]), Saved: le.Uint32(b[8:]), Flags: mail.Flags(le.Uint16(b[12:])),
-			Email: mail.EmailID(le.Uint64(b[16:])), ModSeq: mail.ModSeq(le.Uint64(b[24:])), Internal: int64(le.Uint64(b[32:])),
-		}
-		set := int(le.Uint16(b[14:]))
-		if e.UID <= last || set >= len(ir.sets) {
-			return false
-		}
-		last = e.UID
-		e.Keywords = ir.sets[set]
+	for b := d.b; len(b) > 0; {
 		if len(s.tail) == cap(s.tail) {
 			s.room(total - s.Len())
 		}
-		s.tail = append(s.tail, e)
+		have := len(s.tail)
+		n := min(cap(s.tail)-have, len(b)/imageEntry)
+		s.tail = s.tail[:have+n]
+		if last = readEntries(s.tail[have:], b, ir.sets, last); last == 0 {
+			return false
+		}
+		b = b[n*imageEntry:]
 	}
 	return true
+}
+
+// readEntries reads as many entries as there is room for in dst. It gives the last
+// UID, or zero if they are not in order or one has a set of keywords that is not
+// there.
+func readEntries(dst []Entry, b []byte, sets []KeywordSet, last mail.UID) mail.UID {
+	le := binary.LittleEndian
+	for i := range dst {
+		b := b[i*imageEntry:][:imageEntry]
+		uid, set := mail.UID(le.Uint32(b)), int(le.Uint16(b[14:]))
+		if uid <= last || set >= len(sets) {
+			return 0
+		}
+		last = uid
+		e := &dst[i] // field by field: a whole Entry would be put together elsewhere and copied
+		e.UID, e.Size, e.Saved = uid, le.Uint32(b[4:]), le.Uint32(b[8:])
+		e.Flags, e.Keywords = mail.Flags(le.Uint16(b[12:])), sets[set]
+		e.Email, e.ModSeq, e.Internal = mail.EmailID(le.Uint64(b[16:])), mail.ModSeq(le.Uint64(b[24:])), int64(le.Uint64(b[32:]))
+	}
+	return last
 }
 
 // readImage reads the image of a mailbox, nil if there is none that is whole. It
@@ -193,9 +209,21 @@ func (s *Snapshot) addsUp() bool {
 }
 
 func (m *box) countAll(entries []Entry) {
+	unseen, deleted, size := 0, 0, mail.ByteCount(0)
 	for i := range entries {
-		m.count(&entries[i], 1)
+		e := &entries[i]
+		if !e.Flags.Has(mail.Seen) {
+			unseen++
+		}
+		if e.Flags.Has(mail.Deleted) {
+			deleted++
+		}
+		size += mail.ByteCount(e.Size)
 	}
+	m.Messages += len(entries)
+	m.Unseen += unseen
+	m.Deleted += deleted
+	m.Size += size
 }
 
 // imageRows makes the rows of an image; nil where there are too many different
