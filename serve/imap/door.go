@@ -33,6 +33,7 @@ type Door struct {
 	answers   *answers
 	keeper    *keeper
 	opened    *opened.File // nil to remember nothing
+	readings  readings
 }
 
 // Options of a Door.

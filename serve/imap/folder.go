@@ -156,6 +156,7 @@ func (f *folder) Small(ctx context.Context, ids []mail.EmailID) (imapserver.Text
 	if err != nil {
 		return nil, refuse(err)
 	}
+	f.session.door.noteReading(f.view, texts.Len())
 	return texts, nil
 }
 

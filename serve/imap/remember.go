@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 	"weak"
 
+	"waxwing/mail"
 	"waxwing/obs"
 	"waxwing/store/mailbox"
 	"waxwing/store/opened"
@@ -26,8 +28,16 @@ const (
 	leastNoted = 128
 	// maxNoted bounds the sheaves that are looked at, the last used first.
 	maxNoted = 20_000
-	// recalledAtOnce is how many sheaves are read in one step.
+	// recalledAtOnce is how many sheaves are read in one step, and locatedAtOnce of
+	// how many messages it is found out where they lie.
 	recalledAtOnce = 32
+	locatedAtOnce  = 2048
+	// maxLocated is of how many messages that is remembered in any case; see
+	// store/kv/pebblekv.
+	maxLocated = 60_000
+	// textsKind stands in the place of an answer's kind where the messages have
+	// been read themselves.
+	textsKind = 0
 )
 
 // Remember brings back what was in memory when the program last ended, and then
@@ -57,11 +67,51 @@ func (d *Door) Remember(ctx context.Context) error {
 func (d *Door) inMemory() []opened.Mailbox {
 	views := d.mailboxes.Opened(opened.MaxMailboxes, leastNoted)
 	answers := d.answers.stretches(maxNoted)
+	read := d.readings.of(views)
 	list := make([]opened.Mailbox, len(views))
 	for i, v := range views {
 		list[i] = opened.Mailbox{Account: v.Account().ID(), Mailbox: v.Mailbox(), Stretches: answers[weak.Make(v)]}
+		if read[i] > v.Snapshot().Len()/2 {
+			list[i].Stretches = append(list[i].Stretches, opened.Stretch{Kind: textsKind})
+		}
 	}
 	return list
+}
+
+// readings counts the messages that have been read themselves, many at a time, by
+// mailbox.
+type readings struct {
+	mu     sync.Mutex // guards counts
+	counts map[weak.Pointer[mailbox.View]]int
+}
+
+// noteReading is told that n messages of a mailbox have been read at once.
+func (d *Door) noteReading(v *mailbox.View, n int) {
+	if n < fewAnswers || d.opened == nil {
+		return
+	}
+	r := &d.readings
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = make(map[weak.Pointer[mailbox.View]]int)
+	}
+	r.counts[weak.Make(v)] += n
+}
+
+// of gives the counts of some Views, and forgets others.
+func (r *readings) of(views []*mailbox.View) []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := make([]int, len(views))
+	kept := make(map[weak.Pointer[mailbox.View]]int)
+	for i, v := range views {
+		if n := r.counts[weak.Make(v)]; n > 0 {
+			counts[i], kept[weak.Make(v)] = n, n
+		}
+	}
+	r.counts = kept
+	return counts
 }
 
 // stretches tells of which messages there are answers, looking at so many sheaves.
@@ -90,57 +140,87 @@ func addTo(list []opened.Stretch, kind byte, number uint32) []opened.Stretch {
 // reopen brings back what a list names, and gives what it has not come to when ctx
 // has ended.
 func (d *Door) reopen(ctx context.Context, list []opened.Mailbox) (rest []opened.Mailbox) {
-	pace := d.index.Pace()
+	r := reopening{door: d, pace: d.index.Pace()}
 	for i := range list {
-		if pace.Yield(ctx) != nil {
+		if r.pace.Yield(ctx) != nil {
 			return list[i:]
 		}
-		if !d.reopenOne(ctx, &list[i], &pace) {
+		if !r.mailbox(ctx, &list[i]) {
 			break
 		}
 	}
 	return nil
 }
 
-// reopenOne brings back one mailbox, and tells whether there is room for more. A
+// A reopening brings mailboxes back, one after the other.
+type reopening struct {
+	door  *Door
+	pace  search.Pace
+	texts int // messages of which it has been found out where they lie
+}
+
+// mailbox brings back one mailbox, and tells whether there is room for more. A
 // panic, which is a bug of ours, costs that mailbox alone: who opens it will meet it.
-func (d *Door) reopenOne(ctx context.Context, m *opened.Mailbox, pace *search.Pace) (more bool) {
+func (r *reopening) mailbox(ctx context.Context, m *opened.Mailbox) (more bool) {
 	defer func() {
-		if r := recover(); r != nil {
-			d.keeper.log.Error("panic while a mailbox is opened again", obs.Account, m.Account, obs.Mailbox, m.Mailbox,
-				obs.Err, fmt.Sprint(r), "stack", string(debug.Stack()))
+		if p := recover(); p != nil {
+			r.door.keeper.log.Error("panic while a mailbox is opened again", obs.Account, m.Account, obs.Mailbox, m.Mailbox,
+				obs.Err, fmt.Sprint(p), "stack", string(debug.Stack()))
 			more = true
 		}
 	}()
-	v, err := d.mailboxes.Account(m.Account).Reopen(ctx, m.Mailbox)
+	v, err := r.door.mailboxes.Account(m.Account).Reopen(ctx, m.Mailbox)
 	if err != nil || v == nil {
 		return err != nil // who opens it will be told
 	}
-	end := uint32(v.Snapshot().Info().UIDNext / sheaves.Size)
+	r.door.index.Account(m.Account) // it is kept up to date again
 	for _, s := range m.Stretches {
-		for first := s.First; first <= min(s.Last, end); first += recalledAtOnce {
-			if pace.Yield(ctx) != nil || !d.recallStretch(ctx, v, s.Kind, first, min(s.Last, first+recalledAtOnce-1)) {
-				break
-			}
+		if s.Kind == textsKind {
+			r.locate(ctx, v)
+		} else {
+			r.answers(ctx, v, s)
 		}
 	}
 	return true
 }
 
-// recallStretch brings back answers of one kind, and tells whether there is room
-// for more.
-func (d *Door) recallStretch(ctx context.Context, v *mailbox.View, kind byte, first, last uint32) (more bool) {
-	answer, known := answerOf(kind)
-	if d.keeper.shelf == nil || !known {
-		return false
+// answers brings back the answers of a stretch.
+func (r *reopening) answers(ctx context.Context, v *mailbox.View, s opened.Stretch) {
+	answer, known := answerOf(s.Kind)
+	if r.door.keeper.shelf == nil || !known {
+		return
 	}
 	key := sheafKey{view: weak.Make(v), answer: answer}
-	more = true
-	err := d.keeper.shelf.Read(ctx, shelfPlace(v, kind), first, last, func(number uint32, found *sheaves.Sheaf) {
+	room := true
+	found := func(number uint32, sheaf *sheaves.Sheaf) {
 		key.number = number
-		more = more && d.answers.putBack(key, found)
-	})
-	return more && err == nil
+		room = room && r.door.answers.putBack(key, sheaf)
+	}
+	last := min(s.Last, uint32(v.Snapshot().Info().UIDNext/sheaves.Size))
+	for first := s.First; first <= last && room; first += recalledAtOnce {
+		if r.pace.Yield(ctx) != nil ||
+			r.door.keeper.shelf.Read(ctx, shelfPlace(v, s.Kind), first, min(last, first+recalledAtOnce-1), found) != nil {
+			return
+		}
+	}
+}
+
+// locate finds out where the messages of a mailbox lie.
+func (r *reopening) locate(ctx context.Context, v *mailbox.View) {
+	s := v.Snapshot()
+	if r.texts+s.Len() > maxLocated {
+		return
+	}
+	r.texts += s.Len()
+	ids := make([]mail.EmailID, 0, locatedAtOnce)
+	for i, e := range s.Entries(0) {
+		if ids = append(ids, e.Email); len(ids) == locatedAtOnce || i == s.Len()-1 {
+			if r.pace.Yield(ctx) != nil || v.Account().LocateTexts(ctx, ids) != nil {
+				return
+			}
+			ids = ids[:0]
+		}
+	}
 }
 
 // putBack keeps a sheaf that is stored, as the one longest unused, if there is room

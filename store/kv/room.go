@@ -49,6 +49,7 @@ func GetInto(r Reader, keys [][]byte, room *Room) error {
 type FixedReader interface {
 	RoomReader
 	GetFixed(keys [][]byte, room *Room) error
+	Locate(keys [][]byte) error
 }
 
 // GetFixed is GetInto for keys whose values never change as long as they are
@@ -58,4 +59,13 @@ func GetFixed(r Reader, keys [][]byte, room *Room) error {
 		return r.GetFixed(keys, room)
 	}
 	return GetInto(r, keys, room)
+}
+
+// Locate has the engine find out where such values lie, if it remembers that, so
+// that GetFixed finds them sooner.
+func Locate(r Reader, keys [][]byte) error {
+	if r, ok := r.(FixedReader); ok {
+		return r.Locate(keys)
+	}
+	return nil
 }

@@ -75,7 +75,10 @@ func (a *Account) Reopen(ctx context.Context, id mail.MailboxID) (*View, error) 
 		return nil, err
 	}
 	a.leave(v, false)
-	return v, nil
+	if a.names.Load() == nil {
+		_, err = a.Mailboxes(ctx) // which it remembers by name
+	}
+	return v, err
 }
 
 // view gives the View of a mailbox, nil if there is none that is loaded.

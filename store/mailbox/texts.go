@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"waxwing/mail"
@@ -61,9 +62,22 @@ func (a *Account) ReadTexts(ctx context.Context, ids []mail.EmailID) (*Texts, er
 	return t, nil
 }
 
+// LocateTexts finds out where the bodies of messages lie, so that ReadTexts, which
+// reads them, need not.
+func (a *Account) LocateTexts(ctx context.Context, ids []mail.EmailID) error {
+	t := allTexts.Get().(*Texts)
+	defer t.Release()
+	return a.store.db.View(ctx, a.part, func(r kv.Reader) error {
+		if err := t.find(r, ids, math.MaxInt, true); err != nil {
+			return err
+		}
+		return kv.Locate(r, t.want)
+	})
+}
+
 // read reads messages; sparing leaves out those that are damaged.
 func (t *Texts) read(r kv.Reader, ids []mail.EmailID, get func(kv.Reader, [][]byte, *kv.Room) error, sparing bool) error {
-	if err := t.find(r, ids, sparing); err != nil {
+	if err := t.find(r, ids, enoughText, sparing); err != nil {
 		return err
 	}
 	if err := get(r, t.want, &t.bodies); err != nil {
@@ -81,8 +95,9 @@ func (t *Texts) read(r kv.Reader, ids []mail.EmailID, get func(kv.Reader, [][]by
 	return nil
 }
 
-// find reads the records, and notes where the bodies are.
-func (t *Texts) find(r kv.Reader, ids []mail.EmailID, sparing bool) error {
+// find reads the records, and notes what the bodies are, of so many octets or a
+// little more.
+func (t *Texts) find(r kv.Reader, ids []mail.EmailID, enough int, sparing bool) error {
 	t.reset()
 	size := 0
 	return eachRecord(r, ids, &t.records, func(i int, b []byte) (bool, error) {
@@ -98,7 +113,7 @@ func (t *Texts) find(r kv.Reader, ids []mail.EmailID, sparing bool) error {
 			}
 		}
 		t.list = append(t.list, one)
-		return size < enoughText, nil
+		return size < enough, nil
 	})
 }
 

@@ -64,6 +64,19 @@ func (r *reader) GetFixed(keys [][]byte, room *kv.Room) error {
 	return r.GetInto(keys, room)
 }
 
+// Locate implements kv.FixedReader.
+func (r *reader) Locate(keys [][]byte) error {
+	var own roomy
+	var room kv.Room // for values that are not in the log
+	missing := r.recall(keys, &own)
+	known := len(own.refs)
+	if err := r.lookUpSome(keys, missing, &own, &room); err != nil {
+		return err
+	}
+	r.remember(keys, own.refs[known:])
+	return nil
+}
+
 // recall finds what is remembered, and tells which keys are not.
 func (r *reader) recall(keys [][]byte, own *roomy) (missing []int) {
 	f := &r.log.fixed

@@ -87,6 +87,29 @@ func TestFixed(t *testing.T) {
 	}
 }
 
+// Places are found without reading what lies there, and values without looking for
+// them again.
+func TestLocate(t *testing.T) {
+	const n, size = 300, 4 << 10
+	s := filled(t, vfs.Default, t.TempDir(), n, size)
+	keys := append(fixedKeys(0, n), []byte("none"), []byte("v0000"))
+	for range 2 {
+		if err := s.View(t.Context(), 0, func(r kv.Reader) error { return kv.Locate(r, keys) }); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.log.fixed.now) != n/3 {
+			t.Errorf("%d places are remembered", len(s.log.fixed.now))
+		}
+	}
+	var own roomy
+	r := reader{log: s.log}
+	r.setPartition(0)
+	if missing := r.recall(keys, &own); len(missing) != 1 {
+		t.Errorf("%v are missing", missing)
+	}
+	checkFixed(t, s, n, size, func(int) bool { return true })
+}
+
 // A place that has become wrong is found out by the checksum, and a value that is
 // damaged is told as ever.
 func TestFixedIsWrong(t *testing.T) {
