@@ -41,7 +41,9 @@ type cursor struct {
 	spans []span
 }
 
-// fill takes up to size messages.
+// fill takes up to size messages. Where more follow it ends, if it can, before a UID
+// that is a multiple of size: answers are kept for successive UIDs (Mailbox.Ready),
+// and what is kept together is then asked for together.
 func (b *batch) fill(from *cursor, size int) {
 	if b.allEntries == nil {
 		n := 0
@@ -50,10 +52,10 @@ func (b *batch) fill(from *cursor, size int) {
 		}
 		b.allEntries, b.allPlaces = make([]Entry, min(n, size)), make([]int, min(n, size))
 	}
-	n := 0
+	n, got := 0, 0
 	for n < len(b.allEntries) && len(from.spans) > 0 {
 		s := &from.spans[0]
-		got := 0
+		got = 0
 		if s.from < s.to {
 			got = from.told.Read(b.allEntries[n:min(len(b.allEntries), n+s.to-s.from)], s.from)
 		}
@@ -66,7 +68,24 @@ func (b *batch) fill(from *cursor, size int) {
 		}
 		s.from, n = s.from+got, n+got
 	}
+	if n == size {
+		back := behindLast(b.allEntries[:n], size, min(got, size-1))
+		from.spans[0].from -= back
+		n -= back
+	}
 	b.entries, b.places = b.allEntries[:n], b.allPlaces[:n]
+}
+
+// behindLast gives how many entries, of the last so many, stand behind the last
+// multiple of size among the UIDs; zero if there is none among them.
+func behindLast(entries []Entry, size, last int) int {
+	n := len(entries)
+	for k := n - 1; k >= n-last && k > 0; k-- {
+		if int(entries[k].UID)/size != int(entries[k-1].UID)/size {
+			return n - k
+		}
+	}
+	return 0
 }
 
 // read reads what is known of the messages.
