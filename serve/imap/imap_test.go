@@ -42,9 +42,11 @@ type house struct {
 	accounts  map[string]mail.AccountID
 }
 
-func newHouse(t testing.TB, o mailbox.Options) *house {
+func newHouse(t testing.TB, o mailbox.Options) *house { return newHouseOn(t, engine.New(t), o) }
+
+// newHouseOn stands on a store, which it closes.
+func newHouseOn(t testing.TB, db kv.Store, o mailbox.Options) *house {
 	ctx, now := t.Context(), time.Now()
-	db := engine.New(t)
 	blobs, err := fsblob.Open(t.TempDir(), fsblob.Options{})
 	if err != nil {
 		t.Fatal(err)

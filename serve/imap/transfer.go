@@ -61,26 +61,34 @@ const (
 
 // carry copies messages into another account, or within one where flags must
 // not come along. All come or none: what has come is taken back when one
-// cannot. Moved messages leave the source at the end.
+// cannot. Moved messages leave the source at the end; where they cannot, they
+// are in both places: an expunge that has failed may have been done in part, or
+// be done yet, and what has come may be all that there is.
 func (f *folder) carry(ctx context.Context, uids []mail.UID, to *place, info mailbox.Info, rights mail.Rights, move bool) (imapserver.Copied, error) {
 	var done imapserver.Copied
 	done.UIDValidity = info.UIDValidity
 	snapshot := f.view.Snapshot()
-	err := f.carryAll(ctx, snapshot, uids, to, info.ID, rights, &done)
-	if err == nil && move && len(done.Source) > 0 {
-		_, _, err = f.session.account.Expunge(ctx, f.id, done.Source, mailbox.ExpungeOptions{})
+	if err := f.carryAll(ctx, snapshot, uids, to, info.ID, rights, &done); err != nil {
+		return imapserver.Copied{}, refuse(errors.Join(err, takeBack(ctx, to, info.ID, done.Dest)))
 	}
-	if err == nil {
-		return done, nil
-	}
-	if len(done.Dest) > 0 {
-		// Even where the session is being ended.
+	if move && len(done.Source) > 0 {
+		// To the end, even where the session is being ended.
 		ctx := context.WithoutCancel(ctx)
-		if _, _, undo := to.box.Expunge(ctx, info.ID, done.Dest, mailbox.ExpungeOptions{}); undo != nil {
-			err = errors.Join(err, undo)
+		if _, _, err := f.session.account.Expunge(ctx, f.id, done.Source, mailbox.ExpungeOptions{}); err != nil {
+			return imapserver.Copied{}, refuse(err)
 		}
 	}
-	return imapserver.Copied{}, refuse(err)
+	return done, nil
+}
+
+// takeBack removes what has come to a mailbox for nothing, even where the
+// session is being ended.
+func takeBack(ctx context.Context, from *place, id mail.MailboxID, uids []mail.UID) error {
+	if len(uids) == 0 {
+		return nil
+	}
+	_, _, err := from.box.Expunge(context.WithoutCancel(ctx), id, uids, mailbox.ExpungeOptions{})
+	return err
 }
 
 func (f *folder) carryAll(ctx context.Context, s *mailbox.Snapshot, uids []mail.UID, to *place, id mail.MailboxID,

@@ -90,7 +90,7 @@ func (d *Door) OpenURL(ctx context.Context, who sasl.Identity, url string) (*ima
 
 // Replace adds a message and expunges another. Where the two belong to
 // different accounts the new one comes first, so that nothing is lost in
-// between. RFC 8508 §3.4
+// between; it goes again where there is nothing to be replaced. RFC 8508 §3.4
 func (f *folder) Replace(ctx context.Context, uid mail.UID, to string, m imapserver.NewMessage) (imapserver.Appended, error) {
 	// What UID STORE, UID EXPUNGE and APPEND take. RFC 8508 §4.1
 	if err := f.need(ctx, mail.RightMark|mail.RightExpunge); err != nil {
@@ -119,6 +119,9 @@ func (f *folder) Replace(ctx context.Context, uid mail.UID, to string, m imapser
 	if err != nil {
 		return imapserver.Appended{}, refuse(err)
 	}
-	_, _, err = f.session.account.Expunge(ctx, f.id, []mail.UID{uid}, mailbox.ExpungeOptions{})
+	gone, _, err := f.session.account.Expunge(context.WithoutCancel(ctx), f.id, []mail.UID{uid}, mailbox.ExpungeOptions{})
+	if err == nil && len(gone) == 0 {
+		err = errors.Join(mailbox.ErrNoMessage, takeBack(ctx, &p, info.ID, []mail.UID{done[0].UID}))
+	}
 	return appended(&done[0]), refuse(err)
 }
