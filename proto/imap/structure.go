@@ -8,6 +8,9 @@ import (
 
 // AppendEnvelope writes an envelope. A missing Sender or Reply-To is From's.
 // RFC 9051 §7.5.2
+//
+// Deviation: §7.5.2 has an empty string for a field that is there and empty; here
+// it is NIL, like one that is not there. Clients are told to treat them alike.
 func AppendEnvelope(dst []byte, e *message.Envelope, utf8Strings bool) []byte {
 	sender, replyTo := e.Sender, e.ReplyTo
 	if len(sender) == 0 {
