@@ -63,6 +63,11 @@ func (t *Tracker) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) er
 	return &trackedCommit{Commit: c, of: t, began: began}, nil
 }
 
+// WatchBut does what kv.WatchBut says.
+func (t *Tracker) WatchBut(ctx context.Context, p kv.Partition, known func(kv.Version) bool) (<-chan kv.Version, error) {
+	return kv.WatchBut(ctx, t.Store, p, known)
+}
+
 func (t *Tracker) count(p kv.Partition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

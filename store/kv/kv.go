@@ -148,6 +148,19 @@ func Spare(r Reader, told func(key []byte, err error)) {
 	}
 }
 
+// WatchBut is Watch for who need not be told of some commits: of those for which
+// known is true when they become durable, where the engine can pass over them.
+// known is called with locks held, by whoever has made commits durable: it returns
+// at once and calls nothing of the store.
+func WatchBut(ctx context.Context, s Store, p Partition, known func(Version) bool) (<-chan Version, error) {
+	if picky, ok := s.(interface {
+		WatchBut(ctx context.Context, p Partition, known func(Version) bool) (<-chan Version, error)
+	}); ok {
+		return picky.WatchBut(ctx, p, known)
+	}
+	return s.Watch(ctx, p)
+}
+
 // Apply runs fn as Update does and waits until it is durable.
 func Apply(ctx context.Context, s Store, p Partition, fn func(Txn) error) error {
 	c, err := s.Update(ctx, p, fn)

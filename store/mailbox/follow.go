@@ -31,8 +31,9 @@ type deposit struct {
 
 // A follower keeps an account's views current.
 type follower struct {
-	open    atomic.Int32 // views, loaded or loading
-	reading sync.Mutex   // held by one catchUp at a time, and to add a view
+	open    atomic.Int32  // views, loaded or loading
+	newest  atomic.Uint64 // version of the newest deposit
+	reading sync.Mutex    // held by one catchUp at a time, and to add a view
 
 	mu      sync.Mutex // guards what follows; nothing waits while holding it
 	views   map[mail.MailboxID]*View
@@ -56,8 +57,13 @@ func (f *follower) deposit(m mail.ModSeq, version kv.Version, effects []effect) 
 		i--
 	}
 	f.waiting = slices.Insert(f.waiting, i, d)
+	f.newest.Store(max(f.newest.Load(), uint64(version)))
 	return d
 }
+
+// awaited tells whether somebody waits for a commit, or for a later one, who will
+// bring the views up to it: nobody need be woken for that.
+func (f *follower) awaited(version kv.Version) bool { return uint64(version) <= f.newest.Load() }
 
 // withdraw takes back a deposit whose commit failed.
 func (f *follower) withdraw(d *deposit) {

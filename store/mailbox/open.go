@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"waxwing/mail"
+	"waxwing/store/kv"
 )
 
 // join finds the View of a mailbox, or registers a new one, which the caller
@@ -58,10 +59,11 @@ func (a *Account) rejoin(id mail.MailboxID) *View {
 }
 
 // followStore starts what keeps the views current with other nodes, and with
-// changes whose makers did not wait.
+// changes of others than Account.change: who makes one that way, and has left its
+// effects, brings the views up to it.
 func (a *Account) followStore() (stop context.CancelFunc, err error) {
 	ctx, stop := context.WithCancel(a.store.ctx)
-	versions, err := a.store.db.Watch(ctx, a.part)
+	versions, err := kv.WatchBut(ctx, a.store.db, a.part, a.follow.awaited)
 	if err == nil {
 		err = a.store.start()
 	}

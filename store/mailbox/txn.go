@@ -196,6 +196,23 @@ func (t *txn) finish() error {
 // drops tells whether there is nothing to recover of a mailbox.
 func (t *txn) drops(m *box) bool { return m.removed != 0 && m.Messages == 0 && !t.keepEmpty(m) }
 
+// abandon leaves it to another to wait for a commit: it may be durable yet, and
+// whoever watches counts on its maker.
+func (a *Account) abandon(mine *deposit, commit kv.Commit) {
+	if a.store.start() != nil { // it closes, and so do the views
+		a.follow.withdraw(mine)
+		return
+	}
+	go func() {
+		defer a.store.work.Done()
+		if err := commit.Wait(a.store.ctx); err != nil {
+			a.follow.withdraw(mine)
+			return
+		}
+		a.advance(a.store.ctx, commit.Version())
+	}()
+}
+
 // settle waits until the transaction is durable and then lets the views see
 // it.
 func (t *txn) settle(ctx context.Context, commit kv.Commit) (mail.ModSeq, error) {
@@ -206,7 +223,7 @@ func (t *txn) settle(ctx context.Context, commit kv.Commit) (mail.ModSeq, error)
 	}
 	if err := commit.Wait(ctx); err != nil {
 		if mine != nil {
-			a.follow.withdraw(mine)
+			a.abandon(mine, commit)
 		}
 		return 0, fmt.Errorf("commit: %w", err)
 	}

@@ -113,7 +113,7 @@ func (c commit) Version() kv.Version        { return kv.Version(c) }
 
 // Watch implements kv.Store.
 func (s *Store) Watch(ctx context.Context, p kv.Partition) (<-chan kv.Version, error) {
-	return s.watchers.Watch(ctx, p)
+	return s.watchers.Watch(ctx, p, nil)
 }
 
 // Partitions implements kv.Store.

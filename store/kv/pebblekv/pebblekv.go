@@ -175,7 +175,12 @@ func (s *Store) fail(err error) {
 
 // Watch implements kv.Store.
 func (s *Store) Watch(ctx context.Context, p kv.Partition) (<-chan kv.Version, error) {
-	return s.watchers.Watch(ctx, p)
+	return s.watchers.Watch(ctx, p, nil)
+}
+
+// WatchBut does what kv.WatchBut says.
+func (s *Store) WatchBut(ctx context.Context, p kv.Partition, known func(kv.Version) bool) (<-chan kv.Version, error) {
+	return s.watchers.Watch(ctx, p, known)
 }
 
 // Partitions implements kv.Store.

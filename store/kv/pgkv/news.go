@@ -69,7 +69,7 @@ func (n *news) start(s *Store, id string) {
 // watch adds a watcher. Only what is committed from now on is news.
 func (n *news) watch(ctx context.Context, p kv.Partition) (<-chan kv.Version, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ch, err := n.s.watchers.Watch(ctx, p)
+	ch, err := n.s.watchers.Watch(ctx, p, nil)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -16,16 +16,18 @@ type Watchers struct {
 }
 
 type watcher struct {
-	ch   chan kv.Version // holds the newest version that has not been received
-	stop func() bool     // takes back the wait for the end of the context
+	ch    chan kv.Version       // holds the newest version that has not been received
+	known func(kv.Version) bool // what the watcher need not be told; nil for nothing
+	stop  func() bool           // takes back the wait for the end of the context
 }
 
-// Watch adds a watcher of p; see kv.Store.
-func (ws *Watchers) Watch(ctx context.Context, p kv.Partition) (<-chan kv.Version, error) {
+// Watch adds a watcher of p; see kv.Store, and kv.WatchBut for known, which may be
+// nil.
+func (ws *Watchers) Watch(ctx context.Context, p kv.Partition, known func(kv.Version) bool) (<-chan kv.Version, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	w := &watcher{ch: make(chan kv.Version, 1)}
+	w := &watcher{ch: make(chan kv.Version, 1), known: known}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.closed {
@@ -60,6 +62,9 @@ func (ws *Watchers) Wake(p kv.Partition, v kv.Version) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.of[p] {
+		if w.known != nil && w.known(v) {
+			continue
+		}
 		select {
 		case old := <-w.ch:
 			v = max(v, old)
