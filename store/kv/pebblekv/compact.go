@@ -11,9 +11,22 @@ import (
 // the program starts meanwhile, and the first readers come.
 const quietStart = time.Second
 
+const (
+	// busyFor is how long after the last flush there is much to write.
+	busyFor = 5 * time.Second
+	// urgent is the score from which a compaction begins all the same: with six
+	// tables above each other in level 0, or a level that is three times as large as
+	// it should be.
+	urgent = 3.0
+)
+
 // A compactor lets Pebble compact, as much at a time as Pebble holds to be
 // right, but not while a store is being opened: pebble.Open waits for what it
 // has begun itself, and that can take many seconds after a crash under load.
+//
+// Pebble would begin with two tables in level 0, and write all below them again
+// that they overlap. While there is much to write that is put off: more tables
+// go down with the same work, and at a time when there is less to do.
 type compactor struct {
 	poke chan struct{} // there may be something to permit
 	db   pebble.DBForCompaction
@@ -21,6 +34,7 @@ type compactor struct {
 	mu      sync.Mutex // guards what follows
 	allowed bool
 	running int
+	flushed time.Time // when the last flush began
 }
 
 var _ pebble.CompactionScheduler = (*compactor)(nil)
@@ -39,13 +53,24 @@ func (c *compactor) run(ending <-chan struct{}) {
 	c.allow(true)
 	defer c.allow(false)
 	for {
-		c.permit()
+		t.Stop()
+		if later := c.permit(); later > 0 {
+			t.Reset(later)
+		}
 		select {
 		case <-ending:
 			return
 		case <-c.poke:
+		case <-t.C:
 		}
 	}
+}
+
+// flushes is told when a flush begins.
+func (c *compactor) flushes() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushed = time.Now()
 }
 
 func (c *compactor) allow(yes bool) {
@@ -56,20 +81,40 @@ func (c *compactor) allow(yes bool) {
 
 // permit begins what waits, as far as it may. It counts only what has begun:
 // what Pebble finds meanwhile must not be refused for nothing, since nobody
-// would look at it again. So there may be one too many for a moment.
-func (c *compactor) permit() {
-	for c.may() {
-		if waits, _ := c.db.GetWaitingCompaction(); !waits || !c.db.Schedule(c) {
-			return
+// would look at it again. So there may be one too many for a moment. It tells
+// when to ask again, if something is put off.
+func (c *compactor) permit() (later time.Duration) {
+	for {
+		may, busy := c.may()
+		if !may {
+			return 0
+		}
+		waits, what := c.db.GetWaitingCompaction()
+		if waits && busy > 0 && canWait(what) {
+			return busy
+		}
+		if !waits || !c.db.Schedule(c) {
+			return 0
 		}
 		c.count(1)
 	}
 }
 
-func (c *compactor) may() bool {
+// scored is the priority from which compactions are those that a score asks for;
+// below it are those that somebody has asked for, and optional ones.
+const scored = 80
+
+// canWait tells whether a compaction can be put off.
+func canWait(what pebble.WaitingCompaction) bool {
+	return what.Optional || what.Priority >= scored && what.Score < urgent
+}
+
+// may tells whether another compaction may run, and for how long there will be
+// much to write.
+func (c *compactor) may() (may bool, busy time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mayLocked()
+	return c.mayLocked(), busyFor - time.Since(c.flushed)
 }
 
 func (c *compactor) mayLocked() bool {
@@ -94,6 +139,10 @@ func (c *compactor) TrySchedule() (bool, pebble.CompactionGrantHandle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.mayLocked() {
+		return false, nil
+	}
+	if time.Since(c.flushed) < busyFor { // permit is told what it is
+		prompt(c.poke)
 		return false, nil
 	}
 	c.running++

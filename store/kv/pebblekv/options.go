@@ -184,6 +184,7 @@ func (l *logger) events() *pebble.EventListener {
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			l.log.Warn("storage engine makes writers wait", "reason", info.Reason)
 		},
+		FlushBegin:    func(pebble.FlushInfo) { l.keeper.compactor.flushes() },
 		WriteStallEnd: func() { l.log.Info("storage engine takes writes again") },
 		FlushEnd: func(info pebble.FlushInfo) {
 			l.log.Debug("storage engine flushed", "text", info.String())
