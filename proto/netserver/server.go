@@ -166,27 +166,39 @@ func (s *Server) work(ctx, working context.Context, nc net.Conn, resting *crew) 
 	}
 }
 
+// serve serves one connection. Its frame lies under all that wait: what is only
+// done once is in admit.
 func (s *Server) serve(ctx, working context.Context, nc net.Conn) {
+	nc, number, network := s.admit(nc)
+	if nc == nil {
+		return
+	}
+	defer s.leave(network)
+	s.handler.Serve(&Conn{Conn: nc, Number: number, Ending: ctx, Working: working})
+}
+
+// admit lets a connection in, whose network leave must be told of, or closes it and
+// gives nil. Behind a trusted proxy it gives the one that the proxy speaks for.
+func (s *Server) admit(nc net.Conn) (admitted net.Conn, number uint64, network netip.Prefix) {
 	if trustsProxy(s.options.Proxies, nc.RemoteAddr()) {
 		behind, err := readProxy(nc)
 		if err != nil {
 			s.options.Log.Info("connection without a PROXY header", obs.Remote, nc.RemoteAddr().String(), obs.Err, err)
 			_ = nc.Close() // there is nobody to tell
-			return
+			return nil, 0, network
 		}
 		nc = behind
 	}
-	network := networkOf(nc.RemoteAddr())
-	number, admitted := s.enter(network)
-	if !admitted {
+	network = networkOf(nc.RemoteAddr())
+	number, ok := s.enter(network)
+	if !ok {
 		s.options.Log.Info("too many connections", obs.Remote, nc.RemoteAddr().String())
 		_ = nc.SetWriteDeadline(time.Now().Add(time.Second)) // it is closed next
 		s.handler.TurnAway(nc)
 		_ = nc.Close() // there is nobody to tell
-		return
+		return nil, 0, network
 	}
-	defer s.leave(network)
-	s.handler.Serve(&Conn{Conn: nc, Number: number, Ending: ctx, Working: working})
+	return nc, number, network
 }
 
 // enter counts a connection in, if there is room.

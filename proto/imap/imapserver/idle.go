@@ -37,15 +37,20 @@ func (c *conn) idle(ctx context.Context, _ imap.Bare) (reply, error) {
 		if err != nil {
 			return reply{}, lost(err)
 		}
-		line, err := c.in.line(nil, 512, c.patience())
-		if err != nil {
-			return reply{}, lost(err)
-		}
-		if !strings.EqualFold(string(line), "DONE") {
-			return reply{}, &imap.SyntaxError{Text: "Expected DONE"}
-		}
-		return reply{}, nil
+		return reply{}, c.readDone()
 	}
+}
+
+// readDone reads what ends IDLE.
+func (c *conn) readDone() error {
+	line, err := c.in.line(nil, 512, c.patience())
+	if err != nil {
+		return lost(err)
+	}
+	if !strings.EqualFold(string(line), "DONE") {
+		return &imap.SyntaxError{Text: "Expected DONE"}
+	}
+	return nil
 }
 
 // listen wakes the connection when there may be news, until stop is called.

@@ -55,14 +55,19 @@ type handler struct{ *Server }
 
 // Serve runs one connection from its first octet to its last.
 func (h handler) Serve(nc *netserver.Conn) {
-	info := &Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
-	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, h.options.service())
-	c := newConn(h.Server, info, nc.Conn)
+	c := newConn(h.Server, h.inform(nc), nc.Conn)
 	// Whoever waits for a command is woken to be sent away; whoever is still
 	// busy when the time to drain is over is cut off.
 	defer context.AfterFunc(nc.Ending, c.in.wake)()
 	defer context.AfterFunc(nc.Working, c.cut)()
 	c.serve(nc.Ending, nc.Working)
+}
+
+// inform gives what is known of a connection.
+func (h handler) inform(nc *netserver.Conn) *Info {
+	info := &Info{Conn: nc.Number, Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
+	info.Log = h.options.Log.With(obs.Conn, info.Conn, obs.Remote, info.Addr(), obs.Service, h.options.service())
+	return info
 }
 
 // TurnAway tells a client that it is one too many.
