@@ -2,6 +2,8 @@ package imapserver
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 
 	"waxwing/mail"
@@ -135,6 +137,40 @@ func (c *conn) sources(ctx context.Context, list []imap.Source) ([]string, error
 	for i := range all {
 		if s := &all[i]; !s.NoSelect && wanted(s) {
 			names = append(names, s.Name)
+		}
+	}
+	return c.unlisted(ctx, list, names)
+}
+
+// unlisted adds the mailboxes of others that are named, or selected, and may
+// be read without the right to look them up. RFC 7377 §2.2
+func (c *conn) unlisted(ctx context.Context, list []imap.Source, names []string) ([]string, error) {
+	prefix := c.account.OthersPrefix()
+	if prefix == "" {
+		return names, nil
+	}
+	for _, src := range list {
+		named := src.Names
+		switch {
+		case src.Kind == imap.SourceSelected:
+			named = []string{c.view.name}
+		case src.Kind != imap.SourceMailboxes:
+			continue
+		}
+		for _, name := range named {
+			if !strings.HasPrefix(name, prefix) || slices.Contains(names, name) {
+				continue
+			}
+			s, err := c.account.Mailbox(ctx, name)
+			if _, refused := errors.AsType[*imap.Refusal](err); refused {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if !s.NoSelect {
+				names = append(names, name)
+			}
 		}
 	}
 	return names, nil
