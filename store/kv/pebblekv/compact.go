@@ -14,10 +14,8 @@ const quietStart = time.Second
 const (
 	// busyFor is how long after the last flush there is much to write.
 	busyFor = 5 * time.Second
-	// urgent is the score from which a compaction begins all the same: with six
-	// tables above each other in level 0, or a level that is three times as large as
-	// it should be.
-	urgent = 3.0
+	// mostPiled is how many flushes compactions are put off for at most.
+	mostPiled = 5
 )
 
 // A compactor lets Pebble compact, as much at a time as Pebble holds to be
@@ -35,6 +33,7 @@ type compactor struct {
 	allowed bool
 	running int
 	flushed time.Time // when the last flush began
+	piled   int       // flushes since there was nothing to compact
 }
 
 var _ pebble.CompactionScheduler = (*compactor)(nil)
@@ -71,6 +70,7 @@ func (c *compactor) flushes() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flushed = time.Now()
+	c.piled++
 }
 
 func (c *compactor) allow(yes bool) {
@@ -90,31 +90,43 @@ func (c *compactor) permit() (later time.Duration) {
 			return 0
 		}
 		waits, what := c.db.GetWaitingCompaction()
-		if waits && busy > 0 && canWait(what) {
+		switch {
+		case !waits:
+			c.nothing()
+			return 0
+		case busy > 0 && canWait(what):
 			return busy
-		}
-		if !waits || !c.db.Schedule(c) {
+		case !c.db.Schedule(c):
 			return 0
 		}
 		c.count(1)
 	}
 }
 
-// scored is the priority from which compactions are those that a score asks for;
-// below it are those that somebody has asked for, and optional ones.
+// scored is the priority from which compactions are those that Pebble wants by
+// itself; below it are those that somebody has asked for, and optional ones.
 const scored = 80
 
 // canWait tells whether a compaction can be put off.
-func canWait(what pebble.WaitingCompaction) bool {
-	return what.Optional || what.Priority >= scored && what.Score < urgent
-}
+func canWait(what pebble.WaitingCompaction) bool { return what.Optional || what.Priority >= scored }
 
-// may tells whether another compaction may run, and for how long there will be
-// much to write.
+// may tells whether another compaction may run, and how long those that can wait
+// are to be put off: not for ever, and once they have begun not until there is
+// nothing left to do.
 func (c *compactor) may() (may bool, busy time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mayLocked(), busyFor - time.Since(c.flushed)
+	if c.piled < mostPiled {
+		busy = busyFor - time.Since(c.flushed)
+	}
+	return c.mayLocked(), busy
+}
+
+// nothing notes that there is nothing to compact.
+func (c *compactor) nothing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.piled = 0
 }
 
 func (c *compactor) mayLocked() bool {

@@ -61,7 +61,9 @@ func TestCompactionsWait(t *testing.T) {
 		{"at rest", pebble.WaitingCompaction{Priority: 80, Score: 1}, nil, 10 * time.Second},
 		{"much to write", pebble.WaitingCompaction{Priority: 80, Score: 2.5}, []time.Duration{9 * time.Second}, 14 * time.Second},
 		{"more and more", pebble.WaitingCompaction{Priority: 80, Score: 2.5}, []time.Duration{9 * time.Second, 12 * time.Second, 16 * time.Second}, 21 * time.Second},
-		{"urgent", pebble.WaitingCompaction{Priority: 80, Score: urgent}, []time.Duration{9 * time.Second}, 10 * time.Second},
+		{"too much", pebble.WaitingCompaction{Priority: 80, Score: 9}, []time.Duration{
+			9 * time.Second, 12 * time.Second, 14 * time.Second, 16 * time.Second, 18 * time.Second, 20 * time.Second,
+		}, 20 * time.Second},
 		{"asked for", pebble.WaitingCompaction{Priority: 70, Score: 0}, []time.Duration{9 * time.Second}, 10 * time.Second},
 		{"optional", pebble.WaitingCompaction{Optional: true, Priority: 60, Score: 9}, []time.Duration{9 * time.Second}, 14 * time.Second},
 	} {
@@ -77,6 +79,7 @@ func TestCompactionsWait(t *testing.T) {
 					for _, f := range tt.flushes {
 						if at == f {
 							c.flushes()
+							c.UpdateGetAllowedWithoutPermission()
 						}
 					}
 					if at == found {
