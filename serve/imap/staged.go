@@ -17,8 +17,8 @@ import (
 type staged struct {
 	body   *blob.Staged
 	ahead  *readAhead
-	parser *message.Parser  // of a large one; one of parsers
-	parsed *message.Message // once it has been read
+	parser *message.Parser // of a large one; one of parsers
+	known  *mailbox.Known  // once it has been read
 }
 
 // parsers keeps parsers for the next message, with their buffers.
@@ -61,7 +61,7 @@ func (s *staged) read() {
 		s.parser = newParser()
 		_, _ = s.parser.Write(s.body.Bytes())
 	}
-	s.parsed = s.parser.Finish()
+	s.known = mailbox.Know(s.parser.Finish())
 	parsers.Put(s.parser)
 	s.parser = nil
 	s.body.Sum() // which it keeps
@@ -82,11 +82,11 @@ func newEntry(id mail.MailboxID, rights mail.Rights, m *imapserver.NewMessage) (
 	if err := s.body.Finish(); err != nil {
 		return mailbox.NewEntry{}, err
 	}
-	if s.parsed == nil {
+	if s.known == nil {
 		s.read()
 	}
 	e := mailbox.NewEntry{
-		Mailbox: id, Body: s.body, Parsed: s.parsed,
+		Mailbox: id, Body: s.body, Known: s.known,
 		Flags: m.Flags, Keywords: m.Keywords, Internal: m.Internal,
 	}
 	permit(&e, rights)

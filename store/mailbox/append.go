@@ -27,6 +27,9 @@ type NewEntry struct {
 	// parse it. It is not changed and may be shared.
 	Parsed *message.Message
 
+	// Known is what Know has made of Parsed; nil has Append do it.
+	Known *Known
+
 	// Prefix holds header fields to stand before those of Body.
 	Prefix []byte
 
@@ -105,6 +108,10 @@ type prepared struct {
 	tokens    [][]byte // this generation's and the last's
 	origin    [][]byte // its row's key, if it has one
 	at        int      // index of its values: body, mentions, tokens, origin
+
+	// What a run of the transaction has made of it; zero where it was there.
+	row   row
+	email mail.EmailID // if it is new
 }
 
 func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEntry, with *appendWith) ([]Appended, error) {
@@ -141,12 +148,17 @@ func (a *Account) tryAppend(ctx context.Context, now time.Time, entries []NewEnt
 				return err
 			}
 		}
+		var met keysMet
+		if len(list) > 1 {
+			met = make(keysMet, 3*len(list))
+		}
 		for i := range list {
 			var err error
-			if done[i], err = t.appendOne(list, i, got, done); err != nil {
+			if done[i], err = t.appendOne(list, i, got, done, met); err != nil {
 				return err
 			}
 		}
+		t.putPrepared(list)
 		if with != nil && with.after != nil {
 			return with.after(t, done)
 		}
@@ -199,19 +211,14 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 			return nil
 		}
 	}
-	parsed := e.Parsed
-	if parsed == nil {
-		var err error
-		if parsed, err = message.Parse(e.Body.Reader()); err != nil {
-			return fmt.Errorf("parse message: %w", err)
-		}
+	known, err := e.know(records)
+	if err != nil {
+		return err
 	}
-	p.mentions = mentionKeys(parsed)
-	at := len(*records)
-	*records = parsed.AppendBinary(*records)
+	p.mentions = known.mentions
 	p.record = record{
 		received: now.Unix(), where: bodyInline, sum: e.Body.Sum(), body: e.Body.Size(),
-		prefix: e.Prefix, message: (*records)[at:len(*records):len(*records)],
+		prefix: e.Prefix, message: known.message,
 	}
 	if len(p.record.message) > maxRecord {
 		return fmt.Errorf("structure of the message: %w", ErrTooLarge)
@@ -234,10 +241,28 @@ func (a *Account) prepare(ctx context.Context, now time.Time, list []prepared, i
 	return nil
 }
 
-// appendOne adds one message to the transaction.
-func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (Appended, error) {
+// putPrepared writes records and entries, each kind in a row: an engine is quick with
+// keys that follow each other.
+func (t *txn) putPrepared(list []prepared) {
+	for i := range list {
+		if p := &list[i]; p.email != 0 {
+			t.putRecord(p.email, &p.record)
+		}
+	}
+	for i := range list {
+		if p := &list[i]; p.row.UID != 0 {
+			var key [9]byte
+			t.scratch = p.row.append(t.scratch[:0])
+			t.Put(appendEntryKey(key[:0], p.entry.Mailbox, p.row.UID), t.scratch)
+		}
+	}
+}
+
+// appendOne adds one message to the transaction, all but what putPrepared does.
+func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended, met keysMet) (Appended, error) {
 	p := &list[i]
 	e := p.entry
+	p.row, p.email = row{}, 0
 	tokens := got[p.at+1+len(p.mentions):][:len(p.tokens)]
 	for _, b := range tokens {
 		if b != nil {
@@ -281,14 +306,12 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 		r.Email, thread = twin.Email, twin.Thread
 		err = t.addPlace(r.Email, place{twin.Mailbox, twin.UID}, at)
 	} else {
-		r.Email, thread, err = t.putEmail(p, at, got[p.at:])
+		r.Email, thread, err = t.putEmail(p, at, got[p.at:], met.add(p))
 	}
 	if err != nil {
 		return Appended{}, err
 	}
-	var key [9]byte
-	t.scratch = r.append(t.scratch[:0])
-	t.Put(appendEntryKey(key[:0], m.ID, r.UID), t.scratch)
+	p.row = r
 	t.countIn(m, &r)
 	t.log(itemCreated, m, []mail.UID{r.UID}, []mail.EmailID{r.Email})
 	if ef := t.effect(m); ef != nil {
@@ -304,10 +327,11 @@ func (t *txn) appendOne(list []prepared, i int, got [][]byte, done []Appended) (
 	return out, nil
 }
 
-// putEmail adds what is new about an email. got begins with the values of its
-// keys, as they were before the transaction.
-func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mail.ThreadID, error) {
-	if t.emails > 0 { // the one before may be of the same thread or body
+// putEmail adds what is new about an email, but for its record. got begins with
+// the values of its keys, as they were before the transaction; changed says that
+// they may be others now.
+func (t *txn) putEmail(p *prepared, home place, got [][]byte, changed bool) (mail.EmailID, mail.ThreadID, error) {
+	if changed {
 		want := append([][]byte{p.bodyKey}, p.mentions...)
 		var err error
 		if got, err = t.GetMany(want); err != nil {
@@ -324,10 +348,25 @@ func (t *txn) putEmail(p *prepared, home place, got [][]byte) (mail.EmailID, mai
 	if err := t.putBody(p, got[0]); err != nil {
 		return 0, 0, err
 	}
-	record := p.record
-	record.thread, record.home = thread, home
-	t.putRecord(id, &record)
+	p.email, p.record.thread, p.record.home = id, thread, home
 	return id, thread, nil
+}
+
+// keysMet are the keys of the emails of one transaction, by the hashes in them;
+// nil where there is one email.
+type keysMet map[[16]byte]struct{}
+
+// add tells whether an email before this one may be of the same thread or body.
+func (k keysMet) add(p *prepared) bool {
+	if k == nil {
+		return false
+	}
+	before := len(k)
+	k[[16]byte(p.bodyKey[1:])] = struct{}{}
+	for _, key := range p.mentions {
+		k[[16]byte(key[1:])] = struct{}{}
+	}
+	return len(k) != before+1+len(p.mentions)
 }
 
 // addPlace says that an email lies in one more place. home is where it lies
