@@ -67,6 +67,7 @@ const (
 	maxWaiting  = 64 << 20  // octets in groups that are not written; more wait
 	bufferSize  = 1 << 20   // octets that are written at once
 	largeValues = 32 << 10  // from here on values are not copied to the buffer
+	longBatch   = 16 << 10  // of so many octets a batch is written while Pebble takes it
 	keptGroup   = 1024      // commits in a list that is used again
 	roomStep    = 8 << 20   // octets for which room on the disk is made at once
 	segmentSize = 64 << 20  // of a segment
@@ -118,6 +119,9 @@ func (l *bodyLog) append(c *commit, length int64) error {
 	c.place, c.end, c.group, l.next = p, end, l.open, end
 	l.open.commits = append(l.open.commits, c)
 	l.open.octets += length
+	if len(c.record.head) >= longBatch && l.writing == nil {
+		l.more.Signal()
+	}
 	return nil
 }
 
