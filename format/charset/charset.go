@@ -9,6 +9,7 @@ package charset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -93,6 +94,12 @@ func isASCII(label string) bool {
 }
 
 func ascii(b []byte) bool {
+	const high = 0x8080808080808080 // of eight octets
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
+			return false
+		}
+	}
 	for _, c := range b {
 		if c >= utf8.RuneSelf {
 			return false

@@ -121,7 +121,16 @@ func (c *collapser) text(s string) {
 		c.b.Grow(min(len(s), maxPreview+maxPreview/4))
 	}
 	for i := 0; i < len(s) && !c.full(); {
-		if n := printable(s[i:], maxPreview-c.count); n > 0 && !c.space {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			c.space = c.count > 0
+			i++
+			continue
+		}
+		if n := printable(s[i:min(len(s), i+maxPreview)]); n > 0 {
+			if c.gap() {
+				return
+			}
+			n = min(n, maxPreview-c.count)
 			c.b.WriteString(s[i : i+n])
 			c.count += n
 			i += n
@@ -130,18 +139,13 @@ func (c *collapser) text(s string) {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
 		switch {
-		case r <= ' ' || r == 0x7f || r >= 0x80 && (unicode.IsSpace(r) || unicode.IsControl(r)):
+		case unicode.IsSpace(r) || unicode.IsControl(r):
 			c.space = c.count > 0
 		case r == 0x34f || r == 0xfeff || r == 0xad || r == 0x200b:
 			// Invisible; advertisements pad their previews with them.
 		default:
-			if c.space {
-				c.b.WriteByte(' ')
-				c.count++
-				c.space = false
-				if c.full() {
-					return
-				}
+			if c.gap() {
+				return
 			}
 			c.b.WriteRune(r)
 			c.count++
@@ -149,14 +153,26 @@ func (c *collapser) text(s string) {
 	}
 }
 
-// printable gives how many octets at the front of s, most at most, are visible
-// ASCII.
-func printable(s string, most int) int {
-	n := 0
-	for n < len(s) && n < most && s[n] > ' ' && s[n] < 0x7f {
-		n++
+// gap writes the white space that is due, and tells whether nothing fits behind
+// it.
+func (c *collapser) gap() (full bool) {
+	if !c.space {
+		return false
 	}
-	return n
+	c.b.WriteByte(' ')
+	c.count++
+	c.space = false
+	return c.full()
+}
+
+// printable gives how many octets at the front of s are visible ASCII.
+func printable(s string) int {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // html writes the text between tags, without scripts and styles.
