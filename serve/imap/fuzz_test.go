@@ -33,7 +33,7 @@ func (a anybody) Password(context.Context, sasl.Peer, string, string, string) (s
 func FuzzDialog(f *testing.F) {
 	for _, s := range []string{
 		"FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY[1] BODY[HEADER.FIELDS (a)]<0.5>)\r\n", "STORE 1 +FLAGS (\\Seen x)\r\n",
-		"APPEND INBOX {3+}\r\nabc\r\nb NOOP\r\n", "SEARCH RETURN (SAVE MIN) OR TEXT a NOT BODY b\r\nb FETCH $ UID\r\n",
+		"APPEND INBOX {3+}\r\nabc\r\nb NOOP\r\n", "APPEND INBOX {3+}\r\nabc (x) {3+}\r\nabd {0+}\r\n\r\n", "SEARCH RETURN (SAVE MIN) OR TEXT a NOT BODY b\r\nb FETCH $ UID\r\n",
 		"LIST (SUBSCRIBED) \"\" (* %) RETURN (STATUS (SIZE))\r\n", "IDLE\r\nDONE\r\n", "UID MOVE 1 Trash\r\nb EXPUNGE\r\n",
 		"ENABLE IMAP4rev2\r\nb CREATE \"&\"\r\nc RENAME & y\r\nd SELECT y\r\n", "FETCH 1 (BINARY.PEEK[2] BINARY.SIZE[1] BODY[3.1.MIME])\r\n",
 		"LOGOUT\r\n", "STATUS INBOX (RECENT)\r\nb DELETE Sent\r\nc CREATE a/b (USE (\\Sent))\r\n",
