@@ -202,8 +202,10 @@ func storing(addr string, user func(i int) string, password string, sessions int
 		if err != nil {
 			return nil, err
 		}
-		if _, err := c.do("SELECT INBOX"); err != nil {
-			return nil, err
+		for _, command := range []string{"SELECT INBOX", "STORE 1:* -FLAGS.SILENT ($Bench)"} { // so that each STORE changes something
+			if _, err := c.do(command); err != nil {
+				return nil, err
+			}
 		}
 		clients[i] = c
 	}
