@@ -30,8 +30,13 @@ const (
 	maxNoted = 20_000
 	// recalledAtOnce is how many sheaves are read in one step, and locatedAtOnce of
 	// how many messages it is found out where they lie.
-	recalledAtOnce = 32
-	locatedAtOnce  = 2048
+	recalledAtOnce = 8
+	locatedAtOnce  = 512
+	// aloneFor is how long after a start hardly anybody has come. From then on it
+	// works for restAfter or a little more, and rests for as long, restAtMost at most.
+	aloneFor   = 100 * time.Millisecond
+	restAfter  = time.Millisecond
+	restAtMost = 10 * time.Millisecond
 	// maxLocated is of how many messages that is remembered in any case; see
 	// store/kv/pebblekv.
 	maxLocated = 60_000
@@ -140,9 +145,9 @@ func addTo(list []opened.Stretch, kind byte, number uint32) []opened.Stretch {
 // reopen brings back what a list names, and gives what it has not come to when ctx
 // has ended.
 func (d *Door) reopen(ctx context.Context, list []opened.Mailbox) (rest []opened.Mailbox) {
-	r := reopening{door: d, pace: d.index.Pace()}
+	r := reopening{door: d, pace: d.index.Pace(), alone: time.Now().Add(aloneFor)}
 	for i := range list {
-		if r.pace.Yield(ctx) != nil {
+		if r.yield(ctx) != nil {
 			return list[i:]
 		}
 		if !r.mailbox(ctx, &list[i]) {
@@ -156,7 +161,27 @@ func (d *Door) reopen(ctx context.Context, list []opened.Mailbox) (rest []opened
 type reopening struct {
 	door  *Door
 	pace  search.Pace
-	texts int // messages of which it has been found out where they lie
+	alone time.Time // until then it takes no rest
+	began time.Time // since when it has worked without one
+	texts int       // messages of which it has been found out where they lie
+}
+
+// yield is called between the steps. Half of the time is left to those who come right
+// after a start, and more of it to mail.
+func (r *reopening) yield(ctx context.Context) error {
+	now := time.Now()
+	if now.Before(r.alone) {
+		r.began = now
+	} else if took := now.Sub(r.began); took > restAfter {
+		t := time.NewTimer(min(took, restAtMost))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		r.began = time.Now()
+	}
+	return r.pace.Yield(ctx)
 }
 
 // mailbox brings back one mailbox, and tells whether there is room for more. A
@@ -198,7 +223,7 @@ func (r *reopening) answers(ctx context.Context, v *mailbox.View, s opened.Stret
 	}
 	last := min(s.Last, uint32(v.Snapshot().Info().UIDNext/sheaves.Size))
 	for first := s.First; first <= last && room; first += recalledAtOnce {
-		if r.pace.Yield(ctx) != nil ||
+		if r.yield(ctx) != nil ||
 			r.door.keeper.shelf.Read(ctx, shelfPlace(v, s.Kind), first, min(last, first+recalledAtOnce-1), found) != nil {
 			return
 		}
@@ -215,7 +240,7 @@ func (r *reopening) locate(ctx context.Context, v *mailbox.View) {
 	ids := make([]mail.EmailID, 0, locatedAtOnce)
 	for i, e := range s.Entries(0) {
 		if ids = append(ids, e.Email); len(ids) == locatedAtOnce || i == s.Len()-1 {
-			if r.pace.Yield(ctx) != nil || v.Account().LocateTexts(ctx, ids) != nil {
+			if r.yield(ctx) != nil || v.Account().LocateTexts(ctx, ids) != nil {
 				return
 			}
 			ids = ids[:0]
