@@ -45,7 +45,7 @@ func TestCompress(t *testing.T) {
 	h := newHouse(t, mailbox.Options{})
 	addr := h.listen()
 	c := h.dial(addr)
-	if _, tagged := c.do("COMPRESS LZW"); !strings.HasPrefix(tagged, "NO") {
+	if _, tagged := c.do("COMPRESS LZW"); !strings.HasPrefix(tagged, "BAD ") {
 		t.Fatal(tagged)
 	}
 	c.compress()

@@ -15,11 +15,12 @@ import (
 	"waxwing/proto/imap"
 )
 
-// compress is COMPRESS. RFC 4978 §3
+// compress is COMPRESS. An argument that is not known is BAD; what is active already
+// is NO, with the code that says so. RFC 4978 §3
 func (c *conn) compress(_ context.Context, cmd imap.Compress) (reply, error) {
 	switch {
 	case cmd.Mechanism != "DEFLATE":
-		return reply{}, &imap.Refusal{Code: imap.CodeCannot, Text: "Compression mechanism is not known"}
+		return reply{}, &imap.SyntaxError{Text: "Compression mechanism is not known"}
 	case c.compressed:
 		return reply{}, &imap.Refusal{Code: "COMPRESSIONACTIVE", Text: "DEFLATE is active already"}
 	}
