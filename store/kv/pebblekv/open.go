@@ -108,8 +108,8 @@ func (s *Store) openParts(exist bool) (err error) {
 		return err
 	}
 	s.o.Log.Debug("log read", "records", n, "from", from, "to", end, "took", time.Since(began))
-	s.keeper.start(from, end)
 	s.log.start(end)
+	s.keeper.start(from, end) // which may write at once
 	return nil
 }
 
